@@ -1,0 +1,39 @@
+/** What a key may do. Absent means no restriction of that kind. */
+export interface Scopes {
+  /** Aliases and `provider/model` names; a trailing `*` matches any rest. */
+  readonly models?: readonly string[];
+  /** Dialect ids and `admin`. */
+  readonly surfaces?: readonly string[];
+  /** Highest data tier, 0 (public) to 4. */
+  readonly tier?: number;
+}
+
+/** A rate limit on one caller. */
+export interface RequestLimit {
+  readonly requests: number;
+  readonly per: "minute" | "hour" | "day";
+}
+
+/** Who makes a call. Everything kept for a later call is kept under `scope`, and never crosses it. */
+export interface Caller {
+  /** Key id, or `anonymous`. */
+  readonly id: string;
+  /** Isolation of kept turns, journals and caches. */
+  readonly scope: string;
+  readonly name: string;
+  readonly team?: string;
+  readonly project?: string;
+  readonly tags?: readonly string[];
+  readonly scopes: Scopes;
+  readonly limits: readonly RequestLimit[];
+  readonly anonymous: boolean;
+  /** Milliseconds since 1970. */
+  readonly expiresAt?: number;
+}
+
+export function mayUseModel(scopes: Scopes, ...names: readonly string[]): boolean {
+  if (!scopes.models) return true;
+  return scopes.models.some((pattern) =>
+    pattern.endsWith("*") ? names.some((name) => name.startsWith(pattern.slice(0, -1))) : names.includes(pattern),
+  );
+}

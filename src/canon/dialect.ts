@@ -1,0 +1,220 @@
+import type { Call, Diagnostic, Operation } from "./call.ts";
+import type { Answer, Event, StopReason } from "./event.ts";
+import type { Json, JsonObject } from "./json.ts";
+import type { Problem } from "./problem.ts";
+import type { Usage } from "./usage.ts";
+
+/** Header names in lower case; a repeated header is joined with `, `. */
+export type Headers = Readonly<Record<string, string | undefined>>;
+
+/** One endpoint of a dialect on the client's side. */
+export interface Door {
+  readonly method: "GET" | "POST" | "DELETE" | "HEAD";
+  /** `/v1/messages`, or with named segments: `/v1/responses/{id}/cancel`. */
+  readonly path: string;
+  /** `call`: a model call in this dialect. The others act on kept turns; see `gateway/turns.ts`. */
+  readonly does: { readonly kind: "call"; readonly operation: Operation } | { readonly kind: "turn"; readonly action: "read" | "delete" | "cancel" | "items" };
+  /** Can the same door be opened as a WebSocket? */
+  readonly webSocket?: boolean;
+}
+
+/** What the door knows of a request besides its body. */
+export interface DoorContext {
+  readonly operation: Operation;
+  readonly headers: Headers;
+  /** Named segments of the path and the query, decoded. */
+  readonly params: Readonly<Record<string, string>>;
+}
+
+/** The little that the pipeline must know of a request to send it on unread. */
+export interface Outline {
+  readonly model: string;
+  readonly stream: boolean;
+  /** The caller's cap on output tokens, for reservations. */
+  readonly maxOutputTokens?: number;
+  /** Earlier turn that must be filled in from the store: rules out the fast path. */
+  readonly previousId?: string;
+  /** The answer is to be kept for a later turn. */
+  readonly keep: boolean;
+  readonly background: boolean;
+  /**
+   * Set when the request uses something that must be rewritten even for its own language; the fast path is then not taken.
+   * The reason is for `explain`.
+   */
+  readonly slow?: string;
+}
+
+/** What the upstream can take; asked by capability, never by name. Missing means "no". */
+export interface Capabilities {
+  /** Accepts reasoning effort or a thinking budget. */
+  readonly reasoning?: boolean;
+  /** Accepts images, files, audio in the input. */
+  readonly vision?: boolean;
+  readonly files?: boolean;
+  readonly audio?: boolean;
+  readonly tools?: boolean;
+  readonly structuredOutput?: boolean;
+  /** Reports usage in streams on request (`stream_options.include_usage`). */
+  readonly streamUsage?: boolean;
+  /** Wire betas the upstream understands; `"*"` for all. Others are stripped. */
+  readonly betas?: readonly string[];
+  /** Wire versions the upstream understands, newest first. */
+  readonly versions?: readonly string[];
+  /** Field for the output cap: `max_tokens` or `max_completion_tokens`, for languages that have both. */
+  readonly maxTokensField?: string;
+  /** Field in which a message or delta carries readable reasoning (`reasoning_content`, `reasoning`). */
+  readonly reasoningField?: string;
+  /** Role for standing instructions: `system` or `developer`. */
+  readonly instructionsRole?: "system" | "developer";
+  /** Top-level request fields the upstream refuses; dropped with a diagnostic. */
+  readonly refuses?: readonly string[];
+  /** Largest number of output tokens; used where a language demands the field and the caller gave none. */
+  readonly maxOutputTokens?: number;
+}
+
+/** Where an encoded call goes. */
+export interface EncodeTarget {
+  readonly provider: string;
+  /** The provider's name for the model. */
+  readonly model: string;
+  readonly capabilities: Capabilities;
+}
+
+/** A request on the wire, relative to the provider's base URL. */
+export interface WireRequest {
+  readonly method: "POST" | "GET";
+  /** Begins with a slash, without the base path: `/chat/completions`, `/messages`. */
+  readonly path: string;
+  /** The dialect's own headers (`anthropic-version`, ...); never credentials. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** One server-sent event, or one WebSocket message with `event` undefined. */
+export interface WireFrame {
+  readonly event?: string | undefined;
+  readonly data: string;
+}
+
+export type EmitEvent = (event: Event) => void;
+/** `data` is what follows `data: `; one line. */
+export type EmitFrame = (event: string | undefined, data: string) => void;
+
+/** Turns an upstream's frames into canonical events. Never throws: what cannot be understood becomes one `problem`. */
+export interface EventDecoder {
+  frame(frame: WireFrame): void;
+  /** The upstream closed. Emits `problem` (upstream_broken) unless a terminal event was emitted before. */
+  end(): void;
+}
+
+/** Turns canonical events into a client's frames. */
+export interface EventEncoder {
+  event(event: Event): void;
+}
+
+/** What one frame of an upstream stream means to somebody who does not decode it. */
+export type FrameRole =
+  /** Carries output: from here on the stream cannot fail over silently. */
+  | "output"
+  /** Neither output nor end (`ping`, the opening frame). */
+  | "quiet"
+  /** Only usage that we asked for and the client did not: withheld from the client. */
+  | "withhold"
+  /** The regular end. Nothing follows that the client needs. */
+  | "done"
+  /** An error event inside the stream. */
+  | "problem";
+
+/** Reads usage and the end from raw frames on the fast path, in as few cycles as possible. */
+export interface FrameMeter {
+  /** `frame` is one complete server-sent event including its blank line, or one WebSocket message. */
+  frame(frame: Buffer): FrameRole;
+  /** The newest usage seen; undefined when the stream named none. */
+  usage(): Usage | undefined;
+  id(): string | undefined;
+  model(): string | undefined;
+  stop(): StopReason | undefined;
+  /** Characters of output seen so far, for an estimate when usage never came. */
+  outputCharacters(): number;
+  problem(): Problem | undefined;
+}
+
+/** What the gateway adds to an answer when it encodes it for a client. */
+export interface AnswerContext {
+  readonly call: Call;
+  /** The id the answer must bear towards the client, when the gateway has already promised one (background calls). */
+  readonly id?: string;
+  readonly previousId?: string;
+  readonly createdAt: number;
+}
+
+export interface EncodedProblem {
+  readonly status: number;
+  readonly body: Json;
+}
+
+/** A wire language, both as a client's door and as a provider's side. Pure: no network, no keys, no prices, no clock. */
+export interface Dialect {
+  readonly id: string;
+  /** For people and for the loss table. */
+  readonly title: string;
+  readonly doors: readonly Door[];
+  /** Response header by which this language names a request, e.g. `request-id`; filled with the call's id. */
+  readonly requestIdHeader?: string;
+  /** The client's key in this dialect's own header, without prefix words. */
+  credentials(headers: Headers): string | undefined;
+  /** Listing of models in this dialect's shape; `undefined` when it shares another dialect's. Selected by `answersModels`. */
+  encodeModels?(models: readonly ListedModel[], headers: Headers): Json;
+  encodeModel?(model: ListedModel, headers: Headers): Json;
+  /** Does `GET /v1/models` with these headers belong to this dialect? */
+  answersModels?(headers: Headers): boolean;
+
+  /** @throws ProblemError invalid_request with `param` */
+  outline(body: JsonObject, context: DoorContext): Outline;
+  /** @throws ProblemError invalid_request with `param` */
+  decodeCall(body: JsonObject, context: DoorContext): Call;
+  /** Same language: replays `raw` and `native`, so decode then encode gives an equal body. Other languages: by the written rules, with a diagnostic for each loss. */
+  encodeCall(call: Call, target: EncodeTarget, note: (diagnostic: Diagnostic) => void): WireRequest;
+  /**
+   * The fast path: which top-level fields of the body to replace (a value) or remove (undefined) so that the request can be sent on
+   * otherwise byte for byte, and the headers to send. `model` is replaced by the pipeline itself.
+   */
+  forwardCall(body: JsonObject, context: DoorContext, target: EncodeTarget): { readonly path: string; readonly headers: Readonly<Record<string, string>>; readonly replace: Readonly<Record<string, Json | undefined>> };
+
+  /** @throws ProblemError upstream_broken */
+  decodeAnswer(body: Json, context: { readonly provider?: string; readonly operation: Operation; readonly headers?: Headers }): Answer;
+  encodeAnswer(answer: Answer, context: AnswerContext): Json;
+
+  decodeEvents(emit: EmitEvent, context: { readonly provider?: string; readonly capabilities?: Capabilities }): EventDecoder;
+  encodeEvents(emit: EmitFrame, context: AnswerContext): EventEncoder;
+
+  /** `withholdUsage`: we asked for a usage frame that the client did not ask for. */
+  usageFrames(options: { readonly withholdUsage: boolean }): FrameMeter;
+  /** Usage, id, model and stop of a plain answer on the fast path. */
+  readAnswer(body: JsonObject): { readonly usage: Usage | undefined; readonly id?: string; readonly model?: string; readonly stop?: StopReason };
+
+  /** An upstream's error response in this dialect. `body` is undefined when it was not JSON; `text` is then its beginning. */
+  decodeProblem(response: { readonly status: number; readonly headers: Headers; readonly body: Json | undefined; readonly text: string; readonly provider: string }): Problem;
+  encodeProblem(problem: Problem, callId: string): EncodedProblem;
+  /** The terminal frame that tells a client of a stream already begun that it failed. */
+  encodeProblemFrames(problem: Problem, callId: string, emit: EmitFrame): void;
+  /** A token count as this dialect answers it (`count_tokens`, `input_tokens`). */
+  encodeCount?(tokens: number): Json;
+  decodeCount?(body: Json): number | undefined;
+}
+
+/** One row of the model list, before a dialect shapes it. */
+export interface ListedModel {
+  readonly id: string;
+  readonly provider: string;
+  /** Unix seconds. */
+  readonly createdAt: number;
+  readonly displayName: string;
+  readonly contextTokens?: number;
+  readonly maxOutputTokens?: number;
+}
+
+/** Checks the shape at compile time and marks the file for the registry. */
+export function defineDialect(dialect: Dialect): Dialect {
+  return dialect;
+}

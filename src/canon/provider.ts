@@ -1,0 +1,49 @@
+import type { Capabilities, Headers, WireRequest } from "./dialect.ts";
+import type { Operation } from "./call.ts";
+import type { Problem } from "./problem.ts";
+
+/** A request as a provider gets it: already in the provider's language. */
+export interface UpstreamCall {
+  readonly dialect: string;
+  readonly operation: Operation;
+  /** The provider's own name of the model. */
+  readonly model: string;
+  readonly stream: boolean;
+  readonly request: Omit<WireRequest, "body"> & { readonly body: string | Buffer };
+  /** A seed-like number unique to this attempt; the simulator repeats a run exactly with it. */
+  readonly attempt: number;
+}
+
+/** Where a provider's answer goes. After `onEnd` or `onProblem` nothing more comes; exactly one of them comes. */
+export interface UpstreamSink {
+  /** Header names in lower case. */
+  onHead(status: number, headers: Headers): void;
+  /** The bytes of the body, already without content encoding. The sink may keep the buffer. Returning false asks for a pause until `resume`. */
+  onData(chunk: Buffer): boolean;
+  /** The body ended as HTTP says it should. Whether the answer is whole is for the dialect to say. */
+  onEnd(): void;
+  /** Refused, reset, timed out: nothing or only part of the body came. */
+  onProblem(problem: Problem): void;
+}
+
+export interface UpstreamHandle {
+  /** Stops the upstream at once; no sink method is called afterwards. */
+  cancel(): void;
+  /** Goes on after `onData` returned false. */
+  resume(): void;
+}
+
+/** Somewhere models run. A provider never retries and never logs: it reports. */
+export interface Provider {
+  /** The name in the configuration: the part of `provider/model` before the first slash. */
+  readonly id: string;
+  /** Ids of the dialects it speaks, preferred first. A client's own dialect wins when it is among them. */
+  readonly dialects: readonly string[];
+  capabilities(model: string): Capabilities;
+  open(call: UpstreamCall, sink: UpstreamSink): UpstreamHandle;
+  /** Models it offers, where it can be asked cheaply; empty when it cannot. */
+  models(signal: AbortSignal): Promise<readonly string[]>;
+  /** For `doctor`: is it there and does it accept the credentials? */
+  check(signal: AbortSignal): Promise<{ readonly ok: boolean; readonly detail: string }>;
+  close(): Promise<void>;
+}

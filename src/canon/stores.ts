@@ -1,0 +1,198 @@
+import type { Caller, RequestLimit, Scopes } from "./caller.ts";
+import type { Item } from "./item.ts";
+import type { Json, JsonObject } from "./json.ts";
+import type { ProblemKind } from "./problem.ts";
+import type { Usage } from "./usage.ts";
+
+/** How a call ended. `open` is never final: a start-up turns what a crash left open into `interrupted`. */
+export type CallState = "open" | "done" | "failed" | "cancelled" | "interrupted";
+
+/** Milliseconds since the call was admitted. */
+export interface Timings {
+  /** Admission and decoding, until the first attempt was opened. */
+  readonly readyMs: number;
+  /** First output byte towards the client. */
+  readonly firstOutputMs?: number;
+  readonly totalMs: number;
+}
+
+/** One try at one target. */
+export interface AttemptRecord {
+  readonly target: string;
+  readonly startedMs: number;
+  readonly endedMs: number;
+  readonly status?: number;
+  readonly problem?: ProblemKind;
+  readonly usage?: Usage;
+}
+
+/** A call just begun, written without being waited for, so that a crash leaves a trace. */
+export interface OpenRecord {
+  readonly callId: string;
+  readonly startedAt: number;
+  readonly callerId: string;
+  readonly model: string;
+  readonly dialect: string;
+  /** Estimate of what the call will have used if nobody ever settles it. */
+  readonly inputEstimate: number;
+  /** Which running gateway owns it; a start-up interrupts what its own node left. */
+  readonly node: string;
+}
+
+/** The one immutable row a call leaves. Dollars are derived: tokens and the price book's version are the truth. */
+export interface LedgerRow {
+  readonly callId: string;
+  readonly state: Exclude<CallState, "open">;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  readonly callerId: string;
+  readonly callerName: string;
+  readonly team?: string;
+  readonly project?: string;
+  readonly dialect: string;
+  readonly operation: string;
+  /** As the caller named it. */
+  readonly model: string;
+  /** `provider/model` that answered, or was tried last. */
+  readonly target?: string;
+  readonly upstreamModel?: string;
+  readonly stream: boolean;
+  readonly fastPath: boolean;
+  readonly usage: Usage;
+  /** Undefined when the price is unknown; never 0 instead. */
+  readonly costNanodollars?: number;
+  readonly priceVersion: string;
+  readonly timings: Timings;
+  readonly attempts: readonly AttemptRecord[];
+  readonly problem?: ProblemKind;
+  readonly problemMessage?: string;
+  readonly stop?: string;
+  readonly metadata?: JsonObject;
+  readonly session?: string;
+  readonly configVersion: number;
+  readonly traceId?: string;
+}
+
+export interface LedgerStore {
+  /** Queued for the next group commit; not waited for. A call settled before the commit needs no open record. */
+  open(record: OpenRecord): void;
+  /** Queued for the next group commit; resolves when it is durable. */
+  settle(row: LedgerRow): Promise<void>;
+  read(callId: string): Promise<LedgerRow | undefined>;
+  /** Newest first. */
+  list(query: { readonly limit: number; readonly callerId?: string }): Promise<readonly LedgerRow[]>;
+  count(): Promise<number>;
+  /** Turns open records of `node` (all nodes when undefined) into `interrupted` rows; returns how many. */
+  interruptOpen(node: string | undefined, priceVersion: string): Promise<number>;
+  /** Resolves when everything queued so far is durable. */
+  flush(): Promise<void>;
+  /** Undefined while healthy; otherwise why rows cannot be written. */
+  failure(): string | undefined;
+}
+
+/** One kept turn: what went in and what came out, for the next turn to build on. */
+export interface KeptTurn {
+  readonly scope: string;
+  /** The id that the client got. */
+  readonly id: string;
+  readonly previousId?: string;
+  readonly dialect: string;
+  /** Only the items this turn added. */
+  readonly input: readonly Item[];
+  readonly output: readonly Item[];
+  /** The answer as the client got it, for reading it back. */
+  readonly answer: Json;
+  /** Whatever must stay the same over a thread's turns, in the dialect's own terms. */
+  readonly fingerprint?: string;
+  readonly createdAt: number;
+  readonly expiresAt: number;
+}
+
+/** Items a foreign client cannot carry, kept beside the call under the ids or texts it will send back. */
+export interface KeptNative {
+  readonly scope: string;
+  /** `call:ID` of a tool call, or `text:HASH` of an assistant message. */
+  readonly anchor: string;
+  /** To be put before the anchor, in order. */
+  readonly items: readonly Item[];
+  readonly expiresAt: number;
+}
+
+/** Serving data: scoped to its caller, encrypted, with a time to live, erasable. Kept apart from telemetry. */
+export interface CallStore {
+  keepTurn(turn: KeptTurn): Promise<void>;
+  readTurn(scope: string, id: string, now: number): Promise<KeptTurn | undefined>;
+  /** The turn and its predecessors, oldest first; undefined when any is missing, expired or the chain is longer than `limit`. */
+  readChain(scope: string, id: string, limit: number, now: number): Promise<readonly KeptTurn[] | undefined>;
+  deleteTurn(scope: string, id: string): Promise<boolean>;
+  keepNative(kept: readonly KeptNative[]): Promise<void>;
+  findNative(scope: string, anchors: readonly string[], now: number): Promise<ReadonlyMap<string, readonly Item[]>>;
+  /** Forgets what has expired; returns how many rows. */
+  expire(now: number): Promise<number>;
+}
+
+export interface KeyRecord {
+  readonly id: string;
+  readonly name: string;
+  /** SHA-256 of the key, lower-case hex. The key itself is shown once and never kept. */
+  readonly hash: string;
+  /** The first characters, for people: `gk_3f9a`. */
+  readonly prefix: string;
+  readonly team?: string;
+  readonly project?: string;
+  readonly tags?: readonly string[];
+  readonly scopes: Scopes;
+  readonly limits: readonly RequestLimit[];
+  readonly createdAt: number;
+  readonly expiresAt?: number;
+  readonly revokedAt?: number;
+}
+
+export interface KeyStore {
+  create(key: KeyRecord): Promise<void>;
+  byHash(hash: string): Promise<KeyRecord | undefined>;
+  list(): Promise<readonly KeyRecord[]>;
+  /** False when there is no such key or it was revoked before. */
+  revoke(id: string, at: number): Promise<boolean>;
+  /** Rises with every change by any process, so that caches know when to forget. */
+  generation(): Promise<number>;
+}
+
+export interface ConfigVersion {
+  readonly version: number;
+  readonly createdAt: number;
+  readonly author: string;
+  /** The file's text as it was read, with its `${...}` unexpanded. */
+  readonly text: string;
+}
+
+export interface ConfigStore {
+  /** Appends unless the newest version has the same text; returns the version in force. */
+  append(entry: Omit<ConfigVersion, "version">): Promise<ConfigVersion>;
+  read(version: number): Promise<ConfigVersion | undefined>;
+  list(limit: number): Promise<readonly ConfigVersion[]>;
+}
+
+/** One engine behind all seams. */
+export interface Stores {
+  readonly calls: CallStore;
+  readonly ledger: LedgerStore;
+  readonly keys: KeyStore;
+  readonly config: ConfigStore;
+  close(): Promise<void>;
+}
+
+export function callerFromKey(key: KeyRecord): Caller {
+  return {
+    id: key.id,
+    scope: key.id,
+    name: key.name,
+    ...(key.team !== undefined && { team: key.team }),
+    ...(key.project !== undefined && { project: key.project }),
+    ...(key.tags !== undefined && { tags: key.tags }),
+    scopes: key.scopes,
+    limits: key.limits,
+    anonymous: false,
+    ...(key.expiresAt !== undefined && { expiresAt: key.expiresAt }),
+  };
+}

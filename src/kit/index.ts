@@ -1,0 +1,5 @@
+export * from "./json.ts";
+export * from "./sse.ts";
+export * from "./clock.ts";
+export * from "./ids.ts";
+export * from "./nearest.ts";

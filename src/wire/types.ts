@@ -1,0 +1,109 @@
+import type { Headers, Problem } from "../canon/index.ts";
+
+/** One request as the front end hands it over. The body is read only when the handler asks. */
+export interface FrontRequest {
+  readonly method: string;
+  /** Path without the query, not decoded. */
+  readonly path: string;
+  /** What follows `?`, or "". */
+  readonly query: string;
+  readonly headers: Headers;
+  /** The peer's address; behind a trusted proxy the client's. */
+  readonly peer: string;
+  /** Reads the whole body; calls back once. Over the limit, too slow or cut: a problem, and the connection closes after the answer. */
+  readBody(limits: { readonly maxBytes: number; readonly timeoutMs: number }, done: (outcome: BodyOutcome) => void): void;
+}
+export type BodyOutcome = { readonly ok: true; readonly bytes: Buffer } | { readonly ok: false; readonly problem: Problem };
+
+/** Where the answer to one request goes. Methods after the end or after the client left do nothing. */
+export interface FrontOut {
+  /** Has the client left, or is the answer complete? */
+  readonly closed: boolean;
+  /** Begins a streamed answer. */
+  head(status: number, headers: Readonly<Record<string, string>>): void;
+  /** False: the client is slow; wait for `onDrain`. */
+  write(chunk: Buffer | string): boolean;
+  end(): void;
+  /** A whole answer in one write with content-length. */
+  whole(status: number, headers: Readonly<Record<string, string>>, body: Buffer | string): void;
+  onDrain(callback: () => void): void;
+  /** Calls back once when the client leaves before the answer is complete. */
+  onLeave(callback: () => void): void;
+}
+
+/** One client's WebSocket. */
+export interface FrontSocket {
+  send(text: string): void;
+  onMessage(callback: (text: string) => void): void;
+  onClose(callback: () => void): void;
+  close(code: number, reason: string): void;
+  /** Bytes accepted by `send` that have not left yet. */
+  readonly buffered: number;
+}
+
+export type FrontHandler = (request: FrontRequest, out: FrontOut) => void;
+/** Decides on an upgrade: accept it, or answer like a plain request. */
+export type UpgradeHandler = (
+  request: FrontRequest,
+  answer: { accept(then: (socket: FrontSocket) => void): void; refuse(status: number, headers: Readonly<Record<string, string>>, body: string): void },
+) => void;
+
+export interface FrontOptions {
+  readonly host: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  /** Connections open at once; more are answered 503 and closed. Also bounded by the process's file descriptors. */
+  readonly maxConnections: number;
+  readonly maxHeaderBytes: number;
+  /** Largest WebSocket message. */
+  readonly maxMessageBytes: number;
+  readonly handler: FrontHandler;
+  readonly upgrade: UpgradeHandler;
+}
+
+export interface Front {
+  readonly host: string;
+  readonly port: number;
+  readonly connections: number;
+  /** Stops accepting; resolves when every connection is closed, or closes them after `ms`. */
+  close(ms: number): Promise<void>;
+}
+
+/** How an upstream is reached. */
+export interface ClientOptions {
+  /** `https://host/base/path`, without a trailing slash. */
+  readonly baseUrl: string;
+  /** May the host resolve to a loopback or private address? */
+  readonly allowPrivateNetwork: boolean;
+  readonly connectTimeoutMs: number;
+  /** Longest silence before the response head. */
+  readonly headTimeoutMs: number;
+  /** Longest silence between pieces of the body. */
+  readonly dataTimeoutMs: number;
+  readonly maxConnections: number;
+  readonly maxHeaderBytes: number;
+}
+
+export interface ClientRequest {
+  readonly method: string;
+  /** Appended to the base URL's path. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string | Buffer;
+}
+
+/** See UpstreamSink in canon: the same promises. */
+export interface ClientSink {
+  onHead(status: number, headers: Headers): void;
+  onData(chunk: Buffer): boolean;
+  onEnd(): void;
+  onProblem(problem: Problem): void;
+}
+export interface ClientHandle {
+  cancel(): void;
+  resume(): void;
+}
+export interface HttpClient {
+  open(request: ClientRequest, sink: ClientSink): ClientHandle;
+  close(): Promise<void>;
+}
