@@ -1,0 +1,32 @@
+import type { Dialect, Event } from "../../src/canon/index.ts";
+import { FrameSplitter, parseFrame, SeededRandomness } from "../../src/kit/index.ts";
+
+const LIMIT_BYTES = 32 * 1024 * 1024;
+
+/** Feeds pieces of a server-sent stream through splitter and decoder, as the gateway does. */
+export function decodeStream(dialect: Dialect, pieces: Iterable<Uint8Array>): Event[] {
+  const events: Event[] = [];
+  const decoder = dialect.decodeEvents((event) => events.push(event), { provider: "recorded" });
+  const splitter = new FrameSplitter(LIMIT_BYTES);
+  for (const piece of pieces) {
+    splitter.push(piece, (bytes) => {
+      const frame = parseFrame(bytes);
+      if (frame) decoder.frame(frame);
+    });
+  }
+  decoder.end();
+  return events;
+}
+
+export function* byteByByte(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at++) yield bytes.subarray(at, at + 1);
+}
+
+/** Where to cut a stream in two: everywhere up to 16 kB (or always when `exhaustive`); above, both ends' 4 kB and 200 seeded places. */
+export function cutPlaces(length: number, exhaustive = process.env["GIMBAL_EXHAUSTIVE"] === "1"): number[] {
+  const everywhere = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
+  if (exhaustive || length <= 16_384) return everywhere(0, length);
+  const random = new SeededRandomness(length);
+  const seeded = Array.from({ length: 200 }, () => 4096 + Math.floor(random.number() * (length - 8192)));
+  return [...everywhere(0, 4096), ...seeded, ...everywhere(length - 4096, length)];
+}
