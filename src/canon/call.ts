@@ -126,9 +126,11 @@ export interface Call {
   readonly touched: ReadonlySet<keyof Call>;
 }
 
-/** A changed copy that remembers which fields no longer match what the client sent. */
-export function amend(call: Call, patch: Partial<Omit<Call, "touched" | "native" | "origin">>): Call {
+type Amendable = Omit<Call, "touched" | "native" | "origin">;
+
+/** A changed copy that remembers which fields no longer match what the client sent. `undefined` removes a field. */
+export function amend(call: Call, patch: { readonly [K in keyof Amendable]?: Amendable[K] | undefined }): Call {
   const touched = new Set(call.touched);
   for (const key of Object.keys(patch)) touched.add(key as keyof Call);
-  return { ...call, ...patch, touched };
+  return { ...call, ...(patch as Partial<Amendable>), touched };
 }

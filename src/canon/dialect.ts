@@ -177,9 +177,10 @@ export interface Dialect {
   encodeCall(call: Call, target: EncodeTarget, note: (diagnostic: Diagnostic) => void): WireRequest;
   /**
    * The fast path: which top-level fields of the body to replace (a value) or remove (undefined) so that the request can be sent on
-   * otherwise byte for byte, and the headers to send. `model` is replaced by the pipeline itself.
+   * otherwise byte for byte, and the headers to send. `model` is replaced by the pipeline itself. `withholdUsage`: `replace` asks for a
+   * usage frame that the client did not ask for.
    */
-  forwardCall(body: JsonObject, context: DoorContext, target: EncodeTarget): { readonly path: string; readonly headers: Readonly<Record<string, string>>; readonly replace: Readonly<Record<string, Json | undefined>> };
+  forwardCall(body: JsonObject, context: DoorContext, target: EncodeTarget): { readonly path: string; readonly headers: Readonly<Record<string, string>>; readonly replace: Readonly<Record<string, Json | undefined>>; readonly withholdUsage?: boolean };
 
   /** @throws ProblemError upstream_broken */
   decodeAnswer(body: Json, context: { readonly provider?: string; readonly operation: Operation; readonly headers?: Headers }): Answer;
@@ -198,6 +199,8 @@ export interface Dialect {
   encodeProblem(problem: Problem, callId: string): EncodedProblem;
   /** The terminal frame that tells a client of a stream already begun that it failed. */
   encodeProblemFrames(problem: Problem, callId: string, emit: EmitFrame): void;
+  /** What must stay the same over the turns of one thread, where this language demands it. */
+  turnFingerprint?(call: Call): string | undefined;
   /** A token count as this dialect answers it (`count_tokens`, `input_tokens`). */
   encodeCount?(tokens: number): Json;
   decodeCount?(body: Json): number | undefined;

@@ -18,6 +18,8 @@ export interface Envelope {
   readonly role: string;
   /** The container without its content, verbatim, with whatever the dialect needs to rebuild its exact shape. */
   readonly raw: JsonObject;
+  /** Tells containers apart once they were written down, when object identity is lost. */
+  readonly place?: number;
 }
 
 interface ItemBase {

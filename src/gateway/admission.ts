@@ -1,0 +1,139 @@
+import { createHash } from "node:crypto";
+import { callerFromKey, ProblemError, type Caller, type Clock, type Dialect, type Headers, type KeyStore, type RequestLimit, type Snapshot } from "../canon/index.ts";
+
+export const KEY_PREFIX = "gk_";
+/** Keys remembered with their caller. Beyond it the oldest are looked up again. */
+const FRONT_KEYS = 10_000;
+/** How often other processes' changes to keys are looked for: a revoked key is refused within this time. */
+const GENERATION_POLL_MS = 500;
+
+const ANONYMOUS: Caller = { id: "anonymous", scope: "anonymous", name: "anonymous", scopes: {}, limits: [], anonymous: true };
+
+/** Headers that a proxy adds: who sends them is not on this machine, whatever the socket says. */
+const FORWARDING = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via", "cf-connecting-ip", "true-client-ip"] as const;
+
+/** Counts requests; refuses with the time after which to come back. */
+export interface RequestCounter {
+  take(callerId: string, limits: readonly RequestLimit[]): { readonly ok: true } | { readonly ok: false; readonly retryAfterMs: number; readonly limit: RequestLimit };
+}
+
+/** Turns credentials into a caller, and says no. */
+export class Admission {
+  readonly #keys: KeyStore;
+  readonly #clock: Clock;
+  readonly #counter: RequestCounter;
+  readonly #front = new Map<string, Caller>();
+  #generation = -1;
+
+  constructor(deps: { readonly keys: KeyStore; readonly clock: Clock; readonly counter: RequestCounter }) {
+    this.#keys = deps.keys;
+    this.#clock = deps.clock;
+    this.#counter = deps.counter;
+    this.#watchKeys();
+  }
+
+  /** Who is it? Answers at once for a key seen before. @throws ProblemError unauthenticated */
+  identify(snapshot: Snapshot, dialect: Dialect, headers: Headers, peer: string): Caller | Promise<Caller> {
+    const key = dialect.credentials(headers);
+    if (key?.startsWith(KEY_PREFIX)) {
+      const known = this.#front.get(key);
+      return known ? this.#unexpired(known) : this.#lookUp(key);
+    }
+    const { anonymous } = snapshot.access;
+    if (anonymous === "any" || (anonymous === "loopback" && isLocal(headers, peer))) return ANONYMOUS;
+    throw new ProblemError({
+      kind: "unauthenticated",
+      message: key === undefined ? "This gateway needs a key, and the request has none." : "The key is not one of this gateway's keys.",
+      code: "invalid_api_key",
+    });
+  }
+
+  /** @throws ProblemError rate_limited */
+  count(snapshot: Snapshot, caller: Caller): void {
+    const limits = caller.limits.length > 0 ? caller.limits : limitsFor(snapshot, caller);
+    if (limits.length === 0) return;
+    const taken = this.#counter.take(caller.id, limits);
+    if (taken.ok) return;
+    throw new ProblemError({
+      kind: "rate_limited",
+      message: `The limit of ${taken.limit.requests} requests per ${taken.limit.per} is used up for "${caller.name}".`,
+      code: "rate_limit_exceeded",
+      retryAfterMs: taken.retryAfterMs,
+    });
+  }
+
+  async #lookUp(key: string): Promise<Caller> {
+    const record = await this.#keys.byHash(hashKey(key));
+    if (!record || record.revokedAt !== undefined) {
+      throw new ProblemError({ kind: "unauthenticated", message: "The key is unknown or was revoked.", code: "invalid_api_key" });
+    }
+    const caller = this.#unexpired(callerFromKey(record));
+    if (this.#front.size >= FRONT_KEYS) this.#front.delete(this.#front.keys().next().value ?? "");
+    this.#front.set(key, caller);
+    return caller;
+  }
+
+  #unexpired(caller: Caller): Caller {
+    if (caller.expiresAt === undefined || caller.expiresAt > this.#clock.now()) return caller;
+    throw new ProblemError({ kind: "unauthenticated", message: "The key has expired.", code: "invalid_api_key" });
+  }
+
+  #watchKeys(): void {
+    const poll = async (): Promise<void> => {
+      const generation = await this.#keys.generation().catch(() => this.#generation);
+      if (generation !== this.#generation) this.forgetKeys();
+      this.#generation = generation;
+      this.#watchKeys();
+    };
+    this.#clock.after(GENERATION_POLL_MS, () => void poll());
+  }
+
+  /** After a change to keys by this process: no need to wait for the poll. */
+  forgetKeys(): void {
+    this.#front.clear();
+  }
+}
+
+export function hashKey(key: string): string {
+  return createHash("sha256").update(key).digest("hex");
+}
+
+/** Limits per snapshot and caller name hardly change: remembered as long as the snapshot lives. */
+const limitCache = new WeakMap<Snapshot, Map<string, readonly RequestLimit[]>>();
+
+function limitsFor(snapshot: Snapshot, caller: Caller): readonly RequestLimit[] {
+  if (snapshot.callerLimits.length === 0) return snapshot.callerLimits;
+  let byName = limitCache.get(snapshot);
+  if (!byName) limitCache.set(snapshot, (byName = new Map()));
+  let limits = byName.get(caller.name);
+  if (!limits) {
+    limits = snapshot.callerLimits.filter((limit) => limit.key === "*" || limit.key === caller.name);
+    if (byName.size < FRONT_KEYS) byName.set(caller.name, limits);
+  }
+  return limits;
+}
+
+/**
+ * On this machine, and not relayed: a loopback peer, a loopback name in Host (DNS rebinding shows a foreign one), no web page of
+ * another origin, no proxy in between.
+ */
+export function isLocal(headers: Headers, peer: string): boolean {
+  if (!isLoopbackAddress(peer) || !isLoopbackHost(headers["host"])) return false;
+  for (const name of FORWARDING) if (headers[name] !== undefined) return false;
+  const origin = headers["origin"];
+  return origin === undefined || isLoopbackOrigin(origin);
+}
+
+function isLoopbackAddress(address: string): boolean {
+  return address === "::1" || address.startsWith("127.") || address.startsWith("::ffff:127.");
+}
+
+function isLoopbackHost(host: string | undefined): boolean {
+  if (host === undefined) return false;
+  const name = host.startsWith("[") ? host.slice(0, host.indexOf("]") + 1) : host.split(":", 1)[0];
+  return name === "localhost" || name === "[::1]" || (name !== undefined && /^127(\.\d{1,3}){3}$/.test(name));
+}
+
+function isLoopbackOrigin(origin: string): boolean {
+  return URL.canParse(origin) && isLoopbackHost(new URL(origin).host);
+}

@@ -1,0 +1,47 @@
+import { ProblemError } from "../canon/index.ts";
+import { openJson } from "../kit/index.ts";
+import { readWishes } from "./request.ts";
+import { operationOf, type GatewayDeps, type Run } from "./run.ts";
+
+/** Seconds after which an overloaded gateway may be asked again. */
+const OVERLOAD_RETRY_MS = 1000;
+
+/** Who calls, is it allowed, what is asked: from headers to an outline. The body is only read for a caller that is let in. */
+export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
+  const { request, snapshot, live } = run;
+  const { limits } = snapshot;
+  const identified = deps.admission.identify(snapshot, request.dialect, request.headers, request.peer);
+  const caller = identified instanceof Promise ? await identified : identified;
+  run.caller = caller;
+  live.caller = caller;
+  if (caller.scopes.surfaces && !caller.scopes.surfaces.includes(request.dialect.id)) {
+    throw new ProblemError({ kind: "forbidden", message: `The key "${caller.name}" may not use the ${request.dialect.title} surface.` });
+  }
+  if (deps.live.running > limits.calls) {
+    throw new ProblemError({ kind: "overloaded", message: `More than ${limits.calls} calls are running.`, retryAfterMs: OVERLOAD_RETRY_MS });
+  }
+  const failure = deps.ledger.failure();
+  if (failure !== undefined) throw new ProblemError({ kind: "storage_unavailable", message: `Calls cannot be recorded: ${failure}`, retryAfterMs: OVERLOAD_RETRY_MS });
+  deps.admission.count(snapshot, caller);
+  run.wishes = readWishes(request.headers);
+  const bytes = await request.readBody({ maxBytes: limits.bodyBytes, timeoutMs: limits.requestBodyMs });
+  const opened = openJson(bytes, { depth: limits.jsonDepth });
+  if (!opened.ok) throw new ProblemError({ kind: "invalid_request", message: opened.message });
+  run.document = opened.document;
+  const operation = operationOf(run);
+  const outline = request.dialect.outline(opened.document.value, { operation, headers: request.headers, params: request.params });
+  run.model = outline.model;
+  run.stream = outline.stream && operation === "generate";
+  run.keep = outline.keep;
+  run.background = outline.background;
+  run.slowReason = outline.slow ?? (outline.previousId !== undefined ? "earlier turns are filled in" : undefined) ?? (outline.background ? "runs in the background" : undefined);
+  deps.ledger.open({
+    callId: live.id,
+    startedAt: live.startedAt,
+    callerId: caller.id,
+    model: run.model,
+    dialect: request.dialect.id,
+    inputEstimate: Math.ceil(bytes.length / 4),
+    node: deps.node,
+  });
+}

@@ -1,0 +1,100 @@
+import { PROBLEM_KINDS, ProblemError, type Problem, type Provider, type Target } from "../canon/index.ts";
+import { Attempt, backoffMs, type AttemptEnd } from "../routing/attempt.ts";
+import { addressed } from "./address.ts";
+import { answerContext } from "./context.ts";
+import { answerHere } from "./local.ts";
+import { answerHeaders } from "./refuse.ts";
+import { openReply, type Reply } from "./reply.ts";
+import { callOf, type GatewayDeps, type Run } from "./run.ts";
+
+/** Tries the plan's targets until one answers. @throws ProblemError the last problem, when none did */
+export async function attempts(deps: GatewayDeps, run: Run): Promise<void> {
+  const steps = run.plan?.steps ?? [];
+  const retries = run.plan?.alias.retries ?? 0;
+  let problem: Problem = { kind: "upstream_unavailable", message: `No target of "${run.model}" could be tried.` };
+  for (const [place, { target }] of steps.entries()) {
+    for (let repeat = 0; repeat <= retries; repeat++) {
+      const end = await attemptOnce(deps, run, target);
+      if (!end.problem) return;
+      problem = end.problem;
+      if (run.stopped || run.live.committed || !PROBLEM_KINDS[problem.kind].retryable) throw new ProblemError(problem);
+      const another = place < steps.length - 1;
+      if (repeat === retries || (another && problem.kind === "rate_limited")) break;
+      const wait = backoffMs(repeat, problem, deps.randomness.number());
+      if (wait === undefined) break;
+      await pause(deps, run, wait);
+    }
+  }
+  throw new ProblemError(problem);
+}
+
+async function attemptOnce(deps: GatewayDeps, run: Run, target: Target): Promise<AttemptEnd> {
+  const provider = run.snapshot.providers.get(target.provider);
+  if (run.stopped) return { problem: run.stopped };
+  if (!provider) return { problem: { kind: "upstream_unavailable", message: `The provider "${target.provider}" is not configured.` } };
+  run.target = { provider: target.provider, model: target.model };
+  const startedMs = run.live.elapsedMs();
+  const end = (await answerHere(deps, run, provider, target)) ?? (await exchange(deps, run, provider, target));
+  run.report = run.reply?.report();
+  run.attempts.push({
+    target: `${target.provider}/${target.model}`,
+    startedMs,
+    endedMs: run.live.elapsedMs(),
+    ...(end.status !== undefined && { status: end.status }),
+    ...(end.problem && { problem: end.problem.kind }),
+    ...(run.report?.usage && { usage: run.report.usage }),
+  });
+  run.attempt = undefined;
+  return end;
+}
+
+/** One request to the provider and its answer. */
+async function exchange(deps: GatewayDeps, run: Run, provider: Provider, target: Target): Promise<AttemptEnd> {
+  const address = await addressed(deps, run, provider, target);
+  run.forwarded = address.forward;
+  run.reply = undefined;
+  const { snapshot, live, request } = run;
+  const attempt = new Attempt({
+    provider,
+    dialect: address.dialect,
+    call: address.call,
+    clock: deps.clock,
+    timeoutMs: run.plan?.alias.timeoutMs ?? snapshot.limits.defaultTimeoutMs,
+    betweenDataMs: snapshot.limits.betweenDataMs,
+    read: (_status, headers): Reply => {
+      const reply = openReply(
+        {
+          live,
+          client: request.dialect,
+          upstream: address.dialect,
+          provider: provider.id,
+          wantsStream: run.stream,
+          forward: address.forward,
+          withholdUsage: address.withholdUsage,
+          keep: run.keep,
+          guards: deps.guards,
+          limits: snapshot.limits,
+          call: () => callOf(run),
+          answerContext: () => answerContext(run),
+          headers: () => answerHeaders(run),
+          onOutput: () => attempt.started(),
+        },
+        headers,
+      );
+      run.reply = reply;
+      return reply;
+    },
+  });
+  run.attempt = attempt;
+  return attempt.done;
+}
+
+function pause(deps: GatewayDeps, run: Run, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = deps.clock.after(ms, resolve);
+    run.wake = () => {
+      cancel();
+      resolve();
+    };
+  });
+}

@@ -1,0 +1,48 @@
+import { problemFrom, ProblemError, type Problem } from "../canon/index.ts";
+import { admit } from "./admit.ts";
+import { attempts } from "./attempts.ts";
+import { LiveCall, type Reader } from "./live.ts";
+import { plan } from "./plan.ts";
+import { prepare } from "./prepare.ts";
+import { refuse } from "./refuse.ts";
+import type { CallRequest } from "./request.ts";
+import { newRun, stop, type GatewayDeps, type Run } from "./run.ts";
+import { settle } from "./settle.ts";
+
+/**
+ * The one way to call a model: every surface hands its calls in here. Returns at once; the answer reaches `reader` through the live
+ * call, which goes on living when the reader leaves.
+ */
+export function openCall(deps: GatewayDeps, request: CallRequest, reader: Reader): LiveCall {
+  const snapshot = deps.snapshot();
+  const live = new LiveCall({ id: deps.randomness.id("call_"), clock: deps.clock, journalBytes: snapshot.limits.journalBytes });
+  const run = newRun(live, request, snapshot);
+  live.attach(reader);
+  live.wire({ wantMore: () => run.attempt?.resume(), abandoned: () => abandoned(run), stop: (problem) => stop(run, problem) });
+  deps.live.add(live);
+  void pipeline(deps, run);
+  return live;
+}
+
+/** The verbs in their order. Whatever happens, the client gets one end and the ledger one row. */
+async function pipeline(deps: GatewayDeps, run: Run): Promise<void> {
+  try {
+    await admit(deps, run);
+    await prepare(deps, run);
+    plan(deps, run);
+    await attempts(deps, run);
+  } catch (error) {
+    if (!(error instanceof ProblemError)) deps.report(error, run.live.id);
+    run.problem = run.stopped ?? problemFrom(error);
+    refuse(run, run.problem);
+  }
+  run.live.end();
+  await settle(deps, run);
+}
+
+/** The last reader left: the upstream is stopped, unless the caller wanted the work done all the same. */
+function abandoned(run: Run): void {
+  if (run.wishes.onDisconnect === "detach" || run.background) return;
+  const problem: Problem = { kind: "cancelled", message: "The client left before the answer was complete." };
+  stop(run, problem);
+}

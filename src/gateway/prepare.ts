@@ -1,0 +1,43 @@
+import { amend, checkCall, ProblemError, type Call } from "../canon/index.ts";
+import { callOf, type GatewayDeps, type Run } from "./run.ts";
+
+/**
+ * Everything that changes what is sent: earlier turns are put in front, the canonical form is checked, guards have their say. Does
+ * nothing for a call whose bytes can pass.
+ */
+export async function prepare(deps: GatewayDeps, run: Run): Promise<void> {
+  const reading = deps.guards.filter((guard) => guard.readsContent);
+  if (reading.length > 0) run.slowReason ??= "a guard reads the content";
+  if (run.slowReason === undefined) return;
+  let call = callOf(run);
+  if (call.previousId !== undefined) call = await deps.turns.expand(run, call);
+  for (const guard of deps.guards) {
+    if (!guard.call || !run.caller) continue;
+    const verdict = await guard.call(call, run.caller);
+    if (verdict.verdict === "change") call = verdict.value;
+    if (verdict.verdict === "deny") throw new ProblemError(verdict.problem);
+    if (verdict.verdict === "ask") throw new ProblemError({ kind: "approval_needed", message: verdict.reason });
+  }
+  run.call = checked(call);
+}
+
+/** @throws ProblemError invalid_request */
+export function checked(call: Call): Call {
+  const problem = checkCall(call);
+  if (problem) throw new ProblemError(problem);
+  return call;
+}
+
+/** The call as a text model can answer it that knows no compaction: a request for a summary of the items. */
+export function askForSummary(call: Call): Call {
+  return amend(call, {
+    operation: "generate",
+    stream: false,
+    tools: [],
+    toolChoice: undefined,
+    items: [...call.items, { type: "message", role: "user", parts: [{ type: "text", text: SUMMARY_REQUEST }] }],
+  });
+}
+
+const SUMMARY_REQUEST =
+  "Summarise the conversation so far so that it can be continued from the summary alone. Keep the goals, decisions, facts, names, numbers, open questions and the state of unfinished work. Answer with the summary only.";

@@ -1,0 +1,40 @@
+import { PROBLEM_KINDS, problemStatus, type Problem } from "../canon/index.ts";
+import { formatFrame } from "../kit/index.ts";
+import { JSON_TYPE } from "./reply.ts";
+import type { Run } from "./run.ts";
+
+/** Tells the client that its call failed, in its own language: as a whole answer, or as the last event of a stream already begun. */
+export function refuse(run: Run, problem: Problem): void {
+  const { live } = run;
+  const { dialect } = run.request;
+  if (live.ended) return;
+  if (live.committed) {
+    dialect.encodeProblemFrames(problem, live.id, (event, data) => live.frame(Buffer.from(formatFrame(event, data))));
+    return;
+  }
+  const { status, body } = dialect.encodeProblem(problem, live.id);
+  live.whole(status, { "content-type": JSON_TYPE, ...answerHeaders(run), ...problemHeaders(problem) }, JSON.stringify(body));
+}
+
+/** Headers that name a problem, for every surface. */
+export function problemHeaders(problem: Problem): Record<string, string> {
+  const status = problemStatus(problem);
+  const waits = problem.retryAfterMs !== undefined || ((status === 429 || status === 503) && PROBLEM_KINDS[problem.kind].retryable);
+  return {
+    "x-gimbal-problem": problem.kind,
+    ...(waits && { "retry-after": String(Math.max(1, Math.ceil((problem.retryAfterMs ?? 1000) / 1000))) }),
+  };
+}
+
+/** The gateway's own headers on every answer to a call. */
+export function answerHeaders(run: Run): Record<string, string> {
+  const { dialect } = run.request;
+  const headers: Record<string, string> = {
+    "x-gimbal-call-id": run.live.id,
+    "x-gimbal-attempts": String(run.attempts.length + (run.attempt ? 1 : 0)),
+    "x-gimbal-cache": "bypass",
+  };
+  if (dialect.requestIdHeader) headers[dialect.requestIdHeader] = run.live.id;
+  if (run.target) headers["x-gimbal-target"] = `${run.target.provider}/${run.target.model}`;
+  return headers;
+}

@@ -1,0 +1,173 @@
+import { AnswerFold, ProblemError, unfold, type Answer, type Event, type EventDecoder, type EventEncoder, type Problem } from "../canon/index.ts";
+import { formatFrame, FrameSplitter, parseFrame, parseJson } from "../kit/index.ts";
+import { BodyCollector, broken, JSON_TYPE, STREAM_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
+
+/** Writes canonical events to the client, in its language: as a stream of frames, or as one answer at the end. */
+class ClientWriter {
+  readonly #context: ReplyContext;
+  readonly #encoder: EventEncoder | undefined;
+  readonly fold: AnswerFold;
+  #begun = false;
+  #held: Event[] = [];
+  #outputCharacters = 0;
+  #problem: Problem | undefined;
+
+  constructor(context: ReplyContext) {
+    this.#context = context;
+    this.fold = new AnswerFold({ dialect: context.upstream.id, provider: context.provider });
+    if (context.wantsStream) {
+      this.#encoder = context.client.encodeEvents((event, data) => context.live.frame(Buffer.from(formatFrame(event, data))), context.answerContext());
+    }
+  }
+
+  /** @throws ProblemError while nothing was said to the client, so that another target can be tried */
+  event(event: Event): void {
+    const passed = this.#guarded(event);
+    this.fold.event(passed);
+    if (passed.type === "text" || passed.type === "reasoning" || passed.type === "input" || passed.type === "refusal") this.#outputCharacters += passed.text.length;
+    if (passed.type === "problem") {
+      this.#problem = passed.problem;
+      if (!this.#begun) throw new ProblemError(passed.problem);
+      return;
+    }
+    if (!this.#encoder) return;
+    if (!this.#begun) {
+      this.#held.push(passed);
+      if (!isOutput(passed)) return;
+      this.#begin();
+      for (const held of this.#held) this.#encoder.event(held);
+      this.#held = [];
+      return;
+    }
+    this.#encoder.event(passed);
+  }
+
+  /** The upstream's answer is over. */
+  finish(): Problem | undefined {
+    const { live, client, answerContext, headers } = this.#context;
+    if (this.#problem) return this.#problem;
+    if (!this.fold.ended) return broken("The provider's stream ended before its regular end.");
+    if (this.#encoder) {
+      live.flush();
+      return undefined;
+    }
+    const context = answerContext();
+    const body = client.encodeAnswer(this.fold.answer(), context);
+    live.answerId = context.id ?? this.fold.id;
+    live.whole(200, { "content-type": JSON_TYPE, ...headers() }, JSON.stringify(body));
+    return undefined;
+  }
+
+  report(): AnswerReport {
+    const { id, model, stop, usage, usageSeen } = this.fold;
+    return { id, model, stop, ...(usageSeen && { usage }), outputCharacters: this.#outputCharacters };
+  }
+
+  #begin(): void {
+    const { live, headers, onOutput, answerContext } = this.#context;
+    onOutput();
+    this.#begun = true;
+    live.answerId = answerContext().id ?? this.fold.id;
+    live.head(200, { "content-type": STREAM_TYPE, "cache-control": "no-cache", ...headers() });
+  }
+
+  #guarded(event: Event): Event {
+    let passed = event;
+    for (const guard of this.#context.guards) {
+      const verdict = guard.event?.(passed, this.#context.call());
+      if (verdict?.verdict === "change") passed = verdict.value;
+      if (verdict?.verdict === "deny") return { type: "problem", problem: verdict.problem };
+    }
+    return passed;
+  }
+}
+
+/** From here on the client sees that somebody answers. */
+function isOutput(event: Event): boolean {
+  return event.type !== "start" && event.type !== "usage" && event.type !== "native";
+}
+
+/** The slow path of a stream: every frame is decoded, guarded, encoded. */
+export class DecodedStream implements Reply {
+  readonly #context: ReplyContext;
+  readonly #splitter: FrameSplitter;
+  readonly #decoder: EventDecoder;
+  readonly #writer: ClientWriter;
+  /** What the decoder emitted for the frame at hand; kept apart so that a throw never unwinds through the decoder. */
+  #events: Event[] = [];
+
+  constructor(context: ReplyContext) {
+    this.#context = context;
+    this.#splitter = new FrameSplitter(context.limits.frameBytes);
+    this.#decoder = context.upstream.decodeEvents((event) => this.#events.push(event), { provider: context.provider });
+    this.#writer = new ClientWriter(context);
+  }
+
+  data(chunk: Buffer): boolean {
+    const fits = this.#splitter.push(chunk, (bytes) => {
+      const frame = parseFrame(bytes);
+      if (frame) this.#decoder.frame(frame);
+    });
+    this.#pass();
+    if (!fits) throw new ProblemError(broken(`An event of the stream is larger than ${this.#context.limits.frameBytes} bytes.`));
+    return this.#context.live.flush();
+  }
+
+  end(): Problem | undefined {
+    const frame = parseFrame(this.#splitter.rest());
+    if (frame) this.#decoder.frame(frame);
+    this.#decoder.end();
+    this.#pass();
+    return this.#writer.finish();
+  }
+
+  report(): AnswerReport {
+    return this.#writer.report();
+  }
+
+  answer(): Answer | undefined {
+    return this.#writer.fold.answer();
+  }
+
+  #pass(): void {
+    const events = this.#events;
+    this.#events = [];
+    for (const event of events) this.#writer.event(event);
+  }
+}
+
+/** The slow path of a plain answer. */
+export class DecodedWhole implements Reply {
+  readonly #context: ReplyContext;
+  readonly #body: BodyCollector;
+  readonly #writer: ClientWriter;
+  #answer: Answer | undefined;
+
+  constructor(context: ReplyContext) {
+    this.#context = context;
+    this.#body = new BodyCollector(context.limits.answerBytes);
+    this.#writer = new ClientWriter(context);
+  }
+
+  data(chunk: Buffer): boolean {
+    if (!this.#body.add(chunk)) throw new ProblemError(broken(`The provider's answer is larger than ${this.#context.limits.answerBytes} bytes.`));
+    return true;
+  }
+
+  end(): Problem | undefined {
+    const { upstream, provider, call } = this.#context;
+    const json = parseJson(this.#body.bytes().toString("utf8"));
+    if (json === undefined) return broken("The provider answered with something that is not JSON.");
+    this.#answer = upstream.decodeAnswer(json, { provider, operation: call().operation });
+    for (const event of unfold(this.#answer)) this.#writer.event(event);
+    return this.#writer.finish();
+  }
+
+  report(): AnswerReport {
+    return this.#writer.report();
+  }
+
+  answer(): Answer | undefined {
+    return this.#answer;
+  }
+}

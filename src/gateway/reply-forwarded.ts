@@ -1,0 +1,127 @@
+import { AnswerFold, ProblemError, type Answer, type EventDecoder, type JsonObject, type Problem } from "../canon/index.ts";
+import { FrameSplitter, parseFrame, parseJson } from "../kit/index.ts";
+import { BodyCollector, broken, JSON_TYPE, STREAM_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
+
+const FRAME_END = Buffer.from("\n\n");
+
+/** The fast path of a stream: frames are counted and sent on as they are; only those that can carry usage are looked into. */
+export class ForwardedStream implements Reply {
+  readonly #context: ReplyContext;
+  readonly #splitter: FrameSplitter;
+  readonly #meter;
+  /** Frames before the first output: held, so that an upstream that fails now can still be replaced unseen. */
+  #held: Buffer[] = [];
+  #over = false;
+  #problem: Problem | undefined;
+  /** Decodes beside the forwarding, for answers that are kept. */
+  readonly #fold: { readonly fold: AnswerFold; readonly decoder: EventDecoder } | undefined;
+
+  constructor(context: ReplyContext) {
+    this.#context = context;
+    this.#splitter = new FrameSplitter(context.limits.frameBytes);
+    this.#meter = context.upstream.usageFrames({ withholdUsage: context.withholdUsage });
+    if (context.keep) {
+      const fold = new AnswerFold({ dialect: context.upstream.id, provider: context.provider });
+      this.#fold = { fold, decoder: context.upstream.decodeEvents((event) => fold.event(event), { provider: context.provider }) };
+    }
+  }
+
+  data(chunk: Buffer): boolean {
+    const fits = this.#splitter.push(chunk, (frame) => this.#frame(frame as Buffer));
+    if (!fits) throw new ProblemError(broken(`An event of the stream is larger than ${this.#context.limits.frameBytes} bytes.`));
+    return this.#context.live.flush();
+  }
+
+  end(): Problem | undefined {
+    const rest = this.#splitter.rest();
+    // Some servers close right behind the last line, without the blank one.
+    if (rest.length > 0 && !this.#over) this.#frame(Buffer.concat([rest, FRAME_END]));
+    this.#fold?.decoder.end();
+    this.#context.live.flush();
+    if (this.#problem) return this.#problem;
+    return this.#over ? undefined : broken("The provider's stream ended before its regular end.");
+  }
+
+  report(): AnswerReport {
+    const meter = this.#meter;
+    return { id: meter.id(), model: meter.model(), stop: meter.stop(), usage: meter.usage(), outputCharacters: meter.outputCharacters() };
+  }
+
+  answer(): Answer | undefined {
+    return this.#fold?.fold.answer();
+  }
+
+  #frame(frame: Buffer): void {
+    const { live } = this.#context;
+    const role = this.#meter.frame(frame);
+    if (this.#fold) {
+      const parsed = parseFrame(frame);
+      if (parsed) this.#fold.decoder.frame(parsed);
+    }
+    if (role === "withhold") return;
+    if (role === "problem") this.#problem = this.#meter.problem() ?? broken("The provider reported an error inside its stream.");
+    if (!live.committed) {
+      if (this.#problem) throw new ProblemError(this.#problem);
+      if (role === "quiet") {
+        this.#held.push(frame);
+        return;
+      }
+      this.#begin();
+    }
+    if (role === "done") this.#over = true;
+    live.frame(frame);
+  }
+
+  #begin(): void {
+    const { live, headers, onOutput } = this.#context;
+    onOutput();
+    live.answerId = this.#meter.id();
+    live.head(200, { "content-type": STREAM_TYPE, "cache-control": "no-cache", ...headers() });
+    for (const frame of this.#held) live.frame(frame);
+    this.#held = [];
+  }
+}
+
+/** The fast path of a plain answer: read once for its usage, sent on byte for byte. */
+export class ForwardedWhole implements Reply {
+  readonly #context: ReplyContext;
+  readonly #body: BodyCollector;
+  #report: AnswerReport = { outputCharacters: 0 };
+  #json: JsonObject | undefined;
+
+  constructor(context: ReplyContext) {
+    this.#context = context;
+    this.#body = new BodyCollector(context.limits.answerBytes);
+  }
+
+  data(chunk: Buffer): boolean {
+    if (!this.#body.add(chunk)) throw new ProblemError(broken(`The provider's answer is larger than ${this.#context.limits.answerBytes} bytes.`));
+    return true;
+  }
+
+  end(): Problem | undefined {
+    const { live, upstream, provider, headers } = this.#context;
+    const bytes = this.#body.bytes();
+    const json = parseJson(bytes.toString("utf8"));
+    if (typeof json !== "object" || json === null || Array.isArray(json)) return broken("The provider answered with something that is not a JSON object.");
+    const body = json as JsonObject;
+    const { usage, id, model, stop } = upstream.readAnswer(body);
+    if (id === undefined && typeof body["error"] === "object" && body["error"] !== null) {
+      return upstream.decodeProblem({ status: 502, headers: {}, body, text: "", provider });
+    }
+    this.#json = body;
+    this.#report = { id, model, stop, usage, outputCharacters: usage ? 0 : bytes.length };
+    live.answerId = id;
+    live.whole(200, { "content-type": JSON_TYPE, ...headers() }, bytes);
+    return undefined;
+  }
+
+  report(): AnswerReport {
+    return this.#report;
+  }
+
+  answer(): Answer | undefined {
+    const { upstream, provider, call } = this.#context;
+    return this.#json && upstream.decodeAnswer(this.#json, { provider, operation: call().operation });
+  }
+}

@@ -1,0 +1,81 @@
+import type { Answer, AnswerContext, Call, Dialect, Guard, Headers, Limits, Problem, StopReason, Usage } from "../canon/index.ts";
+import type { BodyReader } from "../routing/attempt.ts";
+import { DecodedStream, DecodedWhole } from "./reply-decoded.ts";
+import { ForwardedStream, ForwardedWhole } from "./reply-forwarded.ts";
+import type { LiveCall } from "./live.ts";
+
+/** What became known of an answer while it passed. */
+export interface AnswerReport {
+  readonly id?: string | undefined;
+  readonly model?: string | undefined;
+  readonly stop?: StopReason | undefined;
+  readonly usage?: Usage | undefined;
+  /** For an estimate where the upstream gave no usage. */
+  readonly outputCharacters: number;
+}
+
+/** Carries a good answer from the upstream to the live call. */
+export interface Reply extends BodyReader {
+  report(): AnswerReport;
+  /** The answer in canonical form, for keeping; only to be asked after a clean end. */
+  answer(): Answer | undefined;
+}
+
+export interface ReplyContext {
+  readonly live: LiveCall;
+  /** The client's language and the provider's. */
+  readonly client: Dialect;
+  readonly upstream: Dialect;
+  readonly provider: string;
+  readonly wantsStream: boolean;
+  /** Same language and nobody changes the content: the bytes pass. */
+  readonly forward: boolean;
+  /** We asked for a usage frame that the client did not ask for. */
+  readonly withholdUsage: boolean;
+  /** The answer is wanted in canonical form afterwards. */
+  readonly keep: boolean;
+  readonly guards: readonly Guard[];
+  readonly limits: Limits;
+  /** The call in canonical form; decoded only when first asked for. */
+  readonly call: () => Call;
+  readonly answerContext: () => AnswerContext;
+  /** The gateway's own headers, complete at the moment of the first output. */
+  readonly headers: () => Record<string, string>;
+  /** The first output came. */
+  readonly onOutput: () => void;
+}
+
+/** Chooses how the body of a good answer is read, by what was asked and what came. */
+export function openReply(context: ReplyContext, headers: Headers): Reply {
+  const isStream = (headers["content-type"] ?? "").includes("text/event-stream");
+  if (context.forward && isStream === context.wantsStream) return isStream ? new ForwardedStream(context) : new ForwardedWhole(context);
+  return isStream ? new DecodedStream(context) : new DecodedWhole(context);
+}
+
+export const JSON_TYPE = "application/json";
+export const STREAM_TYPE = "text/event-stream; charset=utf-8";
+
+export function broken(message: string): Problem {
+  return { kind: "upstream_broken", message };
+}
+
+/** Collects a bounded body. */
+export class BodyCollector {
+  readonly #chunks: Buffer[] = [];
+  readonly #maxBytes: number;
+  #bytes = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+  /** False when the limit is passed. */
+  add(chunk: Buffer): boolean {
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    return this.#bytes <= this.#maxBytes;
+  }
+  bytes(): Buffer {
+    const [first, ...more] = this.#chunks;
+    return first && more.length === 0 ? first : Buffer.concat(this.#chunks);
+  }
+}

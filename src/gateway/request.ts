@@ -1,0 +1,67 @@
+import { ProblemError, type Dialect, type Door, type Headers, type JsonObject, type Problem } from "../canon/index.ts";
+
+/** A model call as a surface hands it to the pipeline. */
+export interface CallRequest {
+  readonly dialect: Dialect;
+  readonly door: Door & { readonly does: { readonly kind: "call" } };
+  readonly headers: Headers;
+  /** Named segments of the path and the query. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly peer: string;
+  /** Reads the body, within limits; called once, after the caller is admitted. Rejects with a ProblemError. */
+  readBody(limits: { readonly maxBytes: number; readonly timeoutMs: number }): Promise<Uint8Array>;
+  /** The call belongs to a connection that keeps its own turns for as long as it lives (a WebSocket). */
+  readonly connection?: { readonly turns: Map<string, unknown> };
+}
+
+/** What the `x-gimbal-*` headers ask for. */
+export interface Wishes {
+  readonly metadata?: JsonObject;
+  readonly session?: string;
+  readonly onDisconnect: "cancel" | "detach";
+  readonly traceId?: string;
+}
+
+const METADATA_BYTES = 4096;
+const SESSION_CHARACTERS = 256;
+const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
+const NO_WISHES: Wishes = { onDisconnect: "cancel" };
+
+/** @throws ProblemError invalid_request */
+export function readWishes(headers: Headers): Wishes {
+  const metadata = headers["x-gimbal-metadata"];
+  const session = headers["x-gimbal-session"];
+  const onDisconnect = headers["x-gimbal-on-disconnect"];
+  const traceparent = headers["traceparent"];
+  if (metadata === undefined && session === undefined && onDisconnect === undefined && traceparent === undefined) return NO_WISHES;
+  if (onDisconnect !== undefined && onDisconnect !== "cancel" && onDisconnect !== "detach") {
+    throw headerProblem("x-gimbal-on-disconnect", "must be `cancel` or `detach`");
+  }
+  if (session !== undefined && session.length > SESSION_CHARACTERS) throw headerProblem("x-gimbal-session", `is longer than ${SESSION_CHARACTERS} characters`);
+  const traceId = traceparent === undefined ? undefined : TRACEPARENT.exec(traceparent)?.[1];
+  return {
+    ...(metadata !== undefined && { metadata: readMetadata(metadata) }),
+    ...(session !== undefined && { session }),
+    onDisconnect: onDisconnect ?? "cancel",
+    ...(traceId !== undefined && { traceId }),
+  };
+}
+
+function readMetadata(header: string): JsonObject {
+  if (header.length > METADATA_BYTES) throw headerProblem("x-gimbal-metadata", `is longer than ${METADATA_BYTES} bytes`);
+  let value: unknown;
+  try {
+    value = JSON.parse(header);
+  } catch {
+    throw headerProblem("x-gimbal-metadata", "is not valid JSON");
+  }
+  const flat =
+    typeof value === "object" && value !== null && !Array.isArray(value) && Object.values(value).every((member) => ["string", "number", "boolean"].includes(typeof member));
+  if (!flat) throw headerProblem("x-gimbal-metadata", "must be a flat JSON object of strings, numbers and booleans");
+  return value as JsonObject;
+}
+
+function headerProblem(name: string, fault: string): ProblemError {
+  const problem: Problem = { kind: "invalid_request", message: `The header ${name} ${fault}.`, param: name };
+  return new ProblemError(problem);
+}

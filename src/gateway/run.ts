@@ -1,0 +1,125 @@
+import type { AttemptRecord, Call, CallStore, Caller, Clock, Diagnostic, Dialect, Guard, LedgerStore, ModelBook, Operation, Problem, Randomness, Snapshot } from "../canon/index.ts";
+import type { JsonDocument } from "../kit/index.ts";
+import type { Attempt } from "../routing/attempt.ts";
+import type { Plan, Planner } from "../routing/plan.ts";
+import type { Admission } from "./admission.ts";
+import type { LiveCall, LiveCalls } from "./live.ts";
+import type { AnswerReport, Reply } from "./reply.ts";
+import type { CallRequest, Wishes } from "./request.ts";
+import type { Turns } from "./turns.ts";
+
+/** What the pipeline works with; made once by the house. */
+export interface GatewayDeps {
+  readonly clock: Clock;
+  readonly randomness: Randomness;
+  /** The configuration in force at this moment. */
+  readonly snapshot: () => Snapshot;
+  readonly dialects: ReadonlyMap<string, Dialect>;
+  readonly ledger: LedgerStore;
+  readonly callStore: CallStore;
+  readonly book: ModelBook;
+  readonly admission: Admission;
+  readonly planner: Planner;
+  readonly turns: Turns;
+  readonly live: LiveCalls;
+  readonly guards: readonly Guard[];
+  /** This running gateway's name in open records. */
+  readonly node: string;
+  /** A defect: logged with the call's id, never shown to the caller. */
+  readonly report: (error: unknown, callId: string) => void;
+}
+
+/** One call on its way through the pipeline; each verb fills in its part. */
+export interface Run {
+  readonly live: LiveCall;
+  readonly request: CallRequest;
+  /** The configuration the call began with and keeps. */
+  readonly snapshot: Snapshot;
+  wishes: Wishes;
+  caller: Caller | undefined;
+  document: JsonDocument | undefined;
+  /** The request in canonical form; decoded only where something needs it. */
+  call: Call | undefined;
+  /** What the client sent in this turn, before earlier turns were put in front of it. */
+  ownItems: Call["items"] | undefined;
+  /** The earlier turn that the client named, after it was filled in. */
+  previousId: string | undefined;
+  /** The answer's id where the gateway had to name it before the upstream did. */
+  promisedId: string | undefined;
+  diagnostics: Diagnostic[];
+  plan: Plan | undefined;
+  model: string;
+  stream: boolean;
+  keep: boolean;
+  background: boolean;
+  /** Why the bytes cannot simply pass; undefined: they can. */
+  slowReason: string | undefined;
+  readyMs: number;
+  forwarded: boolean;
+  readonly attempts: AttemptRecord[];
+  target: { readonly provider: string; readonly model: string } | undefined;
+  reply: Reply | undefined;
+  report: AnswerReport | undefined;
+  problem: Problem | undefined;
+  /** Why the call is being stopped; set once by whoever stops it. */
+  stopped: Problem | undefined;
+  /** The attempt under way. */
+  attempt: Attempt | undefined;
+  /** Ends a wait between two attempts early. */
+  wake: (() => void) | undefined;
+}
+
+export function newRun(live: LiveCall, request: CallRequest, snapshot: Snapshot): Run {
+  return {
+    live,
+    request,
+    snapshot,
+    wishes: { onDisconnect: "cancel" },
+    caller: undefined,
+    document: undefined,
+    call: undefined,
+    ownItems: undefined,
+    previousId: undefined,
+    promisedId: undefined,
+    diagnostics: [],
+    plan: undefined,
+    model: "",
+    stream: false,
+    keep: false,
+    background: false,
+    slowReason: undefined,
+    readyMs: 0,
+    forwarded: false,
+    attempts: [],
+    target: undefined,
+    reply: undefined,
+    report: undefined,
+    problem: undefined,
+    stopped: undefined,
+    attempt: undefined,
+    wake: undefined,
+  };
+}
+
+export function operationOf(run: Run): Operation {
+  return run.request.door.does.operation;
+}
+
+/** The request in canonical form. @throws ProblemError invalid_request */
+export function callOf(run: Run): Call {
+  if (run.call) return run.call;
+  const { dialect, headers, params } = run.request;
+  const body = run.document?.value ?? {};
+  const call = dialect.decodeCall(body, { operation: operationOf(run), headers, params });
+  run.call = call;
+  run.ownItems = call.items;
+  return call;
+}
+
+/** Stops a call once: the upstream is cancelled, a wait ends, and the reason is what the ledger gets. */
+export function stop(run: Run, problem: Problem): void {
+  if (run.stopped) return;
+  run.stopped = problem;
+  run.attempt?.cancel(problem);
+  run.wake?.();
+}

@@ -1,0 +1,90 @@
+import { addUsage, NO_USAGE, type AttemptRecord, type CallState, type LedgerRow, type Problem, type Usage } from "../canon/index.ts";
+import { operationOf, type GatewayDeps, type Run } from "./run.ts";
+import { wireAnswer } from "./turns.ts";
+
+/** Characters of text in a token, for estimates where the upstream gave no usage. */
+const CHARACTERS_PER_TOKEN = 4;
+
+/** Always, also when the client is gone: one row, the turn kept, the call's life over. Never rejects. */
+export async function settle(deps: GatewayDeps, run: Run): Promise<void> {
+  const { live } = run;
+  live.state = stateOf(run.problem);
+  deps.live.finish(live);
+  try {
+    // The order matters only for the ear: the row is queued first, so that a failing turn store cannot cost it.
+    const settled = deps.ledger.settle(rowOf(deps, run));
+    await keepTurns(deps, run);
+    await settled;
+  } catch (error) {
+    deps.report(error, live.id);
+  }
+}
+
+async function keepTurns(deps: GatewayDeps, run: Run): Promise<void> {
+  if (run.problem || operationOf(run) !== "generate" || !run.reply) return;
+  const crosses = !run.forwarded;
+  if (!run.keep && !crosses) return;
+  const answer = run.reply.answer();
+  if (!answer) return;
+  if (crosses) await deps.turns.keepNative(run, answer);
+  if (run.keep) await deps.turns.keep(run, answer, wireAnswer(run, answer));
+}
+
+function stateOf(problem: Problem | undefined): Exclude<CallState, "open"> {
+  if (!problem) return "done";
+  return problem.kind === "cancelled" ? "cancelled" : "failed";
+}
+
+function rowOf(deps: GatewayDeps, run: Run): LedgerRow {
+  const { live, caller, wishes, target, problem, report } = run;
+  const usage = usageOf(run);
+  const cost = target ? deps.book.cost(target.provider, target.model, usage, live.startedAt) : 0;
+  return {
+    callId: live.id,
+    state: stateOf(problem),
+    startedAt: live.startedAt,
+    callerId: caller?.id ?? "unknown",
+    callerName: caller?.name ?? "unknown",
+    ...(caller?.team !== undefined && { team: caller.team }),
+    ...(caller?.project !== undefined && { project: caller.project }),
+    dialect: run.request.dialect.id,
+    operation: operationOf(run),
+    model: run.model,
+    ...(target && { target: `${target.provider}/${target.model}` }),
+    ...(report?.model !== undefined && { upstreamModel: report.model }),
+    stream: run.stream,
+    fastPath: run.forwarded,
+    usage,
+    ...(cost !== undefined && { costNanodollars: cost }),
+    priceVersion: deps.book.version,
+    timings: { readyMs: run.readyMs, totalMs: live.elapsedMs(), ...(live.firstOutputMs !== undefined && { firstOutputMs: live.firstOutputMs }) },
+    attempts: run.attempts,
+    ...(problem && { problem: problem.kind, problemMessage: problem.message }),
+    ...(report?.stop !== undefined && { stop: report.stop }),
+    ...(wishes.metadata && { metadata: wishes.metadata }),
+    ...(wishes.session !== undefined && { session: wishes.session }),
+    configVersion: run.snapshot.version,
+    ...(wishes.traceId !== undefined && { traceId: wishes.traceId }),
+  };
+}
+
+/** The sum over all attempts. What an upstream produced without naming its usage is estimated and marked so. */
+function usageOf(run: Run): Usage {
+  let usage = NO_USAGE;
+  for (const attempt of run.attempts) if (attempt.usage) usage = addUsage(usage, attempt.usage);
+  const last = run.attempts.at(-1);
+  return last && wantsEstimate(run, last) ? addUsage(usage, estimate(run)) : usage;
+}
+
+/** Output flowed or the upstream was stopped while working: something was spent that nobody told us. */
+function wantsEstimate(run: Run, last: AttemptRecord): boolean {
+  if (operationOf(run) !== "generate" || last.usage) return false;
+  if (last.status === undefined || last.status > 299) return run.problem?.kind === "cancelled" || run.problem?.kind === "upstream_timeout";
+  return true;
+}
+
+function estimate(run: Run): Usage {
+  const input = Math.ceil((run.document?.text.length ?? 0) / CHARACTERS_PER_TOKEN);
+  const output = Math.ceil((run.report?.outputCharacters ?? 0) / CHARACTERS_PER_TOKEN);
+  return { ...NO_USAGE, inputUncached: input, output, estimated: true };
+}

@@ -1,0 +1,199 @@
+import { createHash } from "node:crypto";
+import { amend, ProblemError, textOf, type Answer, type Call, type CallStore, type Clock, type Envelope, type Item, type Json, type KeptNative, type KeptTurn, type Limits } from "../canon/index.ts";
+import { answerContext } from "./context.ts";
+import { callOf, type Run } from "./run.ts";
+
+/** Anchors looked up for one call: beyond it only the newest turns get back what their client could not carry. */
+const MAX_ANCHORS = 200;
+
+/**
+ * Turns the gateway keeps, so that a client can name an earlier answer instead of sending it again, whichever provider gave it; and
+ * items that a client's language cannot carry, kept until the client sends the turn back. Both stay within their caller's scope.
+ */
+export class Turns {
+  readonly #store: CallStore;
+  readonly #clock: Clock;
+  readonly #limits: () => Limits;
+  /** Turns on their way to the store: the next turn may come before they are durable. */
+  readonly #underway = new Map<string, KeptTurn>();
+
+  constructor(deps: { readonly store: CallStore; readonly clock: Clock; readonly limits: () => Limits }) {
+    this.#store = deps.store;
+    this.#clock = deps.clock;
+    this.#limits = deps.limits;
+  }
+
+  /** Puts the items of the named turn and its predecessors in front of the call's own. @throws ProblemError not_found */
+  async expand(run: Run, call: Call): Promise<Call> {
+    const id = call.previousId;
+    if (id === undefined) return call;
+    const chain = await this.#chain(run, id);
+    const fingerprint = run.request.dialect.turnFingerprint?.(call);
+    const newest = chain.at(-1);
+    if (newest?.fingerprint !== undefined && fingerprint !== newest.fingerprint) {
+      throw new ProblemError({ kind: "invalid_request", message: "A field that must stay the same over the turns of a thread has changed.", code: "turn_changed" });
+    }
+    const before = chain.flatMap((turn) => [...turn.input, ...turn.output]);
+    run.previousId = id;
+    return amend(call, { items: [...reunited(before), ...call.items], previousId: undefined });
+  }
+
+  async read(scope: string, id: string): Promise<KeptTurn | undefined> {
+    return this.#underway.get(underwayKey(scope, id)) ?? this.#store.readTurn(scope, id, this.#clock.now());
+  }
+
+  delete(scope: string, id: string): Promise<boolean> {
+    this.#underway.delete(underwayKey(scope, id));
+    return this.#store.deleteTurn(scope, id);
+  }
+
+  /** Keeps a finished turn under the id its client got. Resolves when it is durable. */
+  async keep(run: Run, answer: Answer, wire: Json): Promise<void> {
+    const id = run.promisedId ?? answer.id;
+    const scope = run.caller?.scope;
+    if (scope === undefined || id === "") return;
+    const call = callOf(run);
+    const now = this.#clock.now();
+    const fingerprint = run.request.dialect.turnFingerprint?.(call);
+    const turn: KeptTurn = {
+      scope,
+      id,
+      ...(run.previousId !== undefined && { previousId: run.previousId }),
+      dialect: run.request.dialect.id,
+      input: placed(run.ownItems ?? call.items),
+      output: placed(answer.items),
+      answer: wire,
+      ...(fingerprint !== undefined && { fingerprint }),
+      createdAt: now,
+      expiresAt: now + this.#limits().turnMs,
+    };
+    const connection = run.request.connection;
+    if (connection && call.store === false) {
+      connection.turns.set(id, turn);
+      return;
+    }
+    const key = underwayKey(scope, id);
+    this.#underway.set(key, turn);
+    try {
+      await this.#store.keepTurn(turn);
+    } finally {
+      this.#underway.delete(key);
+    }
+  }
+
+  /** Keeps beside the call what the client's language cannot carry back: signed or sealed reasoning, items of the provider's own. */
+  async keepNative(run: Run, answer: Answer): Promise<void> {
+    const scope = run.caller?.scope;
+    if (scope === undefined || answer.origin.dialect === run.request.dialect.id) return;
+    const expiresAt = this.#clock.now() + this.#limits().turnMs;
+    const kept: KeptNative[] = [];
+    let waiting: Item[] = [];
+    for (const item of answer.items) {
+      if (isOpaque(item)) {
+        waiting.push(item);
+        continue;
+      }
+      const anchor = anchorOf(item);
+      if (anchor === undefined || waiting.length === 0) continue;
+      kept.push({ scope, anchor, items: waiting, expiresAt });
+      waiting = [];
+    }
+    if (kept.length > 0) await this.#store.keepNative(kept);
+  }
+
+  /** Puts back what `keepNative` kept, for a provider of the language and name it came from. */
+  async restore(run: Run, call: Call, dialect: string, provider: string): Promise<Call> {
+    const scope = run.caller?.scope;
+    const anchors = call.items.map(anchorOf).filter((anchor) => anchor !== undefined);
+    if (scope === undefined || anchors.length === 0) return call;
+    const found = await this.#store.findNative(scope, [...new Set(anchors)].slice(-MAX_ANCHORS), this.#clock.now());
+    if (found.size === 0) return call;
+    const items: Item[] = [];
+    const used = new Set<string>();
+    for (const item of call.items) {
+      const anchor = anchorOf(item);
+      const native = anchor === undefined || used.has(anchor) ? undefined : found.get(anchor);
+      if (anchor !== undefined && native) {
+        used.add(anchor);
+        const mine = native.filter((kept) => kept.origin?.dialect === dialect && kept.origin.provider === provider);
+        if (mine.length > 0) dropForeignReasoning(items);
+        items.push(...mine);
+      }
+      items.push(item);
+    }
+    return amend(call, { items });
+  }
+
+  async #chain(run: Run, id: string): Promise<readonly KeptTurn[]> {
+    const scope = run.caller?.scope ?? "";
+    const limit = this.#limits().turnChain;
+    const recent: KeptTurn[] = [];
+    let wanted: string | undefined = id;
+    while (wanted !== undefined && recent.length < limit) {
+      const local: KeptTurn | undefined = (run.request.connection?.turns.get(wanted) as KeptTurn | undefined) ?? this.#underway.get(underwayKey(scope, wanted));
+      if (!local) break;
+      recent.unshift(local);
+      wanted = local.previousId;
+    }
+    if (wanted === undefined) return recent;
+    const older = await this.#store.readChain(scope, wanted, limit - recent.length, this.#clock.now());
+    if (older) return [...older, ...recent];
+    throw new ProblemError({
+      kind: "not_found",
+      message: `The earlier turn "${id.slice(0, 100)}" is unknown here, has expired or was not kept. Send the whole conversation instead.`,
+      code: "turn_not_found",
+    });
+  }
+}
+
+function underwayKey(scope: string, id: string): string {
+  return `${scope} ${id}`;
+}
+
+/** Reasoning that only its provider can read, and items only its language has. */
+function isOpaque(item: Item): boolean {
+  return (item.type === "reasoning" && (item.signature !== undefined || item.encrypted !== undefined)) || (item.type === "unknown" && item.role === "assistant");
+}
+
+/** What a client of any language sends back unchanged: a tool call's id, or an assistant's words. */
+function anchorOf(item: Item): string | undefined {
+  if (item.type === "tool_call") return `call:${item.callId}`;
+  if (item.type !== "message" || item.role !== "assistant") return undefined;
+  const text = textOf(item.parts);
+  return text === "" ? undefined : `text:${createHash("sha256").update(text).digest("base64url")}`;
+}
+
+/** The readable shadow of reasoning that is about to be put back whole. */
+function dropForeignReasoning(items: Item[]): void {
+  while (items.at(-1)?.type === "reasoning") items.pop();
+}
+
+/** Containers are told apart by identity, which does not survive being written down: each gets its place. */
+function placed(items: readonly Item[]): Item[] {
+  const places = new Map<Envelope, Envelope>();
+  return items.map((item) => {
+    if (!item.envelope) return item;
+    let envelope = places.get(item.envelope);
+    if (!envelope) places.set(item.envelope, (envelope = { ...item.envelope, place: places.size }));
+    return { ...item, envelope };
+  });
+}
+
+/** The inverse of `placed`, after reading: neighbours with the same place share one container again. */
+function reunited(items: readonly Item[]): Item[] {
+  let last: Envelope | undefined;
+  return items.map((item) => {
+    if (!item.envelope) {
+      last = undefined;
+      return item;
+    }
+    if (last && last.place === item.envelope.place && last.role === item.envelope.role) return { ...item, envelope: last };
+    last = item.envelope;
+    return item;
+  });
+}
+
+/** The answer as its client gets it, for reading it back later. */
+export function wireAnswer(run: Run, answer: Answer): Json {
+  return run.request.dialect.encodeAnswer(answer, answerContext(run));
+}

@@ -1,0 +1,171 @@
+import { problemFrom, type Clock, type Dialect, type Headers, type Problem, type Provider, type UpstreamCall, type UpstreamHandle } from "../canon/index.ts";
+import { parseJson } from "../kit/index.ts";
+
+/** Most of an upstream's error body that is read. */
+const ERROR_BODY_BYTES = 64 * 1024;
+
+/** Reads the body of a good answer, piece by piece. May throw a ProblemError. */
+export interface BodyReader {
+  /** False: no more for now; the reader calls `resume` of the attempt when it can take more. */
+  data(chunk: Buffer): boolean;
+  /** The body is over; a problem when it was not whole. */
+  end(): Problem | undefined;
+}
+
+export interface AttemptOptions {
+  readonly provider: Provider;
+  /** The language spoken with the provider. */
+  readonly dialect: Dialect;
+  readonly call: UpstreamCall;
+  /** Until the first output when streaming, until the whole answer otherwise. */
+  readonly timeoutMs: number;
+  /** Between two pieces of a stream. */
+  readonly betweenDataMs: number;
+  readonly clock: Clock;
+  /** Called at the head of a good answer; says who reads the body. */
+  readonly read: (status: number, headers: Headers) => BodyReader;
+}
+
+export interface AttemptEnd {
+  readonly status?: number;
+  readonly problem?: Problem;
+}
+
+/** One try at one target: opened at once, over when `done` resolves. Never rejects. */
+export class Attempt {
+  readonly done: Promise<AttemptEnd>;
+  #finish!: (end: AttemptEnd) => void;
+  readonly #options: AttemptOptions;
+  /** Undefined only while the provider opens: it may fail before it returns. */
+  readonly #handle: UpstreamHandle | undefined;
+  #reader: BodyReader | undefined;
+  #status: number | undefined;
+  #headers: Headers = {};
+  #errorBody: Buffer[] = [];
+  #errorBytes = 0;
+  #over = false;
+  #streaming = false;
+  #deadline: number;
+  #stopWatch: () => void;
+
+  constructor(options: AttemptOptions) {
+    this.#options = options;
+    this.done = new Promise((resolve) => {
+      this.#finish = resolve;
+    });
+    this.#deadline = options.clock.monotonic() + options.timeoutMs;
+    this.#stopWatch = options.clock.after(options.timeoutMs, () => this.#watch());
+    this.#handle = options.provider.open(options.call, {
+      onHead: (status, headers) => this.#head(status, headers),
+      onData: (chunk) => this.#data(chunk),
+      onEnd: () => this.#end(),
+      onProblem: (problem) => this.#fail(problem),
+    });
+  }
+
+  /** The reader saw output: from now on only silence between pieces counts. */
+  started(): void {
+    if (this.#over || this.#streaming || !this.#options.call.stream) return;
+    this.#streaming = true;
+    this.#deadline = this.#options.clock.monotonic() + this.#options.betweenDataMs;
+    this.#stopWatch();
+    this.#stopWatch = this.#options.clock.after(this.#options.betweenDataMs, () => this.#watch());
+  }
+
+  /** Stops the upstream; `done` resolves with `problem`. */
+  cancel(problem: Problem): void {
+    if (this.#over) return;
+    this.#handle?.cancel();
+    this.#fail(problem);
+  }
+
+  resume(): void {
+    if (!this.#over) this.#handle?.resume();
+  }
+
+  #head(status: number, headers: Headers): void {
+    this.#status = status;
+    this.#headers = headers;
+    if (status < 200 || status > 299) return;
+    try {
+      this.#reader = this.#options.read(status, headers);
+    } catch (error) {
+      this.cancel(problemFrom(error));
+    }
+  }
+
+  #data(chunk: Buffer): boolean {
+    if (this.#over) return true;
+    if (!this.#reader) return this.#collectError(chunk);
+    if (this.#streaming) this.#deadline = this.#options.clock.monotonic() + this.#options.betweenDataMs;
+    try {
+      return this.#reader.data(chunk);
+    } catch (error) {
+      this.cancel(problemFrom(error));
+      return true;
+    }
+  }
+
+  #collectError(chunk: Buffer): boolean {
+    if (this.#errorBytes < ERROR_BODY_BYTES) this.#errorBody.push(chunk.subarray(0, ERROR_BODY_BYTES - this.#errorBytes));
+    this.#errorBytes += chunk.length;
+    if (this.#errorBytes >= ERROR_BODY_BYTES) {
+      this.#handle?.cancel();
+      this.#end();
+    }
+    return true;
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    if (!this.#reader) return this.#fail(this.#refusal());
+    let problem: Problem | undefined;
+    try {
+      problem = this.#reader.end();
+    } catch (error) {
+      problem = problemFrom(error);
+    }
+    this.#fail(problem);
+  }
+
+  /** The provider answered, and the answer is an error. */
+  #refusal(): Problem {
+    const text = Buffer.concat(this.#errorBody).toString("utf8");
+    return this.#options.dialect.decodeProblem({
+      status: this.#status ?? 502,
+      headers: this.#headers,
+      body: parseJson(text),
+      text: text.slice(0, 500),
+      provider: this.#options.provider.id,
+    });
+  }
+
+  #fail(problem: Problem | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#stopWatch();
+    this.#finish({ ...(this.#status !== undefined && { status: this.#status }), ...(problem && { problem }) });
+  }
+
+  /** One timer for the whole attempt; it moves with the deadline instead of being set anew for every piece. */
+  #watch(): void {
+    if (this.#over) return;
+    const left = this.#deadline - this.#options.clock.monotonic();
+    if (left > 0) {
+      this.#stopWatch = this.#options.clock.after(left, () => this.#watch());
+      return;
+    }
+    const { provider, call } = this.#options;
+    this.cancel({ kind: "upstream_timeout", message: `${provider.id}/${call.model} did not answer in time.` });
+  }
+}
+
+/** Longest wait before a try is repeated, whatever the provider asks for. */
+const MAX_BACKOFF_MS = 10_000;
+const FIRST_BACKOFF_MS = 100;
+
+/** Full jitter (Brooker, "Exponential Backoff And Jitter", 2015); a provider's own retry-after is obeyed up to the limit. Undefined: it asks for longer than we wait. */
+export function backoffMs(repeat: number, problem: Problem, random: number): number | undefined {
+  if (problem.retryAfterMs !== undefined) return problem.retryAfterMs <= MAX_BACKOFF_MS ? problem.retryAfterMs : undefined;
+  return Math.floor(random * Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** repeat));
+}
