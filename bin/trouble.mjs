@@ -1,0 +1,2 @@
+/** A failure that is told to the user in its own words, without a stack. */
+export class Trouble extends Error {}
