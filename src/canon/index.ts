@@ -15,3 +15,5 @@ export * from "./guard.ts";
 export * from "./secret.ts";
 export * from "./price.ts";
 export * from "./fold.ts";
+export * from "./check.ts";
+export * from "./flatten.ts";
