@@ -1,5 +1,6 @@
 import type { Call, Diagnostic, Operation } from "./call.ts";
 import type { Answer, Event, StopReason } from "./event.ts";
+import type { Item } from "./item.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { Problem } from "./problem.ts";
 import type { Usage } from "./usage.ts";
@@ -199,6 +200,15 @@ export interface Dialect {
   encodeProblem(problem: Problem, callId: string): EncodedProblem;
   /** The terminal frame that tells a client of a stream already begun that it failed. */
   encodeProblemFrames(problem: Problem, callId: string, emit: EmitFrame): void;
+  /** A new id for an answer that the gateway must name before the upstream does. `unique` is lower-case letters and digits. */
+  newAnswerId?(unique: string): string;
+  /** An answer that is not there yet, or never will be, as its client reads it back. */
+  encodePending?(state: PendingState, context: AnswerContext, problem?: Problem): Json;
+  /** Confirms that a kept answer was deleted. */
+  encodeDeleted?(id: string): Json;
+  /** The input items behind a kept answer, oldest first; `params` holds the query (`limit`, `after`, `order`). @throws ProblemError invalid_request */
+  encodeItems?(items: readonly Item[], params: Readonly<Record<string, string>>): Json;
+  readonly socket?: SocketLanguage;
   /** What must stay the same over the turns of one thread, where this language demands it. */
   turnFingerprint?(call: Call): string | undefined;
   /** A token count as this dialect answers it (`count_tokens`, `input_tokens`). */
@@ -215,6 +225,23 @@ export interface ListedModel {
   readonly displayName: string;
   readonly contextTokens?: number;
   readonly maxOutputTokens?: number;
+}
+
+export type PendingState = "queued" | "in_progress" | "cancelled" | "failed";
+
+/** What a client of a WebSocket door says. */
+export type SocketMessage =
+  | { readonly type: "call"; readonly body: JsonObject }
+  /** Stop the named answer, or the one under way. */
+  | { readonly type: "cancel"; readonly id?: string }
+  | { readonly type: "ignore" };
+
+/** A dialect over a WebSocket: one JSON text a message, the same events as in its streams. */
+export interface SocketLanguage {
+  /** @throws ProblemError invalid_request */
+  read(text: string): SocketMessage;
+  /** The message that tells of a failure. */
+  problem(problem: Problem, callId: string): string;
 }
 
 /** Checks the shape at compile time and marks the file for the registry. */

@@ -32,7 +32,7 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   const outline = request.dialect.outline(opened.document.value, { operation, headers: request.headers, params: request.params });
   run.model = outline.model;
   run.stream = outline.stream && operation === "generate";
-  run.keep = outline.keep;
+  run.keep = outline.keep || outline.background || request.connection !== undefined;
   run.background = outline.background;
   run.slowReason = outline.slow ?? (outline.previousId !== undefined ? "earlier turns are filled in" : undefined) ?? (outline.background ? "runs in the background" : undefined);
   deps.ledger.open({

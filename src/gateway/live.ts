@@ -1,4 +1,4 @@
-import type { Caller, CallState, Clock, Problem } from "../canon/index.ts";
+import type { Caller, CallState, Clock, Json, Problem } from "../canon/index.ts";
 
 /** Somebody who reads a call's answer: the client that made it, or one that came back. */
 export interface Reader {
@@ -41,6 +41,8 @@ export class LiveCall {
   streamed = false;
   /** The id by which the client knows the answer, where its language has such. */
   answerId: string | undefined;
+  /** What a client reads back while the answer is not there yet. */
+  pendingAnswer: (() => Json) | undefined;
   readonly #clock: Clock;
   readonly #journalBytes: number;
   readonly #seats: Seat[] = [];
@@ -52,6 +54,8 @@ export class LiveCall {
   #bytes = 0;
   #pending: Buffer[] = [];
   #ended = false;
+  #settled = false;
+  readonly #waiting: (() => void)[] = [];
   #onWantMore: () => void = () => {};
   #onAbandoned: () => void = () => {};
   #onStop: (problem: Problem) => void = () => {};
@@ -104,6 +108,11 @@ export class LiveCall {
     for (const seat of this.#seats) seat.reader.whole(status, headers, body);
   }
 
+  /** Answers the clients that wait now with a promise of the answer; the call goes on without them. */
+  acknowledge(status: number, headers: Readonly<Record<string, string>>, body: string): void {
+    for (const seat of this.#seats.splice(0)) seat.reader.whole(status, headers, body);
+  }
+
   /** Begins a stream. */
   head(status: number, headers: Readonly<Record<string, string>>): void {
     this.#markFirst();
@@ -137,6 +146,18 @@ export class LiveCall {
     this.flush();
     this.#ended = true;
     for (const seat of this.#seats) if (!seat.full) seat.reader.end();
+  }
+
+  /** Resolves when the call is settled: its row is queued and its turn is kept. */
+  whenSettled(): Promise<void> {
+    return this.#settled ? Promise.resolve() : new Promise((resolve) => this.#waiting.push(resolve));
+  }
+  /** Nothing more will happen: lets go of everything but the journal. */
+  markSettled(): void {
+    this.#settled = true;
+    this.wire({ wantMore: () => {}, abandoned: () => {}, stop: () => {} });
+    this.pendingAnswer = undefined;
+    for (const callback of this.#waiting.splice(0)) callback();
   }
 
   /** Seats a reader behind frame `after`. False when frames it needs are forgotten. */

@@ -12,6 +12,11 @@ export function refuse(run: Run, problem: Problem): void {
     dialect.encodeProblemFrames(problem, live.id, (event, data) => live.frame(Buffer.from(formatFrame(event, data))));
     return;
   }
+  if (run.request.connection && dialect.socket) {
+    live.head(200, {});
+    live.frame(Buffer.from(formatFrame(undefined, dialect.socket.problem(problem, live.id))));
+    return;
+  }
   const { status, body } = dialect.encodeProblem(problem, live.id);
   live.whole(status, { "content-type": JSON_TYPE, ...answerHeaders(run), ...problemHeaders(problem) }, JSON.stringify(body));
 }

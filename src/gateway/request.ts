@@ -1,4 +1,4 @@
-import { ProblemError, type Dialect, type Door, type Headers, type JsonObject, type Problem } from "../canon/index.ts";
+import { ProblemError, type Dialect, type Door, type Headers, type JsonObject, type KeptTurn, type Problem } from "../canon/index.ts";
 
 /** A model call as a surface hands it to the pipeline. */
 export interface CallRequest {
@@ -11,8 +11,25 @@ export interface CallRequest {
   /** Reads the body, within limits; called once, after the caller is admitted. Rejects with a ProblemError. */
   readBody(limits: { readonly maxBytes: number; readonly timeoutMs: number }): Promise<Uint8Array>;
   /** The call belongs to a connection that keeps its own turns for as long as it lives (a WebSocket). */
-  readonly connection?: { readonly turns: Map<string, unknown> };
+  readonly connection?: Connection;
 }
+
+/** Turns of one WebSocket that its client asked not to store: they live as long as the connection. */
+export class Connection {
+  readonly #turns = new Map<string, KeptTurn>();
+
+  turn(id: string): KeptTurn | undefined {
+    return this.#turns.get(id);
+  }
+  keep(turn: KeptTurn): void {
+    this.#turns.set(turn.id, turn);
+    const [oldest] = this.#turns.keys();
+    if (this.#turns.size > CONNECTION_TURNS && oldest !== undefined) this.#turns.delete(oldest);
+  }
+}
+
+/** Turns of a connection that can be continued; older ones are forgotten. */
+const CONNECTION_TURNS = 200;
 
 /** What the `x-gimbal-*` headers ask for. */
 export interface Wishes {

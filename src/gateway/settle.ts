@@ -1,15 +1,18 @@
 import { addUsage, NO_USAGE, type AttemptRecord, type CallState, type LedgerRow, type Problem, type Usage } from "../canon/index.ts";
+import { answerContext } from "./context.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
 import { wireAnswer } from "./turns.ts";
 
 /** Characters of text in a token, for estimates where the upstream gave no usage. */
 const CHARACTERS_PER_TOKEN = 4;
 
-/** Always, also when the client is gone: one row, the turn kept, the call's life over. Never rejects. */
+/**
+ * Always, also when the client is gone: one row, the turn kept, the call's life over. Never rejects. The call counts as running until
+ * its row is durable, so that a drain loses nothing.
+ */
 export async function settle(deps: GatewayDeps, run: Run): Promise<void> {
   const { live } = run;
   live.state = stateOf(run.problem);
-  deps.live.finish(live);
   try {
     // The order matters only for the ear: the row is queued first, so that a failing turn store cannot cost it.
     const settled = deps.ledger.settle(rowOf(deps, run));
@@ -18,9 +21,12 @@ export async function settle(deps: GatewayDeps, run: Run): Promise<void> {
   } catch (error) {
     deps.report(error, live.id);
   }
+  live.markSettled();
+  deps.live.finish(live);
 }
 
 async function keepTurns(deps: GatewayDeps, run: Run): Promise<void> {
+  if (run.problem && run.promisedId !== undefined) return keepFailure(deps, run, run.promisedId, run.problem);
   if (run.problem || operationOf(run) !== "generate" || !run.reply) return;
   const crosses = !run.forwarded;
   if (!run.keep && !crosses) return;
@@ -28,6 +34,13 @@ async function keepTurns(deps: GatewayDeps, run: Run): Promise<void> {
   if (!answer) return;
   if (crosses) await deps.turns.keepNative(run, answer);
   if (run.keep) await deps.turns.keep(run, answer, wireAnswer(run, answer));
+}
+
+/** A client that was promised an answer must be able to read why it never came. */
+async function keepFailure(deps: GatewayDeps, run: Run, id: string, problem: Problem): Promise<void> {
+  const state = problem.kind === "cancelled" ? "cancelled" : "failed";
+  const wire = run.request.dialect.encodePending?.(state, answerContext(run), problem);
+  if (wire !== undefined) await deps.turns.keep(run, { id, items: [] }, wire);
 }
 
 function stateOf(problem: Problem | undefined): Exclude<CallState, "open"> {

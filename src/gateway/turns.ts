@@ -42,13 +42,19 @@ export class Turns {
     return this.#underway.get(underwayKey(scope, id)) ?? this.#store.readTurn(scope, id, this.#clock.now());
   }
 
+  /** What the model was given for a kept turn: the earlier turns and its own input, oldest first. */
+  async itemsBehind(scope: string, turn: KeptTurn): Promise<readonly Item[]> {
+    const chain = turn.previousId === undefined ? [] : await this.#store.readChain(scope, turn.previousId, this.#limits().turnChain, this.#clock.now());
+    return [...(chain ?? []).flatMap((earlier) => [...earlier.input, ...earlier.output]), ...turn.input];
+  }
+
   delete(scope: string, id: string): Promise<boolean> {
     this.#underway.delete(underwayKey(scope, id));
     return this.#store.deleteTurn(scope, id);
   }
 
-  /** Keeps a finished turn under the id its client got. Resolves when it is durable. */
-  async keep(run: Run, answer: Answer, wire: Json): Promise<void> {
+  /** Keeps a finished turn under the id its client got. Resolves when it is durable. A failed background call is kept without output. */
+  async keep(run: Run, answer: Pick<Answer, "id" | "items">, wire: Json): Promise<void> {
     const id = run.promisedId ?? answer.id;
     const scope = run.caller?.scope;
     if (scope === undefined || id === "") return;
@@ -69,7 +75,7 @@ export class Turns {
     };
     const connection = run.request.connection;
     if (connection && call.store === false) {
-      connection.turns.set(id, turn);
+      connection.keep(turn);
       return;
     }
     const key = underwayKey(scope, id);
@@ -130,7 +136,7 @@ export class Turns {
     const recent: KeptTurn[] = [];
     let wanted: string | undefined = id;
     while (wanted !== undefined && recent.length < limit) {
-      const local: KeptTurn | undefined = (run.request.connection?.turns.get(wanted) as KeptTurn | undefined) ?? this.#underway.get(underwayKey(scope, wanted));
+      const local: KeptTurn | undefined = run.request.connection?.turn(wanted) ?? this.#underway.get(underwayKey(scope, wanted));
       if (!local) break;
       recent.unshift(local);
       wanted = local.previousId;

@@ -57,7 +57,7 @@ export function resolve(snapshot: Snapshot, model: string): Alias | undefined {
   return { name: model, targets: [{ provider, model: model.slice(slash + 1), weight: 1 }], timeoutMs: snapshot.limits.defaultTimeoutMs, ...DIRECT };
 }
 
-function unknownModel(snapshot: Snapshot, caller: Caller, model: string): ProblemError {
+export function unknownModel(snapshot: Snapshot, caller: Caller, model: string): ProblemError {
   const names = [...snapshot.aliases.keys()].filter((name) => mayUseModel(caller.scopes, name));
   const providers = [...snapshot.providers.keys()].map((provider) => `${provider}/${model.slice(model.indexOf("/") + 1)}`);
   const like = nearest(model, [...names, ...(model.includes("/") ? providers : [])]);

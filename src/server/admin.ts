@@ -1,0 +1,114 @@
+import { timingSafeEqual, createHash } from "node:crypto";
+import { Hono } from "hono";
+import { z } from "zod";
+import { ProblemError, problemFrom, problemStatus, type ConfigStore, type Json, type KeyRecord, type KeyStore, type Secret } from "../canon/index.ts";
+import { newKey } from "../gateway/keys.ts";
+import { problemHeaders } from "../gateway/refuse.ts";
+import type { GatewayDeps } from "../gateway/run.ts";
+import type { FrontOut, FrontRequest } from "../wire/types.ts";
+import { problemBody, sendProblem } from "./respond.ts";
+
+const ADMIN_BODY_BYTES = 1024 * 1024;
+const ADMIN_BODY_MS = 10_000;
+
+export interface AdminDeps {
+  readonly gateway: GatewayDeps;
+  readonly keys: KeyStore;
+  readonly config: ConfigStore;
+  readonly adminToken: Secret;
+}
+
+const keyBody = z.strictObject({
+  name: z.string().min(1).max(100),
+  team: z.string().min(1).max(100).optional(),
+  project: z.string().min(1).max(100).optional(),
+  tags: z.array(z.string().min(1).max(100)).max(50).optional(),
+  models: z.array(z.string().min(1)).optional(),
+  surfaces: z.array(z.string().min(1)).optional(),
+  tier: z.number().int().min(0).max(4).optional(),
+  limits: z.array(z.strictObject({ requests: z.number().int().positive(), per: z.enum(["minute", "hour", "day"]) })).optional(),
+  /** Milliseconds since 1970, or an ISO date. */
+  expiresAt: z.union([z.number().int().positive(), z.iso.datetime().transform((text) => Date.parse(text))]).optional(),
+});
+
+/** Paths of the contract whose capability is not built yet: 501, never something half right. */
+const NOT_BUILT = ["/budgets", "/spend", "/config/rollback", "/kill", "/kill/:id", "/health/targets"];
+
+/** The admin API under `/admin/api`. Every route needs the admin token. */
+export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut) => void {
+  const app = new Hono().basePath("/admin/api");
+  app.use("*", async (context, next) => {
+    if (!isAdmin(context.req.header("authorization"), deps.adminToken)) {
+      throw new ProblemError({ kind: "unauthenticated", message: "The admin API needs the admin token as a Bearer token; it is in the data folder, file admin-token." });
+    }
+    await next();
+  });
+  app.post("/keys", async (context) => {
+    const parsed = keyBody.safeParse(await context.req.json().catch(() => undefined));
+    if (!parsed.success) throw invalidBody(parsed.error);
+    const { models, surfaces, tier, limits = [], ...spec } = withoutUndefined(parsed.data);
+    const scopes = withoutUndefined({ models, surfaces, tier });
+    const { key, record } = newKey({ ...spec, scopes, limits }, deps.gateway.clock, deps.gateway.randomness);
+    await deps.keys.create(record);
+    return context.json({ id: record.id, key, prefix: record.prefix }, 201);
+  });
+  app.get("/keys", async (context) => context.json({ keys: (await deps.keys.list()).map(describeKey) }));
+  app.delete("/keys/:id", async (context) => {
+    const id = context.req.param("id");
+    if (!(await deps.keys.revoke(id, deps.gateway.clock.now()))) throw new ProblemError({ kind: "not_found", message: `There is no key "${id.slice(0, 64)}" that could be revoked.` });
+    deps.gateway.admission.forgetKeys();
+    return context.json({ id, revoked: true });
+  });
+  app.get("/config/versions", async (context) => context.json({ versions: (await deps.config.list(100)).map(({ text: _text, ...version }) => version) }));
+  for (const path of NOT_BUILT) app.all(path, () => Promise.reject(notBuilt(`/admin/api${path}`)));
+  app.notFound(() => Promise.reject(new ProblemError({ kind: "not_found", message: "There is no such admin route." })) as never);
+  app.onError((error, context) => {
+    const problem = problemFrom(error);
+    if (problem.kind === "internal") deps.gateway.report(error, "admin");
+    return context.json({ error: problemBody(problem) }, problemStatus(problem) as 400, problemHeaders(problem));
+  });
+  return (request, out) => {
+    request.readBody({ maxBytes: ADMIN_BODY_BYTES, timeoutMs: ADMIN_BODY_MS }, (outcome) => {
+      if (!outcome.ok) return sendProblem(out, outcome.problem);
+      void relay(app, request, outcome.bytes, out);
+    });
+  };
+}
+
+async function relay(app: Hono, request: FrontRequest, body: Buffer, out: FrontOut): Promise<void> {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(request.headers)) if (value !== undefined) headers.set(name, value);
+  const hasBody = request.method !== "GET" && request.method !== "HEAD" && body.length > 0;
+  const response = await app.fetch(
+    new Request(`http://admin.internal${request.path}${request.query ? `?${request.query}` : ""}`, { method: request.method, headers, ...(hasBody && { body: new Uint8Array(body) }) }),
+  );
+  out.whole(response.status, Object.fromEntries(response.headers), Buffer.from(await response.arrayBuffer()));
+}
+
+/** Compared by digest, so that the time it takes says nothing of the token. */
+function isAdmin(authorization: string | undefined, token: Secret): boolean {
+  const given = /^Bearer (.+)$/i.exec(authorization ?? "")?.[1];
+  if (given === undefined) return false;
+  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+  return timingSafeEqual(digest(given), digest(token.reveal()));
+}
+
+function describeKey(key: KeyRecord): Json {
+  const { hash: _hash, ...shown } = key;
+  return shown as unknown as Json;
+}
+
+function invalidBody(error: z.ZodError): ProblemError {
+  const [issue] = error.issues;
+  const param = issue?.path.join(".");
+  if (issue?.code === "unrecognized_keys" && issue.keys.includes("budgets")) return notBuilt("budgets of keys");
+  return new ProblemError({ kind: "invalid_request", message: `The body is not valid: ${issue?.message ?? "it is not JSON"}.`, ...(param ? { param } : {}) });
+}
+
+export function notBuilt(what: string): ProblemError {
+  return new ProblemError({ kind: "unsupported", message: `Gimbal does not offer ${what} yet.` });
+}
+
+function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> };
+}

@@ -1,0 +1,63 @@
+import { ProblemError, problemFrom, type Dialect, type Door, type Json } from "../canon/index.ts";
+import { openCall } from "../gateway/pipeline.ts";
+import { problemHeaders } from "../gateway/refuse.ts";
+import type { CallRequest } from "../gateway/request.ts";
+import type { GatewayDeps } from "../gateway/run.ts";
+import { turnDoor } from "../gateway/turn-doors.ts";
+import type { FrontOut, FrontRequest } from "../wire/types.ts";
+import { HttpReader } from "./respond.ts";
+import { queryParams, type Params, type Router } from "./router.ts";
+
+export type CallDoor = CallRequest["door"];
+
+export function isCallDoor(door: Door): door is CallDoor {
+  return door.does.kind === "call";
+}
+
+/** Mounts the doors that the dialects offer. Which languages there are is not known here. */
+export function mountDoors(router: Router, deps: GatewayDeps): void {
+  for (const dialect of deps.dialects.values()) {
+    for (const door of dialect.doors) {
+      if (isCallDoor(door)) router.add(door.method, door.path, (request, out, params) => openDoor(deps, dialect, door, request, out, params));
+      else router.add(door.method, door.path, (request, out, params) => void answerTurn(deps, dialect, door, request, out, params));
+    }
+  }
+}
+
+/** A model call over HTTP. */
+function openDoor(deps: GatewayDeps, dialect: Dialect, door: CallDoor, request: FrontRequest, out: FrontOut, params: Params): void {
+  const reader = new HttpReader(out);
+  const live = openCall(deps, callRequest(dialect, door, request, params), reader);
+  out.onDrain(() => live.drained(reader));
+  out.onLeave(() => live.detach(reader));
+}
+
+function callRequest(dialect: Dialect, door: CallDoor, request: FrontRequest, params: Params): CallRequest {
+  return {
+    dialect,
+    door,
+    headers: request.headers,
+    params: request.query === "" ? params : { ...queryParams(request.query), ...params },
+    peer: request.peer,
+    readBody: (limits) =>
+      new Promise((resolve, reject) => {
+        request.readBody(limits, (outcome) => (outcome.ok ? resolve(outcome.bytes) : reject(new ProblemError(outcome.problem))));
+      }),
+  };
+}
+
+/** Reading, deleting, cancelling a kept turn: answered in the dialect's own shapes. */
+async function answerTurn(deps: GatewayDeps, dialect: Dialect, door: Door, request: FrontRequest, out: FrontOut, params: Params): Promise<void> {
+  try {
+    const caller = await deps.admission.identify(deps.snapshot(), dialect, request.headers, request.peer);
+    deps.admission.count(deps.snapshot(), caller);
+    const body: Json = await turnDoor(deps, dialect, door, caller, { ...queryParams(request.query), ...params });
+    out.whole(200, { "content-type": "application/json" }, JSON.stringify(body));
+  } catch (error) {
+    const problem = problemFrom(error);
+    const requestId = deps.randomness.id("req_");
+    if (problem.kind === "internal") deps.report(error, requestId);
+    const { status, body } = dialect.encodeProblem(problem, requestId);
+    out.whole(status, { "content-type": "application/json", ...problemHeaders(problem) }, JSON.stringify(body));
+  }
+}

@@ -1,0 +1,21 @@
+/**
+ * Paths of the contract whose capability is not built yet. They answer 501 and say so, which is honest; a 404 would send their users
+ * looking for a typing error.
+ */
+export const NOT_BUILT: readonly { readonly method: string; readonly path: string; readonly what: string }[] = [
+  ...["/v1/embeddings", "/v1/completions", "/v1/moderations", "/v1/images/generations", "/v1/images/edits", "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/audio/translations"].map(
+    (path) => ({ method: "POST", path, what: path }),
+  ),
+  ...["GET", "POST"].flatMap((method) => ["/v1/files", "/v1/batches", "/v1/messages/batches"].map((path) => ({ method, path, what: path }))),
+  ...["/v1/rerank", "/v2/chat", "/v2/embed", "/v2/rerank", "/api/chat", "/api/generate", "/api/embed", "/mcp", "/v1/feedback"].map((path) => ({ method: "POST", path, what: path })),
+  { method: "GET", path: "/api/tags", what: "/api/tags" },
+  { method: "POST", path: "/v1beta/models/{model...}", what: "the generateContent language" },
+  { method: "POST", path: "/v1/models/{model...}", what: "the generateContent language" },
+  { method: "POST", path: "/model/{model...}", what: "the converse language" },
+  ...["GET", "POST", "PUT", "DELETE", "PATCH"].map((method) => ({ method, path: "/passthrough/{rest...}", what: "passing requests through unread" })),
+  { method: "GET", path: "/v1/realtime", what: "realtime sessions" },
+  { method: "GET", path: "/v1/calls/{id}/explain", what: "explaining a call's plan" },
+  { method: "GET", path: "/v1/calls/{id}/lineage", what: "lineage" },
+  { method: "GET", path: "/metrics", what: "metrics" },
+  { method: "GET", path: "/openapi.json", what: "the OpenAPI description" },
+];

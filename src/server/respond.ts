@@ -1,0 +1,62 @@
+import { problemFrom, problemStatus, type Json, type Problem } from "../canon/index.ts";
+import { problemHeaders } from "../gateway/refuse.ts";
+import type { Reader } from "../gateway/live.ts";
+import type { FrontOut } from "../wire/types.ts";
+
+/** A JSON answer of the gateway itself. */
+export function sendJson(out: FrontOut, status: number, body: object, headers: Readonly<Record<string, string>> = {}): void {
+  out.whole(status, { "content-type": "application/json", ...headers }, JSON.stringify(body));
+}
+
+/** A problem on a surface that belongs to no dialect: admin, call life, unknown paths. */
+export function sendProblem(out: FrontOut, problem: Problem): void {
+  sendJson(out, problemStatus(problem), { error: problemBody(problem) }, problemHeaders(problem));
+}
+
+export function problemBody(problem: Problem): Json {
+  return {
+    type: problem.kind,
+    message: problem.message,
+    ...(problem.param !== undefined && { param: problem.param }),
+    ...(problem.code !== undefined && { code: problem.code }),
+  };
+}
+
+/** Runs an asynchronous handler; what it throws becomes the answer. */
+export function answerWith(out: FrontOut, work: () => Promise<void>, report: (error: unknown) => void): void {
+  work().catch((error: unknown) => {
+    const problem = problemFrom(error);
+    if (problem.kind === "internal") report(error);
+    sendProblem(out, problem);
+  });
+}
+
+/** A client of a call over plain HTTP. */
+export class HttpReader implements Reader {
+  readonly #out: FrontOut;
+  /** Resumed streams number their frames with an `id:` line; a first reading gets the frames alone. */
+  readonly #numbered: boolean;
+
+  constructor(out: FrontOut, options: { readonly numbered: boolean } = { numbered: false }) {
+    this.#out = out;
+    this.#numbered = options.numbered;
+  }
+
+  whole(status: number, headers: Readonly<Record<string, string>>, body: Buffer | string): void {
+    this.#out.whole(status, headers, body);
+  }
+
+  head(status: number, headers: Readonly<Record<string, string>>): void {
+    this.#out.head(status, headers);
+  }
+
+  frames(frames: readonly Buffer[], first: number): boolean {
+    if (this.#numbered) return this.#out.write(Buffer.concat(frames.flatMap((frame, place) => [Buffer.from(`id: ${first + place}\n`), frame])));
+    const [only] = frames;
+    return this.#out.write(only && frames.length === 1 ? only : Buffer.concat(frames));
+  }
+
+  end(): void {
+    this.#out.end();
+  }
+}

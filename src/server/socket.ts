@@ -1,0 +1,133 @@
+import { ProblemError, problemFrom, type Dialect, type JsonObject } from "../canon/index.ts";
+import { parseFrame } from "../kit/index.ts";
+import type { LiveCall, Reader } from "../gateway/live.ts";
+import { openCall } from "../gateway/pipeline.ts";
+import { Connection } from "../gateway/request.ts";
+import type { GatewayDeps } from "../gateway/run.ts";
+import type { FrontRequest, FrontSocket, UpgradeHandler } from "../wire/types.ts";
+import { isCallDoor, type CallDoor } from "./doors.ts";
+import { problemBody } from "./respond.ts";
+import { queryParams } from "./router.ts";
+
+/** Calls a client may send ahead on one connection while one is running. */
+const MAX_QUEUED = 16;
+/** Bytes on their way to the client beyond which the upstream is paused. */
+const MAX_BUFFERED_BYTES = 1024 * 1024;
+/** How often a full socket is looked at again. */
+const DRAIN_POLL_MS = 20;
+
+/** Accepts WebSockets on the doors that offer them. The caller is known before the upgrade is accepted. */
+export function upgradeHandler(deps: GatewayDeps): UpgradeHandler {
+  const doors = [...deps.dialects.values()].flatMap((dialect) => dialect.doors.filter((door) => door.webSocket && dialect.socket).filter(isCallDoor).map((door) => ({ dialect, door })));
+  return (request, answer) => {
+    const found = doors.find(({ door }) => door.path === request.path);
+    if (!found) return answer.refuse(404, { "content-type": "application/json" }, JSON.stringify({ error: { type: "not_found", message: "No WebSocket is served here." } }));
+    const identified = async (): Promise<unknown> => deps.admission.identify(deps.snapshot(), found.dialect, request.headers, request.peer);
+    identified().then(
+      () => answer.accept((socket) => new Session(deps, found.dialect, found.door, request, socket)),
+      (error: unknown) => {
+        const problem = problemFrom(error);
+        answer.refuse(problem.kind === "unauthenticated" ? 401 : 503, { "content-type": "application/json", "x-gimbal-problem": problem.kind }, JSON.stringify({ error: problemBody(problem) }));
+      },
+    );
+  };
+}
+
+/** One client's WebSocket: its calls run one after another, each through the same pipeline as any other. */
+class Session {
+  readonly #deps: GatewayDeps;
+  readonly #dialect: Dialect;
+  readonly #door: CallDoor;
+  readonly #request: FrontRequest;
+  readonly #socket: FrontSocket;
+  readonly #connection = new Connection();
+  readonly #queue: JsonObject[] = [];
+  #running: { live: LiveCall; reader: Reader } | undefined;
+
+  constructor(deps: GatewayDeps, dialect: Dialect, door: CallDoor, request: FrontRequest, socket: FrontSocket) {
+    this.#deps = deps;
+    this.#dialect = dialect;
+    this.#door = door;
+    this.#request = request;
+    this.#socket = socket;
+    socket.onMessage((text) => this.#message(text));
+    socket.onClose(() => this.#closed());
+  }
+
+  #message(text: string): void {
+    try {
+      const message = this.#dialect.socket?.read(text) ?? { type: "ignore" };
+      if (message.type === "cancel") return this.#cancel(message.id);
+      if (message.type === "ignore") return;
+      if (this.#queue.length >= MAX_QUEUED) throw new ProblemError({ kind: "rate_limited", message: `More than ${MAX_QUEUED} calls wait on this connection.` });
+      this.#queue.push(message.body);
+      this.#next();
+    } catch (error) {
+      const id = this.#deps.randomness.id("req_");
+      const problem = problemFrom(error);
+      if (problem.kind === "internal") this.#deps.report(error, id);
+      this.#socket.send(this.#dialect.socket?.problem(problem, id) ?? "");
+    }
+  }
+
+  #next(): void {
+    if (this.#running) return;
+    const body = this.#queue.shift();
+    if (!body) return;
+    const reader = this.#reader();
+    const live = openCall(
+      this.#deps,
+      {
+        dialect: this.#dialect,
+        door: this.#door,
+        headers: this.#request.headers,
+        params: queryParams(this.#request.query),
+        peer: this.#request.peer,
+        connection: this.#connection,
+        readBody: () => Promise.resolve(Buffer.from(JSON.stringify({ ...body, stream: true }))),
+      },
+      reader,
+    );
+    this.#running = { live, reader };
+    void live.whenSettled().then(() => {
+      this.#running = undefined;
+      this.#next();
+    });
+  }
+
+  #cancel(id: string | undefined): void {
+    const live = this.#running?.live;
+    if (live && (id === undefined || live.answerId === id)) live.stop({ kind: "cancelled", message: "The call was cancelled by its caller." });
+  }
+
+  #closed(): void {
+    this.#queue.length = 0;
+    if (this.#running) this.#running.live.detach(this.#running.reader);
+  }
+
+  /** Frames lose their event-stream clothing: one JSON text a message. */
+  #reader(): Reader {
+    const reader: Reader = {
+      whole: (_status, _headers, body) => this.#socket.send(body.toString()),
+      head: () => {},
+      end: () => {},
+      frames: (frames) => {
+        for (const frame of frames) {
+          const data = parseFrame(frame)?.data;
+          if (data !== undefined) this.#socket.send(data);
+        }
+        if (this.#socket.buffered <= MAX_BUFFERED_BYTES) return true;
+        this.#awaitDrain(reader);
+        return false;
+      },
+    };
+    return reader;
+  }
+
+  #awaitDrain(reader: Reader): void {
+    this.#deps.clock.after(DRAIN_POLL_MS, () => {
+      if (this.#socket.buffered > MAX_BUFFERED_BYTES) return this.#awaitDrain(reader);
+      this.#running?.live.drained(reader);
+    });
+  }
+}
