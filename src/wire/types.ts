@@ -1,4 +1,5 @@
-import type { Headers, Problem } from "../canon/index.ts";
+import type { LookupFunction } from "node:net";
+import type { Clock, Headers, Problem } from "../canon/index.ts";
 
 /** One request as the front end hands it over. The body is read only when the handler asks. */
 export interface FrontRequest {
@@ -45,7 +46,10 @@ export type FrontHandler = (request: FrontRequest, out: FrontOut) => void;
 /** Decides on an upgrade: accept it, or answer like a plain request. */
 export type UpgradeHandler = (
   request: FrontRequest,
-  answer: { accept(then: (socket: FrontSocket) => void): void; refuse(status: number, headers: Readonly<Record<string, string>>, body: string): void },
+  answer: {
+    accept(then: (socket: FrontSocket) => void): void;
+    refuse(status: number, headers: Readonly<Record<string, string>>, body: string): void;
+  },
 ) => void;
 
 export interface FrontOptions {
@@ -59,6 +63,12 @@ export interface FrontOptions {
   readonly maxMessageBytes: number;
   readonly handler: FrontHandler;
   readonly upgrade: UpgradeHandler;
+  /** Addresses (`10.0.0.7`, `10.0.0.0/8`) whose `x-forwarded-for` is believed. Default: none. */
+  readonly trustedProxies?: readonly string[];
+  /** How long a request's head may take. Default 20 s. */
+  readonly headTimeoutMs?: number;
+  /** For body timeouts, lingering and closing. Default: the system's. */
+  readonly clock?: Clock;
 }
 
 export interface Front {
@@ -80,8 +90,13 @@ export interface ClientOptions {
   readonly headTimeoutMs: number;
   /** Longest silence between pieces of the body. */
   readonly dataTimeoutMs: number;
+  /** Connections open at once; further requests wait, as long as connecting may take. */
   readonly maxConnections: number;
   readonly maxHeaderBytes: number;
+  /** Resolves names; what it finds is checked all the same. Default: the system's. */
+  readonly lookup?: LookupFunction;
+  /** Bounds the wait for a free connection. Default: the system's. */
+  readonly clock?: Clock;
 }
 
 export interface ClientRequest {

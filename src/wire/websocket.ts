@@ -1,0 +1,97 @@
+import { STATUS_CODES } from "node:http";
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { WebSocketServer } from "ws";
+import type { WebSocket } from "ws";
+import type { Clock } from "../canon/index.ts";
+import { onlyValid } from "./outbound.ts";
+import type { FrontSocket } from "./types.ts";
+
+/** A peer that has vanished without a word is noticed by the second unanswered ping. */
+const PING_MS = 30_000;
+/** Source: RFC 6455, section 7.4.1. */
+const GOING_AWAY = 1001;
+const UNSUPPORTED_DATA = 1003;
+
+/** The open WebSockets of a front end. */
+export class WebSockets {
+  readonly #server: WebSocketServer;
+  readonly #clock: Clock;
+  /** With each socket: has it answered since the last ping? */
+  readonly #open = new Map<WebSocket, { alive: boolean }>();
+  #stopPings: (() => void) | undefined;
+
+  constructor(maxMessageBytes: number, clock: Clock) {
+    this.#clock = clock;
+    this.#server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: maxMessageBytes, clientTracking: false });
+  }
+
+  accept(message: IncomingMessage, connection: Duplex, head: Buffer, then: (socket: FrontSocket) => void): void {
+    // A handshake that is none is answered 400 by the library itself.
+    this.#server.handleUpgrade(message, connection, head, (socket) => {
+      const state = { alive: true };
+      this.#open.set(socket, state);
+      socket.on("pong", () => (state.alive = true));
+      // A broken frame or a message over the limit; the close that follows says so to both sides.
+      socket.on("error", ignore);
+      socket.on("close", () => this.#forget(socket));
+      this.#stopPings ??= this.#clock.after(PING_MS, () => this.#ping());
+      then(frontSocket(socket));
+    });
+  }
+
+  /** Says goodbye to everybody. */
+  close(): void {
+    for (const socket of this.#open.keys()) socket.close(GOING_AWAY, "the gateway is shutting down");
+  }
+
+  #ping(): void {
+    for (const [socket, state] of this.#open) {
+      if (!state.alive) socket.terminate();
+      else {
+        state.alive = false;
+        socket.ping();
+      }
+    }
+    this.#stopPings = this.#clock.after(PING_MS, () => this.#ping());
+  }
+
+  #forget(socket: WebSocket): void {
+    this.#open.delete(socket);
+    if (this.#open.size > 0) return;
+    this.#stopPings?.();
+    this.#stopPings = undefined;
+  }
+}
+
+function frontSocket(socket: WebSocket): FrontSocket {
+  return {
+    send: (text) => {
+      if (socket.readyState === socket.OPEN) socket.send(text, ignore);
+    },
+    onMessage: (callback) => {
+      socket.on("message", (bytes, isBinary) => {
+        if (isBinary || !Buffer.isBuffer(bytes)) socket.close(UNSUPPORTED_DATA, "messages must be text");
+        else callback(bytes.toString("utf8"));
+      });
+    },
+    onClose: (callback) => void socket.once("close", () => callback()),
+    close: (code, reason) => socket.close(code, reason),
+    get buffered() {
+      return socket.bufferedAmount;
+    },
+  };
+}
+
+/** Answers an upgrade with a plain response and ends the connection. */
+export function refuseUpgrade(connection: Duplex, status: number, headers: Readonly<Record<string, string>>, body: string): void {
+  const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Unknown"}`];
+  const list = onlyValid(Object.entries(headers).flat());
+  for (let at = 0; at + 1 < list.length; at += 2) lines.push(`${list[at]}: ${list[at + 1]}`);
+  lines.push("connection: close", `content-length: ${Buffer.byteLength(body)}`, "", body);
+  connection.end(lines.join("\r\n"));
+}
+
+function ignore(): void {
+  // The socket's close tells what matters.
+}
