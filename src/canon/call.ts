@@ -134,3 +134,25 @@ export function amend(call: Call, patch: { readonly [K in keyof Amendable]?: Ame
   for (const key of Object.keys(patch)) touched.add(key as keyof Call);
   return { ...call, ...(patch as Partial<Amendable>), touched };
 }
+
+/**
+ * Every tool the model may call: the call's own and those that items brought in later. The call's own win over a later one of the same
+ * name. A language that cannot carry such items offers this list instead of `call.tools`.
+ */
+export function offeredTools(call: Pick<Call, "tools" | "items">): readonly ToolSpec[] {
+  const brought = call.items.flatMap((item) => (item.type === "unknown" ? (item.tools ?? []) : []));
+  if (brought.length === 0) return call.tools;
+  const offered = [...call.tools];
+  const taken = new Set(offered.map(nameKey));
+  for (const tool of brought) {
+    const key = nameKey(tool);
+    if (taken.has(key)) continue;
+    taken.add(key);
+    offered.push(tool);
+  }
+  return offered;
+}
+
+function nameKey(tool: ToolSpec): string {
+  return `${tool.type === "namespace" ? "namespace" : "tool"} ${tool.type === "native" ? `${tool.kind} ${tool.name ?? ""}` : tool.name}`;
+}

@@ -1,3 +1,4 @@
+import type { ToolSpec } from "./call.ts";
 import type { Json, JsonObject } from "./json.ts";
 
 /** Where an item comes from. Opaque signatures are only ever replayed to the same dialect and provider. */
@@ -93,6 +94,8 @@ export interface UnknownItem extends ItemBase {
   /** Who said it: decides the side it is put on when encoded back. */
   readonly role: "system" | "user" | "assistant";
   readonly raw: Json;
+  /** Tools that this item brings into the conversation; its own language finds them in `raw`. See `offeredTools`. */
+  readonly tools?: readonly ToolSpec[];
 }
 
 export type Item = MessageItem | ReasoningItem | ToolCallItem | ToolResultItem | CompactionItem | UnknownItem;
