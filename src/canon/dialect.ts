@@ -38,6 +38,8 @@ export interface Outline {
   /** The answer is to be kept for a later turn. */
   readonly keep: boolean;
   readonly background: boolean;
+  /** Only prepares the next turn: to be kept and answered with an empty answer, without asking a model. */
+  readonly warmUp?: boolean;
   /**
    * Set when the request uses something that must be rewritten even for its own language; the fast path is then not taken.
    * The reason is for `explain`.
