@@ -34,7 +34,8 @@ async function attemptOnce(deps: GatewayDeps, run: Run, target: Target): Promise
   if (!provider) return { problem: { kind: "upstream_unavailable", message: `The provider "${target.provider}" is not configured.` } };
   run.target = { provider: target.provider, model: target.model };
   const startedMs = run.live.elapsedMs();
-  const end = (await answerHere(deps, run, provider, target)) ?? (await exchange(deps, run, provider, target));
+  let end = (await answerHere(deps, run, provider, target)) ?? (await exchange(deps, run, provider, target));
+  if (end.problem && run.reply?.state === "done" && run.live.committed) end = { ...(end.status !== undefined && { status: end.status }) };
   run.report = run.reply?.report();
   run.attempts.push({
     target: `${target.provider}/${target.model}`,

@@ -42,13 +42,18 @@ class ClientWriter {
     this.#encoder.event(passed);
   }
 
-  /** The upstream's answer is over. */
+  get state(): Reply["state"] {
+    return this.fold.stop === undefined ? "open" : "done";
+  }
+
+  /** The upstream's answer is over; may be told twice. */
   finish(): Problem | undefined {
     const { live, client, answerContext, headers } = this.#context;
     if (this.#problem) return this.#problem;
     if (!this.fold.ended) return broken("The provider's stream ended before its regular end.");
+    if (live.ended) return undefined;
     if (this.#encoder) {
-      live.flush();
+      live.end();
       return undefined;
     }
     const context = answerContext();
@@ -103,12 +108,18 @@ export class DecodedStream implements Reply {
     this.#writer = new ClientWriter(context);
   }
 
+  get state(): Reply["state"] {
+    return this.#writer.state;
+  }
+
   data(chunk: Buffer): boolean {
     const fits = this.#splitter.push(chunk, (bytes) => {
       const frame = parseFrame(bytes);
       if (frame) this.#decoder.frame(frame);
     });
     this.#pass();
+    // The client need not wait for the connection behind the last event to close.
+    if (this.#writer.state === "done") this.#writer.finish();
     if (!fits) throw new ProblemError(broken(`An event of the stream is larger than ${this.#context.limits.frameBytes} bytes.`));
     return this.#context.live.flush();
   }
@@ -147,6 +158,10 @@ export class DecodedWhole implements Reply {
     this.#context = context;
     this.#body = new BodyCollector(context.limits.answerBytes);
     this.#writer = new ClientWriter(context);
+  }
+
+  get state(): Reply["state"] {
+    return this.#writer.state;
   }
 
   data(chunk: Buffer): boolean {

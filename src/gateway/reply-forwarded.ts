@@ -26,6 +26,11 @@ export class ForwardedStream implements Reply {
     }
   }
 
+  get state(): Reply["state"] {
+    if (this.#problem && this.#context.live.committed) return "told";
+    return this.#over ? "done" : "open";
+  }
+
   data(chunk: Buffer): boolean {
     const fits = this.#splitter.push(chunk, (frame) => this.#frame(frame as Buffer));
     if (!fits) throw new ProblemError(broken(`An event of the stream is larger than ${this.#context.limits.frameBytes} bytes.`));
@@ -68,8 +73,11 @@ export class ForwardedStream implements Reply {
       }
       this.#begin();
     }
-    if (role === "done") this.#over = true;
     live.frame(frame);
+    if (role !== "done") return;
+    this.#over = true;
+    // The client need not wait for the connection behind it to close.
+    live.end();
   }
 
   #begin(): void {
@@ -88,6 +96,10 @@ export class ForwardedWhole implements Reply {
   readonly #body: BodyCollector;
   #report: AnswerReport = { outputCharacters: 0 };
   #json: JsonObject | undefined;
+
+  get state(): Reply["state"] {
+    return this.#json ? "done" : "open";
+  }
 
   constructor(context: ReplyContext) {
     this.#context = context;

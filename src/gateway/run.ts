@@ -1,4 +1,4 @@
-import type { AttemptRecord, Call, CallStore, Caller, Clock, Diagnostic, Dialect, Guard, LedgerStore, ModelBook, Operation, Problem, Randomness, Snapshot } from "../canon/index.ts";
+import type { AttemptRecord, Call, Caller, Clock, Diagnostic, Dialect, Guard, LedgerStore, ModelBook, Operation, Problem, Randomness, Snapshot } from "../canon/index.ts";
 import type { JsonDocument } from "../kit/index.ts";
 import type { Attempt } from "../routing/attempt.ts";
 import type { Plan, Planner } from "../routing/plan.ts";
@@ -16,7 +16,6 @@ export interface GatewayDeps {
   readonly snapshot: () => Snapshot;
   readonly dialects: ReadonlyMap<string, Dialect>;
   readonly ledger: LedgerStore;
-  readonly callStore: CallStore;
   readonly book: ModelBook;
   readonly admission: Admission;
   readonly planner: Planner;

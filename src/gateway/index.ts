@@ -1,0 +1,44 @@
+import type { Clock, Dialect, Guard, ModelBook, Randomness, Snapshot, Stores } from "../canon/index.ts";
+import { Planner } from "../routing/plan.ts";
+import { Admission, type RequestCounter } from "./admission.ts";
+import { LiveCalls } from "./live.ts";
+import type { GatewayDeps } from "./run.ts";
+import { Turns } from "./turns.ts";
+
+export { openCall } from "./pipeline.ts";
+export { newKey, type KeySpec } from "./keys.ts";
+export type { GatewayDeps } from "./run.ts";
+
+export interface GatewayOptions {
+  readonly clock: Clock;
+  readonly randomness: Randomness;
+  readonly snapshot: () => Snapshot;
+  readonly dialects: ReadonlyMap<string, Dialect>;
+  readonly stores: Stores;
+  readonly book: ModelBook;
+  readonly counter: RequestCounter;
+  readonly guards: readonly Guard[];
+  readonly node: string;
+  readonly report: (error: unknown, callId: string) => void;
+}
+
+/** Everything the pipeline works with. */
+export function createGateway(options: GatewayOptions): GatewayDeps {
+  const { clock, randomness, snapshot, stores } = options;
+  const limits = (): Snapshot["limits"] => snapshot().limits;
+  return {
+    clock,
+    randomness,
+    snapshot,
+    dialects: options.dialects,
+    ledger: stores.ledger,
+    book: options.book,
+    admission: new Admission({ keys: stores.keys, clock, counter: options.counter }),
+    planner: new Planner(randomness),
+    turns: new Turns({ store: stores.calls, clock, limits }),
+    live: new LiveCalls(clock, limits),
+    guards: options.guards,
+    node: options.node,
+    report: options.report,
+  };
+}
