@@ -1,24 +1,27 @@
-import type { CustomToolSpec, Diagnostic, FunctionToolSpec, JsonObject, NativeToolSpec, ToolCallItem, ToolSpec } from "../canon/index.ts";
+import {
+  FlatNames,
+  type CustomToolSpec,
+  type Diagnostic,
+  type FunctionToolSpec,
+  type JsonObject,
+  type NativeToolSpec,
+  type ToolCallItem,
+  type ToolSpec,
+} from "../canon/index.ts";
 
 /**
  * How tools of a richer language travel in one that knows only flat functions, and how the calls come back.
  *
- * - A tool inside a namespace is offered as `namespace__name`.
+ * - A tool inside a namespace is offered as `namespace__name`, by the rule of `FlatNames`.
  * - A custom tool (free text input) is offered as a function with the one string property `input`.
- * - A name outside `[a-zA-Z0-9_-]{1,64}`, or one that is taken, is bent to a legal and free one, the same for the same list of tools.
  *
  * Nothing is parsed back out of a name: the way back looks the flat name up in the call's own tools, so a plain function that happens
  * to be called `a__b` stays what it is.
  */
-export const NAMESPACE_SEPARATOR = "__";
-/** The property that carries a custom tool's free text. */
 export const CUSTOM_INPUT_PROPERTY = "input";
-/** What the function-calling languages accept as a tool's name. */
-export const MAX_TOOL_NAME_LETTERS = 64;
 
 /** Longest grammar quoted in a description; beyond it the model is told only that there is one. */
 const MAX_GRAMMAR_LETTERS = 8000;
-const ILLEGAL = /[^a-zA-Z0-9_-]/g;
 
 /** What a tool was called in the call, behind its flat name. */
 export interface ToolIdentity {
@@ -30,50 +33,31 @@ export interface ToolIdentity {
 export interface FlatTools {
   /** In the order of the call. Namespaces are spread out; a function that needed no change is the same object, `raw` included. */
   readonly tools: readonly (FunctionToolSpec | NativeToolSpec)[];
-  /** From the flat name to the tool. */
-  readonly byFlatName: ReadonlyMap<string, ToolIdentity>;
-  /** From the tool to the flat name. A tool that is not in the list (an old call in the history) gets its name by the same rule. */
-  flatName(tool: ToolIdentity): string;
+  readonly names: FlatNames;
 }
 
 /** Namespaces flattened, custom tools wrapped. Native tools pass through: whether they can be carried is for the language to say. */
 export function flattenTools(tools: readonly ToolSpec[], note?: (diagnostic: Diagnostic) => void): FlatTools {
-  const byFlatName = new Map<string, ToolIdentity>();
-  const names = new Map<string, string>();
+  const names = new FlatNames(tools);
   const flat: (FunctionToolSpec | NativeToolSpec)[] = [];
-  // Plain names go first: a flattened one must never push away a name that the caller chose.
-  for (const tool of tools) if (tool.type === "function" || tool.type === "custom") claim(tool, undefined);
   for (const tool of tools) {
     if (tool.type === "native") flat.push(tool);
-    else if (tool.type === "namespace") for (const inner of tool.tools) flat.push(flatten(inner, tool.name, claim(inner, tool.name)));
-    else flat.push(flatten(tool, undefined, names.get(keyOf({ name: tool.name, kind: tool.type })) ?? tool.name));
+    else if (tool.type !== "namespace") flat.push(flatten(tool, tool.name, note));
+    else {
+      note?.({
+        field: "tools[].namespace",
+        action: "renamed",
+        reason: `The language has no tool namespaces; the tools of "${tool.name}" are offered under flat names.`,
+      });
+      for (const inner of tool.tools) flat.push(flatten(inner, names.of(tool.name, inner.name), note));
+    }
   }
-  return {
-    tools: flat,
-    byFlatName,
-    flatName: (tool) => names.get(keyOf(tool)) ?? legalName(plainFlatName(tool)),
-  };
-
-  function claim(tool: FunctionToolSpec | CustomToolSpec, namespace: string | undefined): string {
-    const identity: ToolIdentity = { name: tool.name, kind: tool.type, ...(namespace !== undefined && { namespace }) };
-    const key = keyOf(identity);
-    const known = names.get(key);
-    if (known !== undefined) return known;
-    const wished = plainFlatName(identity);
-    const name = freeName(legalName(wished), byFlatName);
-    names.set(key, name);
-    byFlatName.set(name, identity);
-    if (name !== wished) note?.({ field: "tools[].name", action: "renamed", reason: `"${wished.slice(0, 80)}" is not a free and legal function name; it is offered as "${name}".` });
-    if (namespace !== undefined) note?.({ field: "tools[].namespace", action: "renamed", reason: `The language has no tool namespaces; "${tool.name}" of "${namespace}" is offered as "${name}".` });
-    if (tool.type === "custom") note?.({ field: "tools[].custom", action: "degraded", reason: `The language has no free-text tools; "${tool.name}" is offered as a function with the string property "${CUSTOM_INPUT_PROPERTY}".` });
-    return name;
-  }
+  return { tools: flat, names };
 }
 
 /** A call by its flat name and JSON arguments, for a language that has only functions. */
 export function flattenToolCall(item: ToolCallItem, flat: FlatTools): { readonly name: string; readonly input: string } {
-  const name = flat.flatName({ name: item.name, kind: item.kind, ...(item.namespace !== undefined && { namespace: item.namespace }) });
-  return { name, input: item.kind === "custom" ? wrapCustomInput(item.input) : item.input };
+  return { name: flat.names.of(item.namespace, item.name), input: item.kind === "custom" ? wrapCustomInput(item.input) : item.input };
 }
 
 /**
@@ -97,11 +81,10 @@ export function unflattenToolCall(item: ToolCallItem, tools: readonly ToolSpec[]
 /** Does `unflattenToolCall` change this call, and into which tool? Undefined when it stays as it is. */
 export function identityOf(item: ToolCallItem, tools: readonly ToolSpec[] | FlatTools): ToolIdentity | undefined {
   if (item.kind !== "function" || item.namespace !== undefined) return undefined;
-  if (isList(tools) && !tools.some((tool) => tool.type === "namespace" || tool.type === "custom" || legalName(tool.name ?? "") !== tool.name)) return undefined;
-  const flat = isList(tools) ? flattenTools(tools) : tools;
-  const identity = flat.byFlatName.get(item.name);
-  if (!identity || (identity.kind === "function" && identity.namespace === undefined && identity.name === item.name)) return undefined;
-  return identity;
+  if (isList(tools) && !tools.some((tool) => tool.type === "namespace" || tool.type === "custom")) return undefined;
+  const found = (isList(tools) ? new FlatNames(tools) : tools.names).find(item.name);
+  if (!found || (found.tool.type === "function" && found.namespace === undefined)) return undefined;
+  return { name: found.tool.name, kind: found.tool.type, ...(found.namespace !== undefined && { namespace: found.namespace }) };
 }
 
 function isList(tools: readonly ToolSpec[] | FlatTools): tools is readonly ToolSpec[] {
@@ -182,12 +165,17 @@ function decodeLiteral(literal: string): string {
   }
 }
 
-function flatten(tool: FunctionToolSpec | CustomToolSpec, namespace: string | undefined, name: string): FunctionToolSpec {
+function flatten(tool: FunctionToolSpec | CustomToolSpec, name: string, note: ((diagnostic: Diagnostic) => void) | undefined): FunctionToolSpec {
   if (tool.type === "function") {
-    if (namespace === undefined && name === tool.name) return tool;
+    if (name === tool.name) return tool;
     const { raw: _raw, ...rest } = tool;
     return { ...rest, name };
   }
+  note?.({
+    field: "tools[].custom",
+    action: "degraded",
+    reason: `The language has no free-text tools; "${tool.name}" is offered as a function with the string property "${CUSTOM_INPUT_PROPERTY}".`,
+  });
   const description = describeCustom(tool);
   return {
     type: "function",
@@ -214,35 +202,4 @@ function describeCustom(tool: CustomToolSpec): string {
   const syntax = typeof format["syntax"] === "string" ? `${format["syntax"]} ` : "";
   const grammar = format["definition"].length <= MAX_GRAMMAR_LETTERS ? `:\n${format["definition"]}` : ", which is too long to be quoted here.";
   return `${about}${about ? "\n\n" : ""}The input must match this ${syntax}grammar${grammar}`;
-}
-
-function plainFlatName(tool: ToolIdentity): string {
-  return tool.namespace === undefined ? tool.name : `${tool.namespace}${NAMESPACE_SEPARATOR}${tool.name}`;
-}
-
-function keyOf(tool: ToolIdentity): string {
-  return `${tool.kind}\n${tool.namespace ?? ""}\n${tool.name}`;
-}
-
-/** The name itself when it is legal; otherwise its legal letters and a checksum that keeps different names apart. */
-function legalName(name: string): string {
-  const letters = name.replace(ILLEGAL, "_");
-  if (letters === name && name.length <= MAX_TOOL_NAME_LETTERS && name.length > 0) return name;
-  const mark = `_${checksum(name)}`;
-  return letters.slice(0, MAX_TOOL_NAME_LETTERS - mark.length) + mark;
-}
-
-function freeName(name: string, taken: ReadonlyMap<string, unknown>): string {
-  for (let number = 2, tried = name; ; number++) {
-    if (!taken.has(tried)) return tried;
-    const mark = `_${number}`;
-    tried = name.slice(0, MAX_TOOL_NAME_LETTERS - mark.length) + mark;
-  }
-}
-
-/** FNV-1a, 32 bits, in base 36: not a secret, only a mark. */
-function checksum(text: string): string {
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  return (hash >>> 0).toString(36);
 }
