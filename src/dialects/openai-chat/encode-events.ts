@@ -1,0 +1,214 @@
+import { NO_USAGE, type AnswerContext, type EmitFrame, type Event, type EventEncoder, type Item, type Json, type JsonObject, type ToolCallItem, type Usage } from "../../canon/index.ts";
+import { asksForUsage } from "./adapt.ts";
+import { annotationFor } from "./annotations.ts";
+import { AnswerNames } from "./answer-names.ts";
+import { DONE } from "./decode-events.ts";
+import { errorBody } from "./problem.ts";
+import { frameOf, ID, isList, isObject, object, text, type Draft } from "./shape.ts";
+import { finishFor, stopFrom } from "./stop.ts";
+import { replayUsage } from "./usage.ts";
+
+/** What an open item needs for its next delta. */
+type Open =
+  | { readonly type: "message"; sent: number }
+  /** `before` and `after` surround the JSON string of a piece of text; undefined where another frame carries it. */
+  | { readonly type: "reasoning"; readonly before: string | undefined; readonly after: string }
+  | { readonly type: "call"; readonly before: string; readonly after: string; sent: number; readonly wrapped: ToolCallItem | undefined; readonly index: number }
+  | { readonly type: "silent" };
+
+const SILENT: Open = { type: "silent" };
+/** Top-level fields of a chunk that are written anew. */
+const OWN_FIELDS = new Set(["id", "object", "created", "model", "choices", "usage"]);
+const CHOICE_FIELDS = new Set(["index", "message", "delta", "finish_reason", "logprobs", "usage"]);
+
+/** Canonical events to chat completion chunks. Everything that stays the same from chunk to chunk is written once. */
+export class ChunkEncoder implements EventEncoder {
+  readonly #emit: EmitFrame;
+  readonly #context: AnswerContext;
+  readonly #names: AnswerNames;
+  readonly #wantsUsage: boolean;
+  #prefix = "";
+  /** The prefix up to `choices`, for frames that bring their own. */
+  #head = "";
+  #suffix = "";
+  readonly #open: Open[] = [];
+  #calls = 0;
+  readonly #said = { toolCalls: false, refusal: false };
+  #usage: Usage = NO_USAGE;
+  #native: JsonObject | undefined;
+  #ended = false;
+
+  constructor(emit: EmitFrame, context: AnswerContext) {
+    this.#emit = emit;
+    this.#context = context;
+    this.#names = new AnswerNames(context.call);
+    this.#wantsUsage = context.call.origin.dialect === ID && asksForUsage(context.call.native);
+  }
+
+  event(event: Event): void {
+    if (this.#ended) return;
+    switch (event.type) {
+      case "text":
+        return this.#text(event.index, event.text, event.logprobs);
+      case "reasoning": {
+        const open = this.#open[event.index];
+        if (open?.type === "reasoning" && open.before !== undefined) this.#emit(undefined, open.before + JSON.stringify(event.text) + open.after);
+        return;
+      }
+      case "input": {
+        const open = this.#open[event.index];
+        if (open?.type !== "call" || open.wrapped) return;
+        open.sent += event.text.length;
+        this.#emit(undefined, open.before + JSON.stringify(event.text) + open.after);
+        return;
+      }
+      case "refusal":
+        this.#said.refusal = true;
+        return this.#delta(`{"refusal":${JSON.stringify(event.text)}}`);
+      case "annotation": {
+        const annotation = annotationFor(event.annotation);
+        return annotation === undefined ? undefined : this.#delta(JSON.stringify({ annotations: [annotation] }));
+      }
+      case "start":
+        return this.#start(event);
+      case "item_start":
+        this.#open[event.index] = this.#opened(event.item);
+        return;
+      case "item_end":
+        return this.#ending(event.index, event.item);
+      case "usage":
+        this.#usage = event.usage;
+        return;
+      case "native":
+        if (event.dialect === ID && isObject(event.raw)) this.#foreign(event.raw);
+        return;
+      case "done":
+        return this.#done(event);
+      case "problem":
+        this.#ended = true;
+        this.#emit(undefined, JSON.stringify(errorBody(event.problem, "")));
+    }
+  }
+
+  #start({ id, model, createdAt, native }: Event & { type: "start" }): void {
+    const own = isOwn(native) ? native : undefined;
+    const head = { id: this.#context.id ?? id, object: "chat.completion.chunk", created: createdAt || (own ? 0 : this.#context.createdAt), model };
+    const lasting: Draft = {};
+    const once: Draft = {};
+    for (const [key, value] of Object.entries(own ?? {})) {
+      if (OWN_FIELDS.has(key)) continue;
+      // Lists and objects are said once; repeating them in every chunk would cost the client their size each time.
+      (typeof value === "object" && value !== null ? once : lasting)[key] = value;
+    }
+    this.#head = `${JSON.stringify({ ...head, ...lasting }).slice(0, -1)},`;
+    this.#prefix = `${this.#head}"choices":[{"index":0,"delta":`;
+    const usage = this.#wantsUsage ? ',"usage":null' : "";
+    this.#suffix = `,"logprobs":null,"finish_reason":null}]${usage}}`;
+    const extra = Object.keys(once).length > 0 ? `,${JSON.stringify(once).slice(1, -1)}` : "";
+    this.#emit(undefined, `${this.#prefix}{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}]${usage}${extra}}`);
+  }
+
+  #delta(delta: string): void {
+    this.#emit(undefined, this.#prefix + delta + this.#suffix);
+  }
+
+  #text(index: number, value: string, logprobs: Json | undefined): void {
+    const open = this.#open[index];
+    if (open?.type === "message") open.sent += value.length;
+    if (logprobs === undefined) {
+      this.#emit(undefined, `${this.#prefix}{"content":${JSON.stringify(value)}}${this.#suffix}`);
+      return;
+    }
+    const tokens = isList(logprobs) ? { content: logprobs, refusal: null } : logprobs;
+    const usage = this.#wantsUsage ? ',"usage":null' : "";
+    this.#emit(undefined, `${this.#prefix}{"content":${JSON.stringify(value)}},"logprobs":${JSON.stringify(tokens)},"finish_reason":null}]${usage}}`);
+  }
+
+  #opened(item: Item): Open {
+    if (item.type === "message") return { type: "message", sent: 0 };
+    if (item.type === "reasoning") return this.#openedReasoning(item);
+    if (item.type !== "tool_call") return SILENT;
+    this.#said.toolCalls = true;
+    const index = this.#calls++;
+    const wrapped = this.#names.isWrapped(item) ? item : undefined;
+    const custom = wrapped !== undefined || item.kind === "custom";
+    const name = this.#names.name(item);
+    const body = custom ? { type: "custom", custom: { name, input: "" } } : { type: "function", function: { name, arguments: "" } };
+    this.#delta(JSON.stringify({ tool_calls: [{ index, id: item.callId, ...body }] }));
+    const field = custom ? '"custom":{"input":' : '"function":{"arguments":';
+    return { type: "call", index, before: `${this.#prefix}{"tool_calls":[{"index":${index},${field}`, after: `}}]}${this.#suffix}`, sent: 0, wrapped };
+  }
+
+  /** A client of this language gets reasoning in the field from which it came; from other languages in `reasoning_content`. */
+  #openedReasoning(item: Item): Open {
+    const frame = frameOf(item.envelope);
+    const cut = frame?.cut ?? [];
+    if (cut.includes("reasoning")) return this.#reasoningIn('{"reasoning":', "}");
+    if (!cut.includes("reasoning_content") && isList(frame?.message["content"])) {
+      return this.#reasoningIn('{"content":[{"type":"thinking","thinking":[{"type":"text","text":', "}]}]}");
+    }
+    // Here the native frame beside the event carries the text.
+    if (!cut.includes("reasoning_content") && cut.includes("reasoning_details")) return { type: "reasoning", before: undefined, after: "" };
+    return this.#reasoningIn('{"reasoning_content":', "}");
+  }
+
+  #reasoningIn(before: string, after: string): Open {
+    return { type: "reasoning", before: this.#prefix + before, after: after + this.#suffix };
+  }
+
+  /** What the finished item holds beyond its deltas is sent after all. */
+  #ending(index: number, item: Item): void {
+    const open = this.#open[index];
+    if (open?.type === "message" && item.type === "message") {
+      let whole = "";
+      for (const part of item.parts) if (part.type === "text") whole += part.text;
+      if (whole.length > open.sent) this.#text(index, whole.slice(open.sent), undefined);
+    } else if (open?.type === "call" && item.type === "tool_call") {
+      const whole = open.wrapped ? (this.#names.unwrapped(item) ?? item.input) : item.input;
+      if (whole.length > open.sent) this.#emit(undefined, open.before + JSON.stringify(whole.slice(open.sent)) + open.after);
+    }
+    this.#open[index] = SILENT;
+  }
+
+  /** A frame of this language is sent on, under this stream's own head. */
+  #foreign(raw: JsonObject): void {
+    const rest: Draft = {};
+    for (const [key, value] of Object.entries(raw)) if (key === "choices" || !OWN_FIELDS.has(key)) rest[key] = value;
+    if (Object.keys(rest).length > 0) this.#emit(undefined, this.#head + JSON.stringify(rest).slice(1));
+  }
+
+  #done(event: Event & { type: "done" }): void {
+    this.#ended = true;
+    this.#native = isOwn(event.native) ? event.native : undefined;
+    const choices = this.#native?.["choices"];
+    const [first, ...others] = isList(choices) ? choices : [];
+    for (const other of others) this.#whole(object(other));
+    const extras: Draft = {};
+    for (const [key, value] of Object.entries(object(first) ?? {})) if (!CHOICE_FIELDS.has(key)) extras[key] = value;
+    const named = text(object(first)?.["finish_reason"]) ?? text(event.stopNative?.["finish_reason"]);
+    const same = this.#native !== undefined && named !== undefined && stopFrom(named, this.#said) === event.stop;
+    const choice = { index: 0, delta: {}, logprobs: null, finish_reason: same ? named : finishFor(event.stop), ...extras };
+    const late: Draft = {};
+    for (const [key, value] of Object.entries(this.#native ?? {})) {
+      if (!OWN_FIELDS.has(key) && typeof value === "object" && value !== null) late[key] = value;
+    }
+    this.#emit(undefined, this.#head + JSON.stringify({ choices: [choice], ...(this.#wantsUsage && { usage: null }), ...late }).slice(1));
+    if (this.#wantsUsage) this.#emit(undefined, this.#head + JSON.stringify({ choices: [], usage: replayUsage(this.#native?.["usage"], this.#usage) }).slice(1));
+    this.#emit(undefined, DONE);
+  }
+
+  /** A further choice of a plain answer, told in one chunk. */
+  #whole(choice: JsonObject | undefined): void {
+    const message = object(choice?.["message"]);
+    if (!choice || !message) return;
+    const calls = message["tool_calls"];
+    const numbered = isList(calls) && { tool_calls: calls.map((call, index) => (isObject(call) ? { ...call, index } : call)) };
+    const { message: _message, ...rest } = choice;
+    this.#emit(undefined, this.#head + JSON.stringify({ choices: [{ ...rest, delta: { ...message, ...numbered } }] }).slice(1));
+  }
+}
+
+/** Fields that a stream's start or end brings along tell by their shape whether they are of this language. */
+function isOwn(native: JsonObject | undefined): native is JsonObject {
+  return native !== undefined && (text(native["object"])?.startsWith("chat.completion") === true || isList(native["choices"]));
+}

@@ -1,0 +1,53 @@
+import { defineDialect, type Json, type ListedModel } from "../../canon/index.ts";
+import { adaptations, renamedRoles } from "./adapt.ts";
+import { decodeAnswer, encodeAnswer, readAnswer } from "./answer.ts";
+import { decodeCall, outline } from "./decode-call.ts";
+import { ChunkDecoder } from "./decode-events.ts";
+import { encodeCall, PATH } from "./encode-call.ts";
+import { ChunkEncoder } from "./encode-events.ts";
+import { ChunkMeter } from "./meter.ts";
+import { decodeProblem, encodeProblem, errorBody } from "./problem.ts";
+import { ID } from "./shape.ts";
+
+/**
+ * OpenAI Chat Completions and what compatible vendors made of it. Source: the `openai` package's types (7.57), and recorded traffic of
+ * its vendors.
+ */
+export default defineDialect({
+  id: ID,
+  title: "OpenAI Chat Completions",
+  doors: [{ method: "POST", path: "/v1/chat/completions", does: { kind: "call", operation: "generate" } }],
+  requestIdHeader: "x-request-id",
+  credentials(headers) {
+    const bearer = /^bearer\s+(\S+)\s*$/i.exec(headers["authorization"] ?? "")?.[1];
+    return bearer ?? (headers["api-key"]?.trim() || undefined);
+  },
+  encodeModels: (models) => ({ object: "list", data: models.map(listed) }),
+  encodeModel: (model) => listed(model),
+  // This is the listing that clients get who show no other language; it claims none.
+  answersModels: () => false,
+
+  outline,
+  decodeCall,
+  encodeCall,
+  forwardCall(body, _context, { capabilities }) {
+    const messages = renamedRoles(body, capabilities.instructionsRole);
+    const replace = adaptations(body, capabilities, () => {});
+    return { path: PATH, headers: {}, replace: messages === undefined ? replace : { ...replace, messages } };
+  },
+
+  decodeAnswer,
+  encodeAnswer,
+  readAnswer,
+  decodeEvents: (emit, context) => new ChunkDecoder(emit, context),
+  encodeEvents: (emit, context) => new ChunkEncoder(emit, context),
+  usageFrames: (options) => new ChunkMeter(options),
+
+  decodeProblem,
+  encodeProblem,
+  encodeProblemFrames: (problem, callId, emit) => emit(undefined, JSON.stringify(errorBody(problem, callId))),
+});
+
+function listed({ id, createdAt, provider }: ListedModel): Json {
+  return { id, object: "model", created: createdAt, owned_by: provider };
+}

@@ -1,0 +1,184 @@
+import { PROBLEM_KINDS, problemStatus, type EncodedProblem, type Headers, type Json, type JsonObject, type Problem, type ProblemKind } from "../../canon/index.ts";
+import { ID, isList, isObject, text, type Draft } from "./shape.ts";
+
+const MESSAGE_CHARACTERS = 1000;
+const MAX_RETRY_AFTER_MS = 24 * 60 * 60 * 1000;
+
+/** Key-like words that a vendor may repeat in its message. */
+const KEY_LIKE = /\b(?:sk|pk|rk|gsk|xai|api|key|bearer)[-_ ][A-Za-z0-9._*-]{8,}/gi;
+
+interface UpstreamResponse {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Json | undefined;
+  readonly text: string;
+  readonly provider: string;
+}
+
+/** The kind of problem that an upstream's status means. */
+function kindOf(status: number): ProblemKind {
+  if (status === 408 || status === 504) return "upstream_timeout";
+  if (status === 429) return "rate_limited";
+  if (status === 409 || status === 425 || status >= 500 || status < 400) return "upstream_unavailable";
+  return "upstream_rejected";
+}
+
+export function decodeProblem(response: UpstreamResponse): Problem {
+  const { status, headers, body, provider } = response;
+  if (status === 401 || status === 403) return refusedCredentials(status, provider);
+  const kind = kindOf(status);
+  const error = errorOf(body);
+  const retryAfterMs = kind === "rate_limited" || kind === "upstream_unavailable" ? readRetryAfter(headers) : undefined;
+  const code = codeOf(error);
+  const param = kind === "upstream_rejected" ? text(error?.["param"]) : undefined;
+  return {
+    kind,
+    message: sentence(kind, provider, status, said(body, error)),
+    ...(param !== undefined && { param }),
+    ...(code !== undefined && { code }),
+    ...(kind === "upstream_rejected" && { status: status === 402 ? 502 : status }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    upstream: { status, dialect: ID, provider, ...(body !== undefined && { body: scrub(body) }) },
+  };
+}
+
+/** The body is left out: vendors repeat part of the key in it. The client's own key is not at fault, so the status is not 401. */
+function refusedCredentials(status: number, provider: string): Problem {
+  const what = status === 401 ? "refused the gateway's credentials" : "does not let the gateway's credentials do this";
+  return {
+    kind: "upstream_rejected",
+    message: `The provider "${provider}" ${what}; check the key configured for it.`,
+    status: 502,
+    upstream: { status, dialect: ID, provider },
+  };
+}
+
+/** An error that came as JSON inside a good answer or a stream, where no status tells its kind. */
+export function embeddedProblem(body: JsonObject, provider: string | undefined): Problem {
+  const error = errorOf(body);
+  const status = statusOf(error);
+  const problem = decodeProblem({ status: status ?? 502, headers: {}, body, text: "", provider: provider ?? "upstream" });
+  return status === undefined ? { ...problem, kind: "upstream_broken" } : problem;
+}
+
+/** Types and codes of errors that mean a status, for errors inside streams. */
+const STATUS_BY_WORD: Readonly<Record<string, number>> = {
+  rate_limit_exceeded: 429,
+  rate_limit_error: 429,
+  insufficient_quota: 429,
+  invalid_request_error: 400,
+  context_length_exceeded: 400,
+  content_filter: 400,
+  authentication_error: 401,
+  permission_error: 403,
+  server_error: 500,
+  internal_server_error: 500,
+  api_error: 500,
+  service_unavailable: 503,
+  overloaded_error: 529,
+  overloaded: 529,
+  timeout: 504,
+};
+
+function statusOf(error: JsonObject | undefined): number | undefined {
+  if (!error) return undefined;
+  for (const key of ["status_code", "status", "code"]) {
+    const value = Number(error[key] ?? Number.NaN);
+    if (Number.isInteger(value) && value >= 400 && value < 600) return value;
+  }
+  return STATUS_BY_WORD[text(error["code"]) ?? ""] ?? STATUS_BY_WORD[text(error["type"]) ?? ""];
+}
+
+function errorOf(body: Json | undefined): JsonObject | undefined {
+  if (!isObject(body)) return isList(body) ? errorOf(body[0]) : undefined;
+  return isObject(body["error"]) ? body["error"] : body;
+}
+
+function codeOf(error: JsonObject | undefined): string | undefined {
+  const code = error?.["code"];
+  return typeof code === "number" ? String(code) : (text(code) ?? text(error?.["type"]));
+}
+
+/** The vendor's own words, wherever it puts them. */
+function said(body: Json | undefined, error: JsonObject | undefined): string | undefined {
+  const detail = error?.["detail"];
+  const words = text(error?.["message"]) ?? (isObject(body) ? text(body["error"]) : undefined) ?? (typeof detail === "string" ? detail : isList(detail) ? JSON.stringify(detail) : undefined);
+  return words === undefined ? undefined : clean(words);
+}
+
+function clean(words: string): string {
+  const line = words.replaceAll(KEY_LIKE, "[key]").replaceAll(/\s+/g, " ").trim();
+  return line.length > MESSAGE_CHARACTERS ? `${line.slice(0, MESSAGE_CHARACTERS)}...` : line;
+}
+
+function sentence(kind: ProblemKind, provider: string, status: number, words: string | undefined): string {
+  // A page of HTML says nothing that helps; the status does.
+  const tail = words === undefined ? ` (status ${status}).` : `: ${words}`;
+  const name = `The provider "${provider}"`;
+  if (kind === "rate_limited") return `${name} limits the rate of calls${tail}`;
+  if (kind === "upstream_timeout") return `${name} took too long${tail}`;
+  if (kind === "upstream_rejected") return `${name} refused the request${tail}`;
+  return `${name} is failing${tail}`;
+}
+
+/** The vendor's body without key-like words. */
+function scrub(body: Json): Json {
+  const written = JSON.stringify(body);
+  const scrubbed = written.replaceAll(KEY_LIKE, "[key]");
+  return scrubbed === written ? body : (JSON.parse(scrubbed) as Json);
+}
+
+function readRetryAfter(headers: Headers): number | undefined {
+  const ms = milliseconds(headers["retry-after-ms"], 1) ?? milliseconds(headers["retry-after"], 1000);
+  return ms === undefined ? undefined : Math.min(ms, MAX_RETRY_AFTER_MS);
+}
+
+function milliseconds(header: string | undefined, scale: number): number | undefined {
+  if (header === undefined || !/^\d+(?:\.\d+)?$/.test(header.trim())) return undefined;
+  return Math.ceil(Number(header) * scale);
+}
+
+/** The language's own words for each kind of problem. */
+const WORDS: Readonly<Record<ProblemKind, { readonly type: string; readonly code: string | null }>> = {
+  invalid_request: { type: "invalid_request_error", code: null },
+  unknown_model: { type: "invalid_request_error", code: "model_not_found" },
+  unauthenticated: { type: "invalid_request_error", code: "invalid_api_key" },
+  forbidden: { type: "invalid_request_error", code: "insufficient_permissions" },
+  not_found: { type: "invalid_request_error", code: "not_found" },
+  conflict: { type: "invalid_request_error", code: "conflict" },
+  too_large: { type: "invalid_request_error", code: "request_too_large" },
+  rate_limited: { type: "rate_limit_error", code: "rate_limit_exceeded" },
+  budget_exhausted: { type: "insufficient_quota", code: "insufficient_quota" },
+  policy_denied: { type: "invalid_request_error", code: "policy_denied" },
+  approval_needed: { type: "invalid_request_error", code: "approval_needed" },
+  killed: { type: "server_error", code: "service_unavailable" },
+  upstream_rejected: { type: "invalid_request_error", code: "upstream_rejected" },
+  upstream_unavailable: { type: "server_error", code: "upstream_unavailable" },
+  upstream_timeout: { type: "server_error", code: "upstream_timeout" },
+  upstream_broken: { type: "server_error", code: "upstream_broken" },
+  unsupported: { type: "invalid_request_error", code: "unsupported" },
+  cancelled: { type: "invalid_request_error", code: "cancelled" },
+  overloaded: { type: "server_error", code: "overloaded" },
+  storage_unavailable: { type: "server_error", code: "storage_unavailable" },
+  gateway_restarted: { type: "server_error", code: "gateway_restarted" },
+  internal: { type: "server_error", code: "internal_error" },
+};
+
+/** A provider's refusal in this language goes out as it came; everything else is written in the language's own shape. */
+export function encodeProblem(problem: Problem, callId: string): EncodedProblem {
+  const { upstream } = problem;
+  if (problem.kind === "upstream_rejected" && upstream?.dialect === ID && isObject(upstream.body) && upstream.status >= 400) {
+    return { status: problemStatus(problem), body: upstream.body };
+  }
+  return { status: problemStatus(problem), body: errorBody(problem, callId) };
+}
+
+/** `{ error: { message, type, param, code, gimbal_call_id } }`: also what a stream ends with when it fails. */
+export function errorBody(problem: Problem, callId: string): JsonObject {
+  const { type, code } = WORDS[problem.kind];
+  const { remedy } = PROBLEM_KINDS[problem.kind];
+  const message = problem.message.includes(remedy) ? problem.message : `${problem.message.trimEnd()} ${remedy}`;
+  const error: Draft = { message, type, param: problem.param ?? null, code: problem.code ?? code };
+  if (callId !== "") error["gimbal_call_id"] = callId;
+  return { error: error };
+}
