@@ -1,0 +1,187 @@
+import type { Alias, Json, Snapshot, Target } from "../canon/index.ts";
+import { nearest } from "../kit/index.ts";
+import { ConfigDocument, type ConfigProblem } from "./document.ts";
+import { describeIssues } from "./issues.ts";
+import { providerKinds } from "./rooms.ts";
+import { configSchema, DEFAULT_RETRIES, type ConfigValues } from "./schema.ts";
+import { expand, type Environment, type Expansion, type Path } from "./variables.ts";
+
+/** Name under which the simulator is always there. */
+export const SIM = "sim";
+
+/** A configuration that was read, checked and expanded. It may hold secrets: never print it. */
+export interface GimbalConfig {
+  /** Enabled providers by name; the simulator is not among them. */
+  readonly providers: ReadonlyMap<string, ConfigValues["providers"][string]>;
+  /** Providers that an unset variable switched off, with the reason. */
+  readonly disabled: ReadonlyMap<string, string>;
+  readonly aliases: ReadonlyMap<string, Alias>;
+  readonly sim: ConfigValues["sim"];
+  readonly limits: ConfigValues["serve"]["limits"];
+  readonly callerLimits: Snapshot["callerLimits"];
+  readonly access: ConfigValues["access"];
+  readonly serve: { readonly host: string; readonly port: number };
+  readonly storage: ConfigValues["storage"];
+}
+
+export type ConfigOutcome =
+  | { readonly ok: true; readonly config: GimbalConfig; readonly warnings: readonly ConfigProblem[] }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
+
+/** Reads a whole `gimbal.yaml`. Never throws; `ok` is false with every problem found, each with line and column. */
+export function readConfig(text: string, env: Environment): ConfigOutcome {
+  const document = new ConfigDocument(text);
+  if (document.problems.length > 0) return { ok: false, problems: document.problems };
+  if (typeof document.value !== "object" || document.value === null || Array.isArray(document.value)) {
+    return { ok: false, problems: [{ line: 1, column: 1, message: "The configuration is a mapping that begins with `version: 1`." }] };
+  }
+  const expansion = expand(document.value, env);
+  const disabled = disabledProviders(expansion);
+  const problems = strayVariables(expansion, document);
+  const parsed = validate(withoutProviders(expansion.value, disabled), expansion.expanded);
+  if (!parsed.success) {
+    // An unset variable leaves an empty text behind; that it is empty need not be said twice.
+    const told = new Set(expansion.unset.map(({ path }) => path.join("\0")));
+    const issues = parsed.error.issues.filter((issue) => !told.has(issue.path.map(String).join("\0")));
+    return { ok: false, problems: [...problems, ...describeIssues(issues, document, configSchema)] };
+  }
+  const checked = checkMeaning(parsed.data, disabled, document);
+  problems.push(...checked.problems);
+  if (problems.length > 0) return { ok: false, problems };
+  return { ok: true, config: assemble(parsed.data, disabled, checked.aliases), warnings: checked.warnings };
+}
+
+/** `file:line:column message`, one line each. */
+export function formatProblems(fileName: string, problems: readonly ConfigProblem[]): string[] {
+  return problems.map((problem) => `${fileName}:${problem.line}:${problem.column} ${problem.message}`);
+}
+
+/** An unset variable inside a provider switches that provider off. */
+function disabledProviders(expansion: Expansion): Map<string, string> {
+  const disabled = new Map<string, string>();
+  for (const { path, name } of expansion.unset) {
+    if (path[0] === "providers" && path.length > 2) disabled.set(String(path[1]), `\${${name}} is not set`);
+  }
+  return disabled;
+}
+
+function strayVariables(expansion: Expansion, document: ConfigDocument): ConfigProblem[] {
+  return expansion.unset
+    .filter(({ path }) => path[0] !== "providers" || path.length <= 2)
+    .map(({ path, name }) => document.problem(path, `${path.join(".")}: \${${name}} is not set; set it, or give a default: \${${name}:-value}.`));
+}
+
+function withoutProviders(value: Json, disabled: ReadonlyMap<string, string>): Json {
+  const root = value as { readonly [key: string]: Json | undefined };
+  const providers = root["providers"];
+  if (disabled.size === 0 || typeof providers !== "object" || providers === null) return value;
+  return { ...root, providers: Object.fromEntries(Object.entries(providers).filter(([name]) => !disabled.has(name))) as Json };
+}
+
+/** Validates; where a variable's text stands in place of a number or a truth value, it is taken for one. */
+function validate(value: Json, expanded: readonly Path[]): ReturnType<typeof configSchema.safeParse> {
+  const first = configSchema.safeParse(value);
+  if (first.success || expanded.length === 0) return first;
+  const copy = structuredClone(value) as Json;
+  for (const issue of first.error.issues) {
+    if (issue.code !== "invalid_type" || (issue.expected !== "number" && issue.expected !== "int" && issue.expected !== "boolean")) continue;
+    if (!expanded.some((path) => path.join("\0") === issue.path.map(String).join("\0"))) continue;
+    replaceAt(copy, issue.path.map(String), (text) => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text === "true" ? true : text === "false" ? false : text));
+  }
+  return configSchema.safeParse(copy);
+}
+
+function replaceAt(value: Json, path: readonly string[], change: (text: string) => Json): void {
+  let at = value as Record<string, Json>;
+  for (const segment of path.slice(0, -1)) at = at[segment] as Record<string, Json>;
+  const last = path.at(-1) ?? "";
+  const old = at[last];
+  if (typeof old === "string") at[last] = change(old);
+}
+
+interface Meaning {
+  readonly aliases: Map<string, Alias>;
+  readonly problems: ConfigProblem[];
+  readonly warnings: ConfigProblem[];
+}
+
+/** What a schema cannot see: names that must fit each other. */
+function checkMeaning(values: ConfigValues, disabled: ReadonlyMap<string, string>, document: ConfigDocument): Meaning {
+  const meaning: Meaning = { aliases: new Map(), problems: [], warnings: [] };
+  for (const [name, reason] of disabled) meaning.warnings.push(document.problem(["providers", name], `The provider ${name} is off: ${reason}.`, true));
+  for (const [name, options] of Object.entries(values.providers)) checkProvider(name, options, document, meaning.problems);
+  for (const [name, model] of Object.entries(values.models)) {
+    const written = typeof model === "string" ? { targets: [model] } : model;
+    const targets: Target[] = [];
+    for (const [index, entry] of written.targets.entries()) {
+      const text = typeof entry === "string" ? entry : entry.target;
+      const path = typeof model === "string" ? ["models", name] : ["models", name, "targets", index];
+      const problem = whyNoTarget(text, values, disabled);
+      if (problem !== undefined) meaning.problems.push(document.problem(path, `models.${name}: ${problem}`));
+      else if (!disabled.has(providerOf(text))) targets.push({ provider: providerOf(text), model: text.slice(text.indexOf("/") + 1), weight: typeof entry === "string" ? 1 : entry.weight });
+    }
+    if (targets.length === 0 && meaning.problems.length === 0) {
+      meaning.warnings.push(document.problem(["models", name], `The model ${name} is off: every provider behind it is.`, true));
+      continue;
+    }
+    meaning.aliases.set(name, aliasOf(name, typeof model === "string" ? undefined : model, targets, values));
+    if (typeof model !== "string") warnOfMissing(name, model, document, meaning.warnings);
+  }
+  return meaning;
+}
+
+function checkProvider(name: string, options: ConfigValues["providers"][string], document: ConfigDocument, problems: ConfigProblem[]): void {
+  if (name === SIM) problems.push(document.problem(["providers", name], `providers.${name}: The simulator is always there; configure it under \`sim:\`.`, true));
+  else if (name.includes("/")) problems.push(document.problem(["providers", name], `providers.${name}: A provider's name has no slash; the first slash parts it from the model.`, true));
+  const kind = options.kind ?? name;
+  if (name === SIM || providerKinds.includes(kind)) return;
+  const like = nearest(kind, providerKinds);
+  const hint = like ? ` Did you mean "${like}"?` : " Name one with `kind:`; docs/providers.md lists them.";
+  problems.push(document.problem(["providers", name, ...(options.kind === undefined ? [] : ["kind"])], `providers.${name}: There is no kind of provider "${kind}".${hint}`, options.kind === undefined));
+}
+
+function providerOf(target: string): string {
+  return target.slice(0, Math.max(0, target.indexOf("/")));
+}
+
+function whyNoTarget(target: string, values: ConfigValues, disabled: ReadonlyMap<string, string>): string | undefined {
+  const slash = target.indexOf("/");
+  if (slash < 1 || slash === target.length - 1) {
+    return Object.hasOwn(values.models, target)
+      ? `"${target}" is itself a model of this file. A target is \`provider/model\`: name what stands behind it instead.`
+      : `"${target}" is no target. A target is \`provider/model\`.`;
+  }
+  const provider = providerOf(target);
+  if (provider === SIM || Object.hasOwn(values.providers, provider) || disabled.has(provider)) return undefined;
+  const like = nearest(provider, [SIM, ...Object.keys(values.providers), ...disabled.keys()]);
+  return `There is no provider "${provider}" under \`providers:\`.${like ? ` Did you mean "${like}"?` : ""}`;
+}
+
+type WrittenAlias = Exclude<ConfigValues["models"][string], string>;
+
+function aliasOf(name: string, written: WrittenAlias | undefined, targets: readonly Target[], values: ConfigValues): Alias {
+  const timeoutMs = written?.timeoutMs ?? values.serve.limits.defaultTimeoutMs;
+  return { name, targets, strategy: written?.strategy ?? "fallback", retries: written?.retries ?? DEFAULT_RETRIES, timeoutMs, continue: written?.continue ?? "never" };
+}
+
+/** Harmless when missing, so they are accepted; but nobody should believe that they work. */
+function warnOfMissing(name: string, model: WrittenAlias, document: ConfigDocument, warnings: ConfigProblem[]): void {
+  if (model.continue !== "never") {
+    warnings.push(document.problem(["models", name, "continue"], `models.${name}.continue: Continuing a broken stream is not built yet; such a stream ends in a problem.`, true));
+  }
+  if (model.cache) warnings.push(document.problem(["models", name, "cache"], `models.${name}.cache: The cache is not built yet; every call goes upstream.`, true));
+}
+
+function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, aliases: ReadonlyMap<string, Alias>): GimbalConfig {
+  return {
+    providers: new Map(Object.entries(values.providers)),
+    disabled,
+    aliases,
+    sim: values.sim,
+    limits: values.serve.limits,
+    callerLimits: values.limits.map((limit) => ({ key: limit.match.key, requests: limit.requests, per: limit.per })),
+    access: values.access,
+    serve: { host: values.serve.host, port: values.serve.port },
+    storage: values.storage,
+  };
+}
