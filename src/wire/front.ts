@@ -58,6 +58,7 @@ class HttpFront implements Front {
       keepAlive: true,
       keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
       noDelay: true,
+      joinDuplicateHeaders: true,
       // Offers of HTTP/2 are declined by answering in HTTP/1.1 (RFC 9110, section 7.8); some clients make one with every request.
       shouldUpgradeCallback: (message) => message.headers.upgrade?.toLowerCase() === "websocket",
     });
@@ -154,7 +155,7 @@ class HttpFront implements Front {
     const { socket } = message;
     const connection = this.#open.get(socket);
     if (!connection) return void socket.destroy();
-    const headers = headersOf(message.rawHeaders);
+    const headers = headersOf(message);
     const peer = this.#peerOf(connection.peer, headers["x-forwarded-for"]);
     const request = new Inbound(message, headers, peer, this.#clock, awaitsContinue ? () => response.writeContinue() : undefined);
     const out = new Outbound(request, response, socket, connection, this.#clock);
@@ -166,7 +167,7 @@ class HttpFront implements Front {
     duplex.on("error", ignore);
     const connection = this.#open.get(duplex);
     if (!connection) return void duplex.destroy();
-    const headers = headersOf(message.rawHeaders);
+    const headers = headersOf(message);
     const request = new Inbound(message, headers, this.#peerOf(connection.peer, headers["x-forwarded-for"]), this.#clock);
     if (this.closing)
       return refuseUpgrade(duplex, 503, { "x-gimbal-problem": "overloaded", "retry-after": "1" }, "The gateway is shutting down.");

@@ -115,16 +115,14 @@ function originForm(target: string): string {
   return target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?]*/i, "") || "/";
 }
 
-/** Names in lower case, repeated ones joined. Node's own record drops some repetitions silently, and a hidden second value is a risk. */
-export function headersOf(raw: readonly string[]): Headers {
-  const headers: Record<string, string> = {};
-  for (let at = 0; at + 1 < raw.length; at += 2) {
-    const name = raw[at]?.toLowerCase() ?? "";
-    const value = raw[at + 1] ?? "";
-    const before: unknown = headers[name];
-    headers[name] = typeof before === "string" ? `${before}, ${value}` : value;
-  }
-  return headers;
+/**
+ * Node has made the record already, to look for `expect`, with every repeated header joined (`joinDuplicateHeaders`): a hidden second
+ * value is a risk. Only `set-cookie`, which no request should have, comes as a list.
+ */
+export function headersOf(message: IncomingMessage): Headers {
+  const { headers } = message;
+  if (headers["set-cookie"] === undefined) return headers as Headers;
+  return { ...(headers as Headers), "set-cookie": headers["set-cookie"].join(", ") };
 }
 
 const ALREADY_READ: Problem = { kind: "internal", message: "The body was asked for twice." };

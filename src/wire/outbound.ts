@@ -71,6 +71,9 @@ export class Outbound implements FrontOut {
     } else {
       this.#state = "ended";
       if (bodiless || this.#request.method === "HEAD") this.#response.end();
+      else if (typeof body === "string") this.#response.end(body);
+      // Node joins head and text to one write, head and bytes it writes apart; in Latin-1 every byte is a letter and stays itself.
+      else if (body.length <= COPY_BYTES) this.#response.end(body.toString("latin1"), "latin1");
       else this.#response.end(body);
       this.#owner.finished(this);
     }
