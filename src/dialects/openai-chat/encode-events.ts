@@ -27,11 +27,16 @@ export class ChunkEncoder implements EventEncoder {
   readonly #context: AnswerContext;
   readonly #names: AnswerNames;
   readonly #wantsUsage: boolean;
+  /** The fields that every chunk begins with. */
+  #fields: Draft = {};
   #prefix = "";
   /** The prefix up to `choices`, for frames that bring their own. */
   #head = "";
   #suffix = "";
   readonly #open: Open[] = [];
+  /** Told at once when their message ends: clients keep the newest list that they get, not the sum. */
+  readonly #annotations: Json[] = [];
+  #annotated = 0;
   #calls = 0;
   readonly #said = { toolCalls: false, refusal: false };
   #usage: Usage = NO_USAGE;
@@ -67,7 +72,8 @@ export class ChunkEncoder implements EventEncoder {
         return this.#delta(`{"refusal":${JSON.stringify(event.text)}}`);
       case "annotation": {
         const annotation = annotationFor(event.annotation);
-        return annotation === undefined ? undefined : this.#delta(JSON.stringify({ annotations: [annotation] }));
+        if (annotation !== undefined) this.#annotations.push(annotation);
+        return;
       }
       case "start":
         return this.#start(event);
@@ -100,7 +106,8 @@ export class ChunkEncoder implements EventEncoder {
       // Lists and objects are said once; repeating them in every chunk would cost the client their size each time.
       (typeof value === "object" && value !== null ? once : lasting)[key] = value;
     }
-    this.#head = `${JSON.stringify({ ...head, ...lasting }).slice(0, -1)},`;
+    this.#fields = { ...head, ...lasting };
+    this.#head = `${JSON.stringify(this.#fields).slice(0, -1)},`;
     this.#prefix = `${this.#head}"choices":[{"index":0,"delta":`;
     const usage = this.#wantsUsage ? ',"usage":null' : "";
     this.#suffix = `,"logprobs":null,"finish_reason":null}]${usage}}`;
@@ -163,6 +170,8 @@ export class ChunkEncoder implements EventEncoder {
       let whole = "";
       for (const part of item.parts) if (part.type === "text") whole += part.text;
       if (whole.length > open.sent) this.#text(index, whole.slice(open.sent), undefined);
+      if (this.#annotations.length > this.#annotated) this.#delta(JSON.stringify({ annotations: this.#annotations }));
+      this.#annotated = this.#annotations.length;
     } else if (open?.type === "call" && item.type === "tool_call") {
       const whole = open.wrapped ? (this.#names.unwrapped(item) ?? item.input) : item.input;
       if (whole.length > open.sent) this.#emit(undefined, open.before + JSON.stringify(whole.slice(open.sent)) + open.after);
@@ -188,12 +197,14 @@ export class ChunkEncoder implements EventEncoder {
     const named = text(object(first)?.["finish_reason"]) ?? text(event.stopNative?.["finish_reason"]);
     const same = this.#native !== undefined && named !== undefined && stopFrom(named, this.#said) === event.stop;
     const choice = { index: 0, delta: {}, logprobs: null, finish_reason: same ? named : finishFor(event.stop), ...extras };
-    const late: Draft = {};
+    const fields = { ...this.#fields };
+    const lists: Draft = {};
+    // What came or changed after the opening is said now.
     for (const [key, value] of Object.entries(this.#native ?? {})) {
-      if (!OWN_FIELDS.has(key) && typeof value === "object" && value !== null) late[key] = value;
+      if (!OWN_FIELDS.has(key)) (typeof value === "object" && value !== null ? lists : fields)[key] = value;
     }
-    this.#emit(undefined, this.#head + JSON.stringify({ choices: [choice], ...(this.#wantsUsage && { usage: null }), ...late }).slice(1));
-    if (this.#wantsUsage) this.#emit(undefined, this.#head + JSON.stringify({ choices: [], usage: replayUsage(this.#native?.["usage"], this.#usage) }).slice(1));
+    this.#emit(undefined, JSON.stringify({ ...fields, choices: [choice], ...(this.#wantsUsage && { usage: null }), ...lists }));
+    if (this.#wantsUsage) this.#emit(undefined, JSON.stringify({ ...fields, choices: [], usage: replayUsage(this.#native?.["usage"], this.#usage) }));
     this.#emit(undefined, DONE);
   }
 
