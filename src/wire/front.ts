@@ -98,14 +98,16 @@ class HttpFront implements Front {
 
   close(ms: number): Promise<void> {
     this.#closing ??= new Promise((resolve) => {
-      const stop = this.#clock.after(ms, () => {
+      const force = (): void => {
         for (const connection of this.#open.keys()) connection.destroy();
-      });
+      };
+      const stop = ms > 0 ? this.#clock.after(ms, force) : force;
       this.#server.close(() => {
         stop();
         resolve();
       });
-      this.#sockets.close();
+      if (ms > 0) this.#sockets.close();
+      else force();
     });
     return this.#closing;
   }
