@@ -34,6 +34,7 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   run.stream = outline.stream && operation === "generate";
   run.keep = outline.keep || outline.background || request.connection !== undefined;
   run.background = outline.background;
+  run.warmUp = outline.warmUp === true;
   run.slowReason = outline.slow ?? (outline.previousId !== undefined ? "earlier turns are filled in" : undefined) ?? (outline.background ? "runs in the background" : undefined);
   deps.ledger.open({
     callId: live.id,

@@ -1,14 +1,56 @@
-import { textOf, type Call, type Item, type Provider, type Target } from "../canon/index.ts";
+import { NO_USAGE, textOf, unfold, type Answer, type Call, type Item, type Provider, type Target } from "../canon/index.ts";
+import { formatFrame } from "../kit/index.ts";
 import type { AttemptEnd } from "../routing/attempt.ts";
+import { answerContext } from "./context.ts";
 import { answerHeaders } from "./refuse.ts";
-import { JSON_TYPE } from "./reply.ts";
+import { JSON_TYPE, STREAM_TYPE } from "./reply.ts";
 import { callOf, operationOf, type GatewayDeps, type Run } from "./run.ts";
 
 /** Tokens that roles, separators and the like add to each item and tool. */
 const TOKENS_PER_ITEM = 4;
 
-/** Counts tokens here for a provider that cannot be asked in the client's language. Undefined: the provider is to answer. */
+/**
+ * What needs no provider, or cannot be asked of this one: a warm-up, which only prepares the next turn, and a count of tokens for a
+ * provider of another language. Undefined: the provider is to answer.
+ */
 export async function answerHere(deps: GatewayDeps, run: Run, provider: Provider, target: Target): Promise<AttemptEnd | undefined> {
+  if (run.warmUp) return warmUp(deps, run, target);
+  return countHere(deps, run, provider, target);
+}
+
+function warmUp(deps: GatewayDeps, run: Run, target: Target): AttemptEnd {
+  const { dialect } = run.request;
+  const answer: Answer = {
+    id: dialect.newAnswerId?.(deps.randomness.id("")) ?? run.live.id,
+    model: target.model,
+    createdAt: Math.floor(run.live.startedAt / 1000),
+    items: [],
+    stop: "end",
+    usage: NO_USAGE,
+    origin: { dialect: "none" },
+    native: {},
+  };
+  run.live.answerId = answer.id;
+  run.reply = {
+    state: "done",
+    data: () => true,
+    end: () => undefined,
+    report: () => ({ id: answer.id, model: answer.model, stop: answer.stop, usage: NO_USAGE, outputCharacters: 0 }),
+    answer: () => answer,
+  };
+  if (!run.stream) {
+    run.live.whole(200, { "content-type": JSON_TYPE, ...answerHeaders(run) }, JSON.stringify(dialect.encodeAnswer(answer, answerContext(run))));
+    return { status: 200 };
+  }
+  run.live.head(200, { "content-type": STREAM_TYPE, ...answerHeaders(run) });
+  const encoder = dialect.encodeEvents((event, data) => run.live.frame(Buffer.from(formatFrame(event, data))), answerContext(run));
+  for (const event of unfold(answer)) encoder.event(event);
+  run.live.end();
+  return { status: 200 };
+}
+
+/** Counts tokens here for a provider that cannot be asked in the client's language. Undefined: the provider is to answer. */
+function countHere(deps: GatewayDeps, run: Run, provider: Provider, target: Target): AttemptEnd | undefined {
   const { dialect } = run.request;
   if (operationOf(run) !== "count_tokens" || !dialect.encodeCount) return undefined;
   if (provider.dialects.includes(dialect.id) && run.slowReason === undefined) return undefined;

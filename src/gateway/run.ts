@@ -51,6 +51,8 @@ export interface Run {
   stream: boolean;
   keep: boolean;
   background: boolean;
+  /** Only prepares the next turn: no model is asked. */
+  warmUp: boolean;
   /** Why the bytes cannot simply pass; undefined: they can. */
   slowReason: string | undefined;
   readyMs: number;
@@ -86,6 +88,7 @@ export function newRun(live: LiveCall, request: CallRequest, snapshot: Snapshot)
     stream: false,
     keep: false,
     background: false,
+    warmUp: false,
     slowReason: undefined,
     readyMs: 0,
     forwarded: false,
