@@ -33,7 +33,8 @@ export default defineDialect({
   forwardCall(body, _context, { capabilities }) {
     const messages = renamedRoles(body, capabilities.instructionsRole);
     const replace = adaptations(body, capabilities, () => {});
-    return { path: PATH, headers: {}, replace: messages === undefined ? replace : { ...replace, messages } };
+    const withholdUsage = replace["stream_options"] !== undefined;
+    return { path: PATH, headers: {}, replace: messages === undefined ? replace : { ...replace, messages }, withholdUsage };
   },
 
   decodeAnswer,
