@@ -1,0 +1,94 @@
+import type { ConfigVersion, KeyRecord, LedgerRow, Problem } from "../canon/index.ts";
+import type { RowValues } from "./ledger-values.ts";
+import type { TurnHead } from "./turn-text.ts";
+
+/**
+ * The writes a backend can do. Arguments are flat and plain, because they travel to another thread or process; every write may be
+ * repeated after a crash between its commit and its acknowledgement without doing harm.
+ */
+export interface Writes {
+  open: { args: readonly [callId: string, startedAt: number, callerId: string, model: string, dialect: string, inputEstimate: number, node: string]; result: void };
+  /** `opened` 0: no open record of this call was handed over. */
+  settle: { args: readonly [opened: 0 | 1, row: RowValues]; result: void };
+  interrupt: { args: readonly [node: string | null, priceVersion: string, at: number]; result: number };
+  keepTurn: { args: readonly [scope: string, id: string, previousId: string | null, createdAt: number, expiresAt: number, content: string]; result: void };
+  deleteTurn: { args: readonly [scope: string, id: string]; result: boolean };
+  keepNative: { args: readonly [scope: string, anchor: string, expiresAt: number, content: string]; result: void };
+  /** Forgets at most `limit` rows, so that other writes are not kept waiting. */
+  expire: { args: readonly [now: number, limit: number]; result: number };
+  createKey: { args: readonly [key: KeyRecord]; result: void };
+  revokeKey: { args: readonly [id: string, at: number]; result: boolean };
+  appendConfig: { args: readonly [createdAt: number, author: string, text: string]; result: ConfigVersion };
+  /** Writes nothing that lasts: is the disk back, has everything before it landed? */
+  probe: { args: readonly []; result: void };
+}
+export interface Reads {
+  row: { args: readonly [callId: string]; result: LedgerRow | undefined };
+  rows: { args: readonly [limit: number, callerId: string | null]; result: readonly LedgerRow[] };
+  count: { args: readonly []; result: number };
+  /** Newest first, the turn itself and then its predecessors; undefined when one is missing or there are more than `limit`. */
+  chain: { args: readonly [scope: string, id: string, limit: number, now: number]; result: readonly (readonly [TurnHead, string])[] | undefined };
+  turn: { args: readonly [scope: string, id: string, now: number]; result: readonly [TurnHead, string] | undefined };
+  native: { args: readonly [scope: string, anchors: readonly string[], now: number]; result: readonly (readonly [anchor: string, content: string])[] };
+  keyByHash: { args: readonly [hash: string]; result: KeyRecord | undefined };
+  keys: { args: readonly []; result: readonly KeyRecord[] };
+  config: { args: readonly [version: number]; result: ConfigVersion | undefined };
+  configs: { args: readonly [limit: number]; result: readonly ConfigVersion[] };
+}
+export type WriteName = keyof Writes;
+export type ReadName = keyof Reads;
+
+/** Implementations by name; `perform` keeps names and arguments together for the type checker. */
+export type WriteTable = { readonly [K in WriteName]: (args: Writes[K]["args"]) => Writes[K]["result"] };
+export type ReadTable = { readonly [K in ReadName]: (args: Reads[K]["args"]) => Reads[K]["result"] };
+
+/** Where stores send their reads and writes: the writer's thread, or over a channel to the process that has it. */
+export interface Backend {
+  /** Resolves when the write is durable. Rejects with `storage_unavailable` while the disk refuses. */
+  write<K extends WriteName>(name: K, args: Writes[K]["args"]): Promise<Writes[K]["result"]>;
+  /** May be dropped again by the `settle` of the same call. Never waited for. */
+  open(args: Writes["open"]["args"]): void;
+  /** Resolves when the row is durable. Waits out a disk that refuses, as long as the queue has room. `opened`: see Writes. */
+  settle(callId: string, row: RowValues, opened?: 0 | 1): Promise<void>;
+  read<K extends ReadName>(name: K, args: Reads[K]["args"]): Promise<Reads[K]["result"]>;
+  /** Of the keys; rises with every change. */
+  generation(): number;
+  flush(): Promise<void>;
+  failure(): string | undefined;
+  close(): Promise<void>;
+  /** Tells of every change of `failure` or `generation`, until the function returned is called. */
+  watch(listener: () => void): () => void;
+}
+
+/** One write on its way. */
+export interface Command<K extends WriteName = WriteName> {
+  readonly name: K;
+  readonly args: Writes[K]["args"];
+}
+
+/** What became of one write; undefined when it was done and has nothing to say. */
+export type Outcome = { readonly value: unknown } | { readonly problem: Problem } | undefined;
+
+/** What became of a batch. When `why` is set nothing of it was written and all of it may be sent again. */
+export type BatchOutcome =
+  | { readonly why: string }
+  | { readonly why?: undefined; readonly outcomes?: readonly Outcome[]; readonly generation?: number };
+
+/** The size of a write for the queue's bound, in characters. */
+export function sizeOf(name: WriteName, args: readonly unknown[]): number {
+  switch (name) {
+    case "settle":
+      return ROW_CHARACTERS + lengthOf((args[1] as RowValues).at(-1));
+    case "keepTurn":
+    case "keepNative":
+    case "appendConfig":
+      return SMALL_CHARACTERS + lengthOf(args.at(-1));
+    default:
+      return SMALL_CHARACTERS;
+  }
+}
+const ROW_CHARACTERS = 500;
+const SMALL_CHARACTERS = 200;
+function lengthOf(value: unknown): number {
+  return typeof value === "string" ? value.length : 0;
+}

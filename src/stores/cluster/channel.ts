@@ -1,0 +1,58 @@
+import type { Problem } from "../../canon/index.ts";
+import type { Command, ReadName } from "../backend.ts";
+
+/**
+ * Messages both ways between two processes, in order. Values are JSON or, with Node's `serialization: "advanced"`, structured clones;
+ * the latter costs less.
+ */
+export interface Channel {
+  send(message: unknown): void;
+  /** Called with every message of the other side; messages of others on the same channel may come too. */
+  onMessage(listener: (message: unknown) => void): void;
+  /** Called once when no message can come any more. */
+  onClose(listener: () => void): void;
+}
+
+/** The part of a Node process handle (`process`, a cluster worker, a forked child) that a channel needs. */
+interface IpcPeer {
+  send?(message: never, callback: (error: Error | null) => void): unknown;
+  on(event: "message", listener: (message: unknown) => void): unknown;
+  once(event: "disconnect", listener: () => void): unknown;
+}
+
+/** A channel over Node's own inter-process messages. */
+export function ipcChannel(peer: IpcPeer): Channel {
+  return {
+    // A peer that is gone announces itself by `disconnect`; what was on its way to it is of no use to anyone then.
+    send: (message) => void peer.send?.(message as never, () => {}),
+    onMessage: (listener) => void peer.on("message", listener),
+    onClose: (listener) => void peer.once("disconnect", listener),
+  };
+}
+
+/** Tells the store's messages from others on the channel. */
+export const TAG = "gimbal.stores";
+
+interface Tagged {
+  readonly tag: typeof TAG;
+}
+
+/** To the process that has the record: writes and reads since the last message, each with the sender's own number. */
+export interface ToHost extends Tagged {
+  readonly hello?: true;
+  readonly writes?: readonly (readonly [id: number, command: Command])[];
+  readonly reads?: readonly (readonly [id: number, name: ReadName, args: readonly unknown[]])[];
+}
+
+/** Number, then the value or the problem. */
+export type Answered = readonly [id: number, value: unknown, problem?: Problem];
+
+/** From it: answers, and its state whenever that changed. */
+export interface FromHost extends Tagged {
+  readonly state?: { readonly generation: number; readonly failure: string | null };
+  readonly answers?: readonly Answered[];
+}
+
+export function isTagged(message: unknown): message is Tagged {
+  return typeof message === "object" && message !== null && "tag" in message && message.tag === TAG;
+}

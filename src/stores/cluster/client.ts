@@ -1,0 +1,213 @@
+import { type Clock, ProblemError } from "../../canon/index.ts";
+import { type Backend, type Command, type ReadName, type Reads, sizeOf, type WriteName, type Writes } from "../backend.ts";
+import type { RowValues } from "../ledger-values.ts";
+import { OpenHold } from "../open-hold.ts";
+import { DEFAULT_STORAGE, type StorageOptions } from "../options.ts";
+import { type HostedStores, storesOver } from "../over-backend.ts";
+import { unavailable } from "../problems.ts";
+import { type Answered, type Channel, type FromHost, isTagged, TAG, type ToHost } from "./channel.ts";
+
+/**
+ * The stores of a worker process, by way of the process that has the record. Resolves when that process has answered for the first
+ * time; rejects with `storage_unavailable` when the channel closes before.
+ */
+export async function workerStores(channel: Channel, clock: Clock, options: StorageOptions = DEFAULT_STORAGE): Promise<HostedStores> {
+  const backend = new RemoteBackend(channel, options);
+  await backend.ready;
+  return storesOver(backend, clock, () => backend.close());
+}
+
+interface Waiting {
+  readonly size: number;
+  readonly isWrite: boolean;
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: Error) => void;
+}
+
+const GONE = "The process that keeps the record is gone.";
+
+class RemoteBackend implements Backend {
+  readonly ready: Promise<void>;
+  readonly #channel: Channel;
+  readonly #options: StorageOptions;
+  readonly #hold: OpenHold;
+  readonly #listeners = new Set<() => void>();
+  readonly #waiting = new Map<number, Waiting>();
+  #writes: (readonly [number, Command])[] = [];
+  #reads: (readonly [number, ReadName, readonly unknown[]])[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #soon = false;
+  #nextId = 1;
+  #waitingWrites = 0;
+  #size = 0;
+  #generation = 0;
+  #hostFailure: string | undefined;
+  #overflow: string | undefined;
+  #ended: string | undefined;
+
+  constructor(channel: Channel, options: StorageOptions) {
+    this.#channel = channel;
+    this.#options = options;
+    this.#hold = new OpenHold(options.openHoldMs, (args) => this.#queueWrite(0, { name: "open", args }));
+    this.ready = new Promise((resolve, reject) => {
+      channel.onMessage((message) => {
+        if (!isTagged(message)) return;
+        this.#hear(message as FromHost);
+        resolve();
+      });
+      channel.onClose(() => {
+        this.#end(GONE);
+        reject(unavailable(GONE));
+      });
+    });
+    this.#send({ hello: true });
+  }
+
+  write<K extends WriteName>(name: K, args: Writes[K]["args"]): Promise<Writes[K]["result"]> {
+    if (name === "interrupt") this.#hold.release();
+    return this.#write({ name, args });
+  }
+
+  open(args: Writes["open"]["args"]): void {
+    if (this.#ended === undefined && this.#waitingWrites + this.#hold.size < this.#options.queueRows) this.#hold.add(args);
+  }
+
+  settle(callId: string, row: RowValues, opened: 0 | 1 = 1): Promise<void> {
+    return this.#write({ name: "settle", args: [this.#hold.drop(callId) ? 0 : opened, row] });
+  }
+
+  read<K extends ReadName>(name: K, args: Reads[K]["args"]): Promise<Reads[K]["result"]> {
+    if (this.#ended !== undefined) return Promise.reject(unavailable(this.#ended));
+    if (this.#waiting.size - this.#waitingWrites >= this.#options.reads) {
+      return Promise.reject(unavailable(`${this.#options.reads} reads wait for the record, which is the limit (storage.reads).`));
+    }
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId++;
+      this.#waiting.set(id, { size: 0, isWrite: false, resolve, reject });
+      this.#reads.push([id, name, args]);
+      this.#sendSoon();
+    });
+  }
+
+  generation(): number {
+    return this.#generation;
+  }
+  failure(): string | undefined {
+    return this.#ended ?? this.#overflow ?? this.#hostFailure;
+  }
+  watch(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async flush(): Promise<void> {
+    this.#hold.release();
+    const done = this.write("probe", []);
+    this.#sendQueued();
+    await done;
+  }
+
+  /**
+   * Resolves when everything handed over is durable; or, while the disk refuses, when it has been handed over: the other process goes on
+   * trying. The channel stays open: it is the process's.
+   */
+  async close(): Promise<void> {
+    if (this.#ended === undefined) await Promise.race([this.flush().catch(() => {}), this.#failing()]);
+    this.#end("The record is closed.");
+  }
+
+  #failing(): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (this.failure() !== undefined) resolve();
+      };
+      this.watch(look);
+      look();
+    });
+  }
+
+  #write<K extends WriteName>(command: Command<K>): Promise<Writes[K]["result"]> {
+    if (this.#ended !== undefined) return Promise.reject(unavailable(this.#ended));
+    const size = sizeOf(command.name, command.args);
+    if (this.#waitingWrites >= this.#options.queueRows || this.#size + size > this.#options.queueBytes) {
+      this.#overflow = `${this.#waitingWrites} writes wait for the record, which is the limit (storage.queueRows, storage.queueBytes): ${this.#hostFailure ?? "the disk is too slow"}`;
+      this.#changed();
+      return Promise.reject(unavailable(this.#overflow));
+    }
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId++;
+      this.#waiting.set(id, { size, isWrite: true, resolve, reject });
+      this.#waitingWrites++;
+      this.#size += size;
+      this.#queueWrite(id, command);
+    });
+  }
+
+  #queueWrite(id: number, command: Command): void {
+    if (this.#writes.push([id, command]) >= this.#options.flushRows) this.#sendQueued();
+    else this.#timer ??= setTimeout(this.#onTimer, this.#options.flushMs);
+  }
+  readonly #onTimer = (): void => {
+    this.#timer = undefined;
+    this.#sendQueued();
+  };
+
+  /** Reads wait for nobody but those of the same turn of the event loop. */
+  #sendSoon(): void {
+    if (this.#soon) return;
+    this.#soon = true;
+    setImmediate(() => {
+      this.#soon = false;
+      this.#sendQueued();
+    });
+  }
+
+  #sendQueued(): void {
+    if (this.#writes.length === 0 && this.#reads.length === 0) return;
+    const writes = this.#writes;
+    const reads = this.#reads;
+    this.#writes = [];
+    this.#reads = [];
+    this.#send({ writes, reads });
+  }
+
+  #send(message: Omit<ToHost, "tag">): void {
+    if (this.#ended === undefined) this.#channel.send({ tag: TAG, ...message } satisfies ToHost);
+  }
+
+  #hear({ state, answers }: FromHost): void {
+    for (const answered of answers ?? []) this.#answer(answered);
+    if (this.#overflow !== undefined && this.#waitingWrites <= this.#options.queueRows / 2) {
+      this.#overflow = undefined;
+      this.#changed();
+    }
+    if (!state) return;
+    this.#generation = state.generation;
+    this.#hostFailure = state.failure ?? undefined;
+    this.#changed();
+  }
+
+  #answer([id, value, problem]: Answered): void {
+    const waiting = this.#waiting.get(id);
+    if (!waiting) return;
+    this.#waiting.delete(id);
+    this.#size -= waiting.size;
+    if (waiting.isWrite) this.#waitingWrites--;
+    if (problem) waiting.reject(new ProblemError(problem));
+    // JSON has no undefined, and no answer of a store is null.
+    else waiting.resolve((value ?? undefined) as never);
+  }
+
+  #end(why: string): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = why;
+    clearTimeout(this.#timer);
+    for (const waiting of this.#waiting.values()) waiting.reject(unavailable(why));
+    this.#waiting.clear();
+    this.#changed();
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}

@@ -1,0 +1,63 @@
+import { problemFrom } from "../../canon/index.ts";
+import type { Backend, Command, ReadName, Reads } from "../backend.ts";
+import type { HostedStores } from "../over-backend.ts";
+import { type Answered, type Channel, type FromHost, isTagged, TAG, type ToHost } from "./channel.ts";
+
+/** The process that has the record serves it to its workers. */
+export interface PrimaryHost {
+  /** Serves one worker over its channel until that closes. Call it before the worker can send: as soon as it is forked. */
+  attach(channel: Channel): void;
+}
+
+export function primaryHost(stores: HostedStores): PrimaryHost {
+  return { attach: (channel) => serve(stores.backend, channel) };
+}
+
+function serve(backend: Backend, channel: Channel): void {
+  let open = true;
+  let answers: Answered[] = [];
+  const send = (message: Omit<FromHost, "tag">): void => {
+    if (open) channel.send({ tag: TAG, ...message } satisfies FromHost);
+  };
+  const sayState = (): void => send({ state: { generation: backend.generation(), failure: backend.failure() ?? null } });
+  const sendAnswers = (): void => {
+    const all = answers;
+    answers = [];
+    send({ answers: all });
+  };
+  /** A commit answers many writes at one go: they share a message. */
+  const answer = (answered: Answered): void => {
+    if (answers.push(answered) === 1) setImmediate(sendAnswers);
+  };
+  const follow = (id: number, result: Promise<unknown>): void => {
+    result.then(
+      (value) => answer([id, value]),
+      (error: unknown) => answer([id, undefined, problemFrom(error)]),
+    );
+  };
+  const unwatch = backend.watch(sayState);
+  channel.onMessage((message) => {
+    if (!isTagged(message)) return;
+    const { hello, writes = [], reads = [] } = message as ToHost;
+    if (hello) sayState();
+    for (const [id, command] of writes) {
+      if (command.name === "open") backend.open((command as Command<"open">).args);
+      else follow(id, write(backend, command));
+    }
+    for (const [id, name, args] of reads) follow(id, backend.read(name, args as Reads[ReadName]["args"]));
+  });
+  channel.onClose(() => {
+    open = false;
+    unwatch();
+  });
+}
+
+function write(backend: Backend, command: Command): Promise<unknown> {
+  if (!isSettle(command)) return backend.write(command.name, command.args);
+  const [opened, row] = command.args;
+  return backend.settle(String(row[0]), row, opened);
+}
+
+function isSettle(command: Command): command is Command<"settle"> {
+  return command.name === "settle";
+}

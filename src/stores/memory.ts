@@ -1,0 +1,156 @@
+import type { CallStore, Clock, ConfigStore, ConfigVersion, KeptNative, KeptTurn, KeyRecord, KeyStore, LedgerRow, LedgerStore, OpenRecord, Stores } from "../canon/index.ts";
+import { interruptedRow } from "./ledger-values.ts";
+import { conflict } from "./problems.ts";
+import { packItems, packTurn, type TurnHead, unpackItems, unpackTurn } from "./turn-text.ts";
+
+/** Stores that forget everything with the process: for tests. They keep copies, as a database does. */
+export function memoryStores(clock: Clock): Stores {
+  const keys = new Map<string, KeyRecord>();
+  return { calls: memoryCalls(), ledger: memoryLedger(clock, keys), keys: memoryKeys(keys), config: memoryConfig(), close: () => Promise.resolve() };
+}
+
+function memoryLedger(clock: Clock, keys: ReadonlyMap<string, KeyRecord>): LedgerStore {
+  const rows = new Map<string, LedgerRow>();
+  const open = new Map<string, OpenRecord>();
+  const add = (row: LedgerRow): boolean => {
+    open.delete(row.callId);
+    if (rows.has(row.callId)) return false;
+    rows.set(row.callId, structuredClone(row));
+    return true;
+  };
+  return {
+    open(record) {
+      if (!rows.has(record.callId)) open.set(record.callId, structuredClone(record));
+    },
+    async settle(row) {
+      add(row);
+    },
+    read: async (callId) => structuredClone(rows.get(callId)),
+    list: async ({ limit, callerId }) =>
+      structuredClone(
+        [...rows.values()]
+          .filter((row) => callerId === undefined || row.callerId === callerId)
+          .toReversed()
+          .slice(0, limit),
+      ),
+    count: async () => rows.size,
+    async interruptOpen(node, priceVersion) {
+      const left = [...open.values()].filter((record) => node === undefined || record.node === node).toSorted((a, b) => a.startedAt - b.startedAt);
+      return left.filter((record) => add(interrupted(record, keys.get(record.callerId), priceVersion, clock.now()))).length;
+    },
+    flush: () => Promise.resolve(),
+    failure: () => undefined,
+  };
+}
+
+function interrupted(record: OpenRecord, key: KeyRecord | undefined, priceVersion: string, at: number): LedgerRow {
+  return interruptedRow({
+    record,
+    callerName: key?.name ?? record.callerId,
+    ...(key?.team !== undefined && { team: key.team }),
+    ...(key?.project !== undefined && { project: key.project }),
+    priceVersion,
+    at,
+  });
+}
+
+interface KeptText {
+  readonly head: TurnHead;
+  readonly content: string;
+}
+
+/** Scope first, so that nothing is ever found under another. */
+class Scoped<T extends { readonly expiresAt: number }> {
+  readonly #scopes = new Map<string, Map<string, T>>();
+
+  set(scope: string, id: string, value: T): void {
+    const one = this.#scopes.get(scope) ?? new Map<string, T>();
+    this.#scopes.set(scope, one.set(id, value));
+  }
+  get(scope: string, id: string, now: number): T | undefined {
+    const value = this.#scopes.get(scope)?.get(id);
+    return value && value.expiresAt > now ? value : undefined;
+  }
+  delete(scope: string, id: string): boolean {
+    return this.#scopes.get(scope)?.delete(id) ?? false;
+  }
+  expire(now: number): number {
+    let forgotten = 0;
+    for (const one of this.#scopes.values()) {
+      for (const [id, value] of one) if (value.expiresAt <= now && one.delete(id)) forgotten++;
+    }
+    return forgotten;
+  }
+}
+
+function memoryCalls(): CallStore {
+  const turns = new Scoped<KeptText & { readonly expiresAt: number }>();
+  const natives = new Scoped<{ readonly content: string; readonly expiresAt: number }>();
+  const readTurn = (scope: string, id: string, now: number): KeptTurn | undefined => {
+    const kept = turns.get(scope, id, now);
+    return kept && unpackTurn(kept.head, kept.content);
+  };
+  return {
+    async keepTurn(turn) {
+      const { scope, id, previousId, createdAt, expiresAt } = turn;
+      turns.set(scope, id, { head: { scope, id, previousId, createdAt, expiresAt }, content: packTurn(turn), expiresAt });
+    },
+    readTurn: async (scope, id, now) => readTurn(scope, id, now),
+    async readChain(scope, id, limit, now) {
+      const chain: KeptTurn[] = [];
+      for (let next: string | undefined = id; next !== undefined; ) {
+        const turn: KeptTurn | undefined = chain.length < limit ? readTurn(scope, next, now) : undefined;
+        if (!turn) return undefined;
+        chain.unshift(turn);
+        next = turn.previousId;
+      }
+      return chain;
+    },
+    deleteTurn: async (scope, id) => turns.delete(scope, id),
+    async keepNative(kept: readonly KeptNative[]) {
+      for (const one of kept) natives.set(one.scope, one.anchor, { content: packItems(one.items), expiresAt: one.expiresAt });
+    },
+    async findNative(scope, anchors, now) {
+      const found = anchors.map((anchor) => [anchor, natives.get(scope, anchor, now)] as const);
+      return new Map(found.flatMap(([anchor, kept]) => (kept ? [[anchor, unpackItems(kept.content)]] : [])));
+    },
+    expire: async (now) => turns.expire(now) + natives.expire(now),
+  };
+}
+
+function memoryKeys(keys: Map<string, KeyRecord>): KeyStore {
+  let generation = 0;
+  return {
+    async create(key) {
+      const taken = [...keys.values()].some((other) => other.id === key.id || other.hash === key.hash);
+      if (taken) throw conflict(`A key with the id ${key.id} or the same secret exists already.`);
+      keys.set(key.id, structuredClone(key));
+      generation++;
+    },
+    byHash: async (hash) => structuredClone([...keys.values()].find((key) => key.hash === hash)),
+    list: async () => structuredClone([...keys.values()].toSorted((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1))),
+    async revoke(id, at) {
+      const key = keys.get(id);
+      if (!key || key.revokedAt !== undefined) return false;
+      keys.set(id, { ...key, revokedAt: at });
+      generation++;
+      return true;
+    },
+    generation: async () => generation,
+  };
+}
+
+function memoryConfig(): ConfigStore {
+  const versions: ConfigVersion[] = [];
+  return {
+    async append(entry) {
+      const last = versions.at(-1);
+      if (last?.text === entry.text) return last;
+      const added: ConfigVersion = { version: versions.length + 1, createdAt: entry.createdAt, author: entry.author, text: entry.text };
+      versions.push(added);
+      return added;
+    },
+    read: async (version) => versions[version - 1],
+    list: async (limit) => versions.toReversed().slice(0, limit),
+  };
+}

@@ -1,0 +1,36 @@
+import { z } from "zod";
+
+const MEBIBYTE = 1024 * 1024;
+
+/** The part of `gimbal.yaml` that belongs to the stores: `storage:`. Every limit of the writer is named here. */
+export const storageOptions = z
+  .strictObject({
+    queueRows: z
+      .int()
+      .min(100)
+      .max(1_000_000)
+      .default(20_000)
+      .describe("Writes that may wait while the disk is slow or refuses; more are rejected and the gateway reports itself unhealthy."),
+    queueBytes: z
+      .int()
+      .min(MEBIBYTE)
+      .default(128 * MEBIBYTE)
+      .describe("The same bound in characters of the waiting writes; kept turns can be large."),
+    reads: z.int().min(1).default(10_000).describe("Reads that may wait at the writer's thread; more are rejected."),
+    batchRows: z.int().min(1).max(10_000).default(512).describe("Most writes of one transaction."),
+    flushRows: z.int().min(1).max(10_000).default(64).describe("Waiting writes that are committed at once instead of after `flushMs`."),
+    flushMs: z.int().min(0).max(100).default(2).describe("Longest wait of a write for others to share its commit, in milliseconds."),
+    openHoldMs: z
+      .int()
+      .min(1)
+      .max(1000)
+      .default(5)
+      .describe("How long the record of a call just begun may wait (up to twice this) for the call to end, in milliseconds: a call that ends sooner needs none."),
+    retryMs: z.int().min(1).default(100).describe("Wait before the first retry after a failed commit, in milliseconds; it doubles up to `retryMaxMs`."),
+    retryMaxMs: z.int().min(1).default(5000).describe("Longest wait between retries, in milliseconds."),
+  })
+  .describe("How the record on disk is written.");
+
+export type StorageOptions = z.output<typeof storageOptions>;
+
+export const DEFAULT_STORAGE: StorageOptions = storageOptions.parse({});

@@ -1,0 +1,82 @@
+import type { CallStore, Clock, ConfigStore, KeyStore, LedgerStore, Stores } from "../canon/index.ts";
+import type { Backend } from "./backend.ts";
+import { rowToValues } from "./ledger-values.ts";
+import { packItems, packTurn, unpackItems, unpackTurn } from "./turn-text.ts";
+
+/** Stores whose backend another process can be served from; see `cluster/`. */
+export interface HostedStores extends Stores {
+  readonly backend: Backend;
+}
+
+/** Rows of one answer; whoever wants more asks in pages. */
+const LIST_ROWS = 10_000;
+/** Expired rows forgotten in one transaction. */
+const EXPIRE_ROWS = 500;
+
+/** The store seams over a backend: knows shapes, leaves the where and how to it. */
+export function storesOver(backend: Backend, clock: Clock, close: () => Promise<void>): HostedStores {
+  return { backend, calls: callStore(backend), ledger: ledgerStore(backend, clock), keys: keyStore(backend), config: configStore(backend), close };
+}
+
+function ledgerStore(backend: Backend, clock: Clock): LedgerStore {
+  return {
+    open: (record) =>
+      backend.open([record.callId, Math.round(record.startedAt), record.callerId, record.model, record.dialect, Math.round(record.inputEstimate), record.node]),
+    settle: (row) => backend.settle(row.callId, rowToValues(row)),
+    read: (callId) => backend.read("row", [callId]),
+    list: ({ limit, callerId }) => backend.read("rows", [Math.min(limit, LIST_ROWS), callerId ?? null]),
+    count: () => backend.read("count", []),
+    interruptOpen: (node, priceVersion) => backend.write("interrupt", [node ?? null, priceVersion, clock.now()]),
+    flush: () => backend.flush(),
+    failure: () => backend.failure(),
+  };
+}
+
+function callStore(backend: Backend): CallStore {
+  return {
+    keepTurn: (turn) => backend.write("keepTurn", [turn.scope, turn.id, turn.previousId ?? null, turn.createdAt, turn.expiresAt, packTurn(turn)]),
+    async readTurn(scope, id, now) {
+      const found = await backend.read("turn", [scope, id, now]);
+      return found && unpackTurn(...found);
+    },
+    async readChain(scope, id, limit, now) {
+      const found = await backend.read("chain", [scope, id, limit, now]);
+      return found?.map(([head, content]) => unpackTurn(head, content)).toReversed();
+    },
+    deleteTurn: (scope, id) => backend.write("deleteTurn", [scope, id]),
+    async keepNative(kept) {
+      await Promise.all(kept.map((one) => backend.write("keepNative", [one.scope, one.anchor, one.expiresAt, packItems(one.items)])));
+    },
+    async findNative(scope, anchors, now) {
+      if (anchors.length === 0) return new Map();
+      const found = await backend.read("native", [scope, anchors, now]);
+      return new Map(found.map(([anchor, content]) => [anchor, unpackItems(content)]));
+    },
+    async expire(now) {
+      let forgotten = 0;
+      for (;;) {
+        const some = await backend.write("expire", [now, EXPIRE_ROWS]);
+        forgotten += some;
+        if (some < EXPIRE_ROWS) return forgotten;
+      }
+    },
+  };
+}
+
+function keyStore(backend: Backend): KeyStore {
+  return {
+    create: (key) => backend.write("createKey", [key]),
+    byHash: (hash) => backend.read("keyByHash", [hash]),
+    list: () => backend.read("keys", []),
+    revoke: (id, at) => backend.write("revokeKey", [id, at]),
+    generation: () => Promise.resolve(backend.generation()),
+  };
+}
+
+function configStore(backend: Backend): ConfigStore {
+  return {
+    append: ({ createdAt, author, text }) => backend.write("appendConfig", [createdAt, author, text]),
+    read: (version) => backend.read("config", [version]),
+    list: (limit) => backend.read("configs", [Math.min(limit, LIST_ROWS)]),
+  };
+}

@@ -1,0 +1,200 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { type Problem, ProblemError } from "../../canon/index.ts";
+import type { BatchOutcome, Command, Outcome, ReadName, Reads, ReadTable, WriteName, Writes, WriteTable } from "../backend.ts";
+import { reasonOf } from "../problems.ts";
+import { adminReads, adminWrites, keyGeneration } from "./admin-tables.ts";
+import { callReads, callWrites } from "./call-tables.ts";
+import { ledgerReads, ledgerWrites } from "./ledger-table.ts";
+import { versionOf } from "./migrate.ts";
+import { recordMigrations } from "./migrations/record.ts";
+import { servingMigrations } from "./migrations/serving.ts";
+import type { Sealer } from "./serving-key.ts";
+
+const RECORD_FILE = "record.db";
+const SERVING_FILE = "serving.db";
+
+export function recordPath(folder: string): string {
+  return join(folder, RECORD_FILE);
+}
+export function servingPath(folder: string): string {
+  return join(folder, SERVING_FILE);
+}
+
+/** Somebody at the command line may hold the file for a moment; longer waits belong to the queue, because reads share the thread. */
+const BUSY_TIMEOUT_MS = 50;
+/** Pages in the write-ahead log before they are moved into the database file; 8 MB. */
+const CHECKPOINT_PAGES = 2000;
+/** A log that grew in a burst is cut back to this. */
+const LOG_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Primary result codes of SQLite (sqlite.org/rescode.html) that are about one statement: its batch goes on without it. Everything else
+ * (full, read-only, I/O, locked, corrupt, out of memory) is about the disk or the machine: then the whole batch is for later.
+ */
+const STATEMENT_CODES: ReadonlySet<number> = new Set([1, 18, 19, 20, 21, 25]);
+
+interface Writer {
+  readonly database: DatabaseSync;
+  readonly table: WriteTable;
+  readonly generation: () => number;
+  readonly begin: StatementSync;
+  readonly commit: StatementSync;
+}
+interface Reader {
+  readonly database: DatabaseSync;
+  readonly table: ReadTable;
+}
+
+/**
+ * The database files of one data folder, for one thread: a connection that writes and one that reads. The files must be migrated.
+ * After a failure that is about the disk, connections are opened anew: SQLite may go on after such an error only if nothing of the
+ * failed transaction is trusted, and a folder that was remounted has other files.
+ */
+export class Database {
+  readonly #folder: string;
+  readonly #sealer: Sealer;
+  #writer: Writer | undefined;
+  #reader: Reader | undefined;
+
+  constructor(folder: string, sealer: Sealer) {
+    this.#folder = folder;
+    this.#sealer = sealer;
+  }
+
+  /** Writes all commands in one transaction. Never throws. An empty batch asks whether writing works. */
+  commit(commands: readonly Command[]): BatchOutcome {
+    try {
+      const writer = (this.#writer ??= openWriter(this.#folder, this.#sealer));
+      return transact(writer, commands);
+    } catch (error) {
+      this.#dropWriter();
+      return { why: reasonOf(error) };
+    }
+  }
+
+  /** Throws. */
+  read<K extends ReadName>(name: K, args: Reads[K]["args"]): Reads[K]["result"] {
+    try {
+      const reader = (this.#reader ??= openReader(this.#folder, this.#sealer));
+      return reader.table[name](args);
+    } catch (error) {
+      const reader = this.#reader;
+      this.#reader = undefined;
+      closeQuietly(reader?.database);
+      throw error;
+    }
+  }
+
+  /** Of the keys, at the start. Throws. */
+  generation(): number {
+    this.#writer ??= openWriter(this.#folder, this.#sealer);
+    return this.#writer.generation();
+  }
+
+  close(): void {
+    closeQuietly(this.#reader?.database);
+    this.#reader = undefined;
+    this.#dropWriter();
+  }
+
+  #dropWriter(): void {
+    const writer = this.#writer;
+    this.#writer = undefined;
+    closeQuietly(writer?.database);
+  }
+}
+
+function transact(writer: Writer, commands: readonly Command[]): BatchOutcome {
+  let outcomes: Outcome[] | undefined;
+  let keysChanged = false;
+  writer.begin.run();
+  if (commands.length === 0) writer.table.probe([]);
+  for (const [index, command] of commands.entries()) {
+    const outcome = attempt(writer.table, command.name, command.args);
+    if (outcome) (outcomes ??= [])[index] = outcome;
+    keysChanged ||= command.name === "createKey" || command.name === "revokeKey";
+  }
+  writer.commit.run();
+  return { ...(outcomes && { outcomes }), ...(keysChanged && { generation: writer.generation() }) };
+}
+
+function attempt<K extends WriteName>(table: WriteTable, name: K, args: Writes[K]["args"]): Outcome {
+  try {
+    const value = table[name](args);
+    return value === undefined ? undefined : { value };
+  } catch (error) {
+    const problem = statementProblem(error);
+    if (!problem) throw error;
+    return { problem };
+  }
+}
+
+/** Undefined when the error is about the disk or the machine. */
+function statementProblem(error: unknown): Problem | undefined {
+  if (error instanceof ProblemError) return error.problem;
+  if (error instanceof Error && "errcode" in error) {
+    if (!STATEMENT_CODES.has(Number(error.errcode) & 0xff)) return undefined;
+  }
+  return { kind: "storage_unavailable", message: `The record refused this entry: ${reasonOf(error)}` };
+}
+
+function openWriter(folder: string, sealer: Sealer): Writer {
+  const database = openFiles(folder, false);
+  try {
+    // What is deleted from the serving data is to be gone, not only unlinked.
+    database.exec("PRAGMA serving.secure_delete = ON");
+    for (const schema of ["main", "serving"]) {
+      database.exec(
+        `PRAGMA ${schema}.synchronous = FULL; PRAGMA ${schema}.wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA ${schema}.journal_size_limit = ${LOG_BYTES}`,
+      );
+    }
+    return {
+      database,
+      table: { ...ledgerWrites(database), ...callWrites(database, sealer), ...adminWrites(database) },
+      generation: keyGeneration(database),
+      begin: database.prepare("BEGIN"),
+      commit: database.prepare("COMMIT"),
+    };
+  } catch (error) {
+    closeQuietly(database);
+    throw error;
+  }
+}
+
+function openReader(folder: string, sealer: Sealer): Reader {
+  const database = openFiles(folder, true);
+  try {
+    return { database, table: { ...ledgerReads(database), ...callReads(database, sealer), ...adminReads(database) } };
+  } catch (error) {
+    closeQuietly(database);
+    throw error;
+  }
+}
+
+function openFiles(folder: string, readOnly: boolean): DatabaseSync {
+  // SQLite would make a missing file anew, empty: better to say that it is gone.
+  for (const path of [recordPath(folder), servingPath(folder)]) if (!existsSync(path)) throw new Error(`${path} is gone`);
+  const database = new DatabaseSync(recordPath(folder), { readOnly });
+  try {
+    database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+    database.prepare("ATTACH ? AS serving").run(servingPath(folder));
+    if (versionOf(database) !== recordMigrations.length || versionOf(database, "serving") !== servingMigrations.length) {
+      throw new Error(`the databases in ${folder} are not of this version`);
+    }
+    return database;
+  } catch (error) {
+    closeQuietly(database);
+    throw error;
+  }
+}
+
+/** Closing after a failure may fail again, and changes nothing then; an open transaction is rolled back by it. */
+function closeQuietly(database: DatabaseSync | undefined): void {
+  try {
+    database?.close();
+  } catch {
+    // The connection is given up either way.
+  }
+}

@@ -1,0 +1,84 @@
+import type { DatabaseSync } from "node:sqlite";
+import type { LedgerRow, OpenRecord } from "../../canon/index.ts";
+import type { ReadTable, WriteTable } from "../backend.ts";
+import { interruptedRow, LEDGER_COLUMNS, rowFromColumns, rowToValues } from "../ledger-values.ts";
+
+interface OpenColumns {
+  readonly call_id: string;
+  readonly started_at: number;
+  readonly caller_id: string;
+  readonly model: string;
+  readonly dialect: string;
+  readonly input_estimate: number;
+  readonly node: string;
+  readonly caller_name: string | null;
+  readonly team: string | null;
+  readonly project: string | null;
+}
+
+export function ledgerWrites(database: DatabaseSync): Pick<WriteTable, "open" | "settle" | "interrupt" | "probe"> {
+  const marks = (count: number): string => Array.from({ length: count }, () => "?").join(",");
+  const insert = database.prepare(`INSERT INTO ledger (${LEDGER_COLUMNS.join(",")}) VALUES (${marks(LEDGER_COLUMNS.length)}) ON CONFLICT (call_id) DO NOTHING`);
+  const insertOpen = database.prepare(
+    `INSERT INTO open_calls SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM ledger WHERE call_id = ?1) ON CONFLICT (call_id) DO NOTHING`,
+  );
+  const deleteOpen = database.prepare("DELETE FROM open_calls WHERE call_id = ?");
+  const leftOpen = database.prepare(
+    `SELECT open_calls.*, keys.name AS caller_name, keys.team, keys.project
+     FROM open_calls LEFT JOIN keys ON keys.id = open_calls.caller_id
+     WHERE ?1 IS NULL OR node = ?1 ORDER BY started_at, call_id`,
+  );
+  const probe = database.prepare("UPDATE probe SET writes = writes + 1");
+  return {
+    open: (args) => void insertOpen.run(...args),
+    settle: ([opened, row]) => {
+      insert.run(...row);
+      if (opened === 1 && typeof row[0] === "string") deleteOpen.run(row[0]);
+    },
+    interrupt: ([node, priceVersion, at]) => {
+      const left = leftOpen.all(node) as unknown as readonly OpenColumns[];
+      let interrupted = 0;
+      for (const columns of left) {
+        interrupted += Number(insert.run(...rowToValues(rowOfOpen(columns, priceVersion, at))).changes);
+        deleteOpen.run(columns.call_id);
+      }
+      return interrupted;
+    },
+    probe: () => void probe.run(),
+  };
+}
+
+function rowOfOpen(columns: OpenColumns, priceVersion: string, at: number): LedgerRow {
+  const record: OpenRecord = {
+    callId: columns.call_id,
+    startedAt: columns.started_at,
+    callerId: columns.caller_id,
+    model: columns.model,
+    dialect: columns.dialect,
+    inputEstimate: columns.input_estimate,
+    node: columns.node,
+  };
+  return interruptedRow({
+    record,
+    callerName: columns.caller_name ?? columns.caller_id,
+    ...(columns.team !== null && { team: columns.team }),
+    ...(columns.project !== null && { project: columns.project }),
+    priceVersion,
+    at,
+  });
+}
+
+export function ledgerReads(database: DatabaseSync): Pick<ReadTable, "row" | "rows" | "count"> {
+  const byId = database.prepare("SELECT * FROM ledger WHERE call_id = ?");
+  const newest = database.prepare("SELECT * FROM ledger ORDER BY seq DESC LIMIT ?");
+  const newestOf = database.prepare("SELECT * FROM ledger WHERE caller_id = ? ORDER BY seq DESC LIMIT ?");
+  const count = database.prepare("SELECT count(*) AS rows FROM ledger");
+  return {
+    row: ([callId]) => {
+      const columns = byId.get(callId);
+      return columns && rowFromColumns(columns);
+    },
+    rows: ([limit, callerId]) => (callerId === null ? newest.all(limit) : newestOf.all(callerId, limit)).map(rowFromColumns),
+    count: () => Number(count.get()?.["rows"]),
+  };
+}

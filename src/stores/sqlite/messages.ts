@@ -1,0 +1,14 @@
+import type { Problem } from "../../canon/index.ts";
+import type { BatchOutcome, Command, ReadName } from "../backend.ts";
+
+/** What the writer's thread is told. */
+export type ToWriter =
+  | { readonly kind: "batch"; readonly commands: readonly Command[] }
+  | { readonly kind: "read"; readonly id: number; readonly name: ReadName; readonly args: readonly unknown[] }
+  | { readonly kind: "close" };
+
+/** What it says. Batches are answered in order, one at a time. */
+export type FromWriter =
+  | { readonly kind: "ready"; readonly generation: number }
+  | { readonly kind: "batch"; readonly outcome: BatchOutcome }
+  | { readonly kind: "read"; readonly id: number; readonly value?: unknown; readonly problem?: Problem };

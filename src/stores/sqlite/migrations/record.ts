@@ -1,0 +1,75 @@
+import type { Migration } from "../migrate.ts";
+
+/**
+ * The record: ledger, keys, configuration versions. Append only: a released step is never changed.
+ * `ledger` has no index besides its key: one on a column that jumps (caller, model) makes every commit write as many pages as it has
+ * rows, which doubled the cost of a row.
+ */
+export const recordMigrations: readonly Migration[] = [
+  {
+    number: 1,
+    name: "ledger, keys, configuration",
+    sql: `
+      CREATE TABLE ledger (
+        seq INTEGER PRIMARY KEY,
+        call_id TEXT NOT NULL UNIQUE,
+        state TEXT NOT NULL,
+        started_at INTEGER NOT NULL,
+        caller_id TEXT NOT NULL,
+        caller_name TEXT NOT NULL,
+        team TEXT,
+        project TEXT,
+        dialect TEXT NOT NULL,
+        operation TEXT NOT NULL,
+        model TEXT NOT NULL,
+        target TEXT,
+        stream INTEGER NOT NULL,
+        fast_path INTEGER NOT NULL,
+        input_uncached INTEGER NOT NULL,
+        cache_read INTEGER NOT NULL,
+        cache_write_5m INTEGER NOT NULL,
+        cache_write_1h INTEGER NOT NULL,
+        output INTEGER NOT NULL,
+        reasoning INTEGER NOT NULL,
+        usage_estimated INTEGER NOT NULL,
+        cost_nanodollars INTEGER,
+        price_version TEXT NOT NULL,
+        ready_ms REAL NOT NULL,
+        first_output_ms REAL,
+        total_ms REAL NOT NULL,
+        problem TEXT,
+        session TEXT,
+        config_version INTEGER NOT NULL,
+        detail TEXT NOT NULL
+      ) STRICT;
+      CREATE TABLE open_calls (
+        call_id TEXT PRIMARY KEY,
+        started_at INTEGER NOT NULL,
+        caller_id TEXT NOT NULL,
+        model TEXT NOT NULL,
+        dialect TEXT NOT NULL,
+        input_estimate INTEGER NOT NULL,
+        node TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE keys (
+        id TEXT PRIMARY KEY,
+        hash TEXT NOT NULL UNIQUE,
+        prefix TEXT NOT NULL,
+        name TEXT NOT NULL,
+        team TEXT,
+        project TEXT,
+        tags TEXT,
+        scopes TEXT NOT NULL,
+        limits TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER,
+        revoked_at INTEGER
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE key_generation (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL) STRICT;
+      INSERT INTO key_generation VALUES (1, 0);
+      CREATE TABLE config_versions (version INTEGER PRIMARY KEY, created_at INTEGER NOT NULL, author TEXT NOT NULL, text TEXT NOT NULL) STRICT;
+      CREATE TABLE probe (one INTEGER PRIMARY KEY CHECK (one = 1), writes INTEGER NOT NULL) STRICT;
+      INSERT INTO probe VALUES (1, 0);
+    `,
+  },
+];

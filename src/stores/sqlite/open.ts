@@ -1,0 +1,62 @@
+import { chmodSync, mkdirSync } from "node:fs";
+import type { Clock } from "../../canon/index.ts";
+import { DEFAULT_STORAGE, type StorageOptions } from "../options.ts";
+import { type HostedStores, storesOver } from "../over-backend.ts";
+import { reasonOf, unavailable } from "../problems.ts";
+import { recordPath, servingPath } from "./database.ts";
+import { lockFolder } from "./lock.ts";
+import { migrate } from "./migrate.ts";
+import { recordMigrations } from "./migrations/record.ts";
+import { servingMigrations } from "./migrations/serving.ts";
+import { openSealer } from "./serving-key.ts";
+import { WriterThread } from "./writer-thread.ts";
+
+export interface SqliteOptions {
+  /** The data folder; made when absent. */
+  readonly folder: string;
+  /** The name of this running gateway. */
+  readonly node: string;
+  readonly clock: Clock;
+  readonly options?: StorageOptions;
+  /** Called when writing begins to fail (why), and with undefined when it works again. */
+  readonly onFailure?: (why: string | undefined) => void;
+}
+
+const OWNER_ONLY = 0o600;
+
+/**
+ * The record of one machine, in the files of one folder that only this process may use: `record.db` (ledger, keys, configuration) and
+ * `serving.db` (kept turns, sealed with `serving.key`).
+ *
+ * Rejects with `conflict` (code `data_folder_in_use`) when another process holds the folder, and with `storage_unavailable` when it
+ * cannot be written, is damaged, or was written by a newer version.
+ */
+export async function openSqlite(settings: SqliteOptions): Promise<HostedStores> {
+  const { folder, node, clock, options = DEFAULT_STORAGE, onFailure } = settings;
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw unavailable(`The data folder ${folder} cannot be made: ${reasonOf(error)}. Choose another with --data.`, { cause: error });
+  }
+  const unlock = lockFolder(folder, { pid: process.pid, node, since: clock.now() });
+  try {
+    openSealer(folder);
+    migrate(recordPath(folder), recordMigrations, clock.now());
+    migrate(servingPath(folder), servingMigrations, clock.now());
+    for (const path of [recordPath(folder), servingPath(folder)]) chmodSync(path, OWNER_ONLY);
+    const backend = await WriterThread.start(folder, options, clock);
+    let failure: string | undefined;
+    backend.watch(() => {
+      if (backend.failure() === failure) return;
+      failure = backend.failure();
+      onFailure?.(failure);
+    });
+    return storesOver(backend, clock, async () => {
+      await backend.close();
+      unlock();
+    });
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}

@@ -1,0 +1,38 @@
+import { ManualClock } from "../../src/kit/index.ts";
+import { type Channel, memoryStores, openSqlite, primaryHost, workerStores } from "../../src/stores/index.ts";
+import { temporaryFolder } from "../stores/folders.ts";
+import { START, storeContract } from "./stores.contract.ts";
+
+const clock = new ManualClock(START);
+const openFolder = (): ReturnType<typeof openSqlite> => openSqlite({ folder: temporaryFolder(), node: "node-a", clock });
+
+storeContract("memory", async () => memoryStores(clock));
+storeContract("sqlite", openFolder);
+
+/** Two ends of a channel in one process; messages go through JSON, the poorer of Node's two serialisations. */
+function channelPair(): [Channel, Channel] {
+  const listeners: ((message: unknown) => void)[][] = [[], []];
+  const end = (own: 0 | 1, other: 0 | 1): Channel => ({
+    send: (message) => {
+      const text = JSON.stringify(message);
+      setImmediate(() => listeners[other]?.forEach((listener) => listener(JSON.parse(text))));
+    },
+    onMessage: (listener) => void listeners[own]?.push(listener),
+    onClose: () => {},
+  });
+  return [end(0, 1), end(1, 0)];
+}
+
+storeContract("sqlite by way of another process", async () => {
+  const stores = await openFolder();
+  const [near, far] = channelPair();
+  primaryHost(stores).attach(near);
+  const remote = await workerStores(far, clock);
+  return {
+    ...remote,
+    close: async () => {
+      await remote.close();
+      await stores.close();
+    },
+  };
+});
