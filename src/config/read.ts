@@ -82,7 +82,7 @@ function withoutProviders(value: Json, disabled: ReadonlyMap<string, string>): J
 function validate(value: Json, expanded: readonly Path[]): ReturnType<typeof configSchema.safeParse> {
   const first = configSchema.safeParse(value);
   if (first.success || expanded.length === 0) return first;
-  const copy = structuredClone(value) as Json;
+  const copy = structuredClone<Json>(value);
   for (const issue of first.error.issues) {
     if (issue.code !== "invalid_type" || (issue.expected !== "number" && issue.expected !== "int" && issue.expected !== "boolean")) continue;
     if (!expanded.some((path) => path.join("\0") === issue.path.map(String).join("\0"))) continue;

@@ -14,7 +14,12 @@ const VEILED = /[\ue000-\ue0ff]+/g;
 
 /** Hides references from the YAML parser. A character beyond U+00FF inside a default keeps its own face. */
 export function veil(text: string): string {
-  return text.replace(REFERENCE, (reference) => reference.replace(/[\u0000-\u00ff]/g, (letter) => String.fromCharCode(VEIL + letter.charCodeAt(0))));
+  return text.replace(REFERENCE, (reference) => Array.from(reference, veilLetter).join(""));
+}
+
+function veilLetter(letter: string): string {
+  const code = letter.charCodeAt(0);
+  return code <= 0xff ? String.fromCharCode(VEIL + code) : letter;
 }
 
 export function unveil(text: string): string {

@@ -1,0 +1,11 @@
+import type { Command } from "./command.ts";
+import { doctorCommand } from "./doctor.ts";
+import { initCommand } from "./init.ts";
+import { KEY_COMMANDS } from "./keys.ts";
+import { ledgerCommand } from "./ledger.ts";
+import { modelsCommand } from "./models.ts";
+import { NOT_BUILT_COMMANDS } from "./not-built.ts";
+import { serveCommand } from "./serve.ts";
+
+/** Every command, in the order in which the help lists them. */
+export const COMMANDS: readonly Command[] = [serveCommand, initCommand, doctorCommand, ...KEY_COMMANDS, modelsCommand, ledgerCommand, ...NOT_BUILT_COMMANDS];

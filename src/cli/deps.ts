@@ -1,0 +1,44 @@
+import type { Clock, Provider, Randomness, Secret, Stores } from "../canon/index.ts";
+import type { Discovered, GimbalConfig } from "../config/index.ts";
+import type { Environment } from "./settings.ts";
+
+/** Where a serving process listens and keeps its things. What is undefined is left to the configuration. */
+export interface ServeSettings {
+  /** Absolute path; undefined: no configuration file. */
+  readonly configFile: string | undefined;
+  readonly host: string | undefined;
+  /** 0 picks a free one. */
+  readonly port: number | undefined;
+  /** Absolute path of the data folder. */
+  readonly dataFolder: string;
+  /** Undefined: generated and kept in the data folder. */
+  readonly adminToken: Secret | undefined;
+  /** Processes that serve; 1 serves in this one. */
+  readonly workers: number;
+}
+
+/** Everything a command may reach. The top of the house fills it in; tests put their own things here. */
+export interface CliDeps {
+  readonly env: Environment;
+  readonly cwd: string;
+  /** The checkout. */
+  readonly root: string;
+  readonly version: string;
+  /** `process.versions.node`. */
+  readonly nodeVersion: string;
+  readonly clock: Clock;
+  readonly randomness: Randomness;
+  out(text: string): void;
+  err(text: string): void;
+  /** Serves until a signal ends it; resolves with the exit code. */
+  serve(settings: ServeSettings): Promise<number>;
+  /** Opens the record in a data folder. @throws ProblemError with code `data_folder_in_use` while a gateway runs on it */
+  openStores(folder: string): Promise<Stores>;
+  /** What keys and servers the machine offers without any configuration. */
+  discover(): Promise<Discovered>;
+  /** The providers of a configuration, by name, ready to be asked. */
+  openProviders(config: GimbalConfig): Promise<ReadonlyMap<string, Provider>>;
+  /** Is a process with this id alive? */
+  isRunning(pid: number): boolean;
+  readonly fetch: typeof fetch;
+}

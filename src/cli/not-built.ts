@@ -1,0 +1,27 @@
+import { WRONG_USE, type Command } from "./command.ts";
+
+const TO_COME: readonly (readonly [name: string, summary: string])[] = [
+  ["explain", "Explain a call's plan: which targets, and why."],
+  ["rehearse", "Replay recorded calls against another configuration."],
+  ["audit", "Read and verify the audit chain."],
+  ["eval", "Run evaluations."],
+  ["bench", "Measure a running gateway of yours."],
+  ["advise", "Advise on models and routes from the ledger."],
+  ["backup", "Back up the data folder."],
+  ["restore", "Restore a backup."],
+  ["migrate", "Move the record to another database."],
+];
+
+/** Commands that are promised and not there yet: they say so instead of doing half. */
+export const NOT_BUILT_COMMANDS: readonly Command[] = TO_COME.map(([name, summary]) => ({
+  name,
+  summary: `${summary} Not built yet.`,
+  operands: [],
+  flags: {},
+  run: (input, deps) => {
+    const message = `gimbal ${name} is not built yet.`;
+    if (input.json) deps.out(`${JSON.stringify({ error: { message } })}\n`);
+    deps.err(`${message}\n`);
+    return Promise.resolve(WRONG_USE);
+  },
+}));
