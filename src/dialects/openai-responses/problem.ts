@@ -1,0 +1,223 @@
+import {
+  PROBLEM_KINDS,
+  problemStatus,
+  type EmitFrame,
+  type EncodedProblem,
+  type Headers,
+  type Json,
+  type JsonObject,
+  type Problem,
+  type ProblemKind,
+} from "../../canon/index.ts";
+import { failedResponse } from "./response.ts";
+import { ID, isObject, stringIn, textIn, type Draft } from "./shape.ts";
+
+/** Longest sentence of a provider that is passed on. */
+const MAX_MESSAGE_CHARACTERS = 1000;
+const MS_PER_SECOND = 1000;
+/** Longest wait that is believed, a day. */
+const MAX_RETRY_MS = 86_400_000;
+
+/** An upstream's error response. */
+export function decodeProblem(response: {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Json | undefined;
+  readonly text: string;
+  readonly provider: string;
+}): Problem {
+  const { status, body, provider } = response;
+  const kind = kindOfStatus(status);
+  if (status === 401 || status === 403) return refusedCredentials(status, provider);
+  const error = errorIn(body);
+  const retryAfterMs = retryAfter(response.headers);
+  return {
+    kind,
+    message: error.message ?? `"${provider}" answered with status ${status}${body === undefined ? " and no JSON" : ""}${describeText(response.text, body)}.`,
+    ...(error.param !== undefined && { param: error.param }),
+    ...(error.code !== undefined && { code: error.code }),
+    ...(kind === "upstream_rejected" && status >= 400 && status < 500 && { status }),
+    ...(kind === "rate_limited" && retryAfterMs !== undefined && { retryAfterMs }),
+    upstream: { status, dialect: ID, provider, ...(body !== undefined && { body }) },
+  };
+}
+
+function kindOfStatus(status: number): ProblemKind {
+  if (status === 429) return "rate_limited";
+  if (status === 408 || status === 504) return "upstream_timeout";
+  if (status >= 500) return "upstream_unavailable";
+  return status >= 400 ? "upstream_rejected" : "upstream_broken";
+}
+
+/** Nothing of the provider's words is passed on: they quote part of the key. */
+function refusedCredentials(status: number, provider: string): Problem {
+  return {
+    kind: "upstream_rejected",
+    message: `"${provider}" refused the gateway's own credentials (status ${status}). An administrator must check the provider's key.`,
+    code: "provider_credentials_refused",
+    status: 502,
+    upstream: { status, dialect: ID, provider },
+  };
+}
+
+interface WireError {
+  readonly message: string | undefined;
+  readonly type: string | undefined;
+  readonly code: string | undefined;
+  readonly param: string | undefined;
+}
+
+/** Errors come nested, bare, or as a word; servers that only imitate the language vary. */
+export function errorIn(body: Json | undefined): WireError {
+  const holder: JsonObject = isObject(body) ? body : {};
+  const nested = holder["error"];
+  const error = isObject(nested) ? nested : holder;
+  const message = textIn(error["message"]) ?? textIn(nested) ?? textIn(holder["detail"]) ?? textIn(error["error"]);
+  const code = typeof error["code"] === "number" ? String(error["code"]) : textIn(error["code"]);
+  return { message: message?.slice(0, MAX_MESSAGE_CHARACTERS), type: textIn(error["type"]), code, param: textIn(error["param"]) };
+}
+
+/** An HTML page or plain text says little; its title or first words may help a person. */
+function describeText(text: string, body: Json | undefined): string {
+  if (body !== undefined || text === "") return "";
+  const title = /<title[^>]*>([^<]*)<\/title>/i.exec(text)?.[1] ?? (text.trimStart().startsWith("<") ? "" : text);
+  const clean = title.replaceAll(/[^\u0020-\u007E]+/g, " ").trim().slice(0, 120);
+  return clean === "" ? "" : `: ${clean}`;
+}
+
+function retryAfter(headers: Headers): number | undefined {
+  const ms = Number.parseFloat(headers["retry-after-ms"] ?? "");
+  if (Number.isFinite(ms) && ms >= 0) return Math.min(Math.ceil(ms), MAX_RETRY_MS);
+  const seconds = headers["retry-after"] ?? "";
+  return /^\d+(?:\.\d+)?$/.test(seconds) ? Math.min(Math.ceil(Number(seconds) * MS_PER_SECOND), MAX_RETRY_MS) : undefined;
+}
+
+/** What the codes inside a stream or a failed answer mean; there is no status there to go by. */
+const CODE_KINDS: Readonly<Record<string, ProblemKind>> = {
+  rate_limit_exceeded: "rate_limited",
+  too_many_requests: "rate_limited",
+  insufficient_quota: "rate_limited",
+  server_error: "upstream_unavailable",
+  internal_error: "upstream_unavailable",
+  server_is_overloaded: "upstream_unavailable",
+  overloaded: "upstream_unavailable",
+  overloaded_error: "upstream_unavailable",
+  slow_down: "upstream_unavailable",
+  timeout: "upstream_timeout",
+  request_timeout: "upstream_timeout",
+  context_length_exceeded: "upstream_rejected",
+  invalid_prompt: "upstream_rejected",
+  invalid_request_error: "upstream_rejected",
+  invalid_request: "upstream_rejected",
+  not_found: "upstream_rejected",
+  bio_policy: "upstream_rejected",
+  model_error: "upstream_unavailable",
+};
+
+/** The problem that an error object inside an answer or a stream tells of. */
+export function problemOfError(error: WireError, body: Json, provider: string): Problem {
+  const kind = CODE_KINDS[error.code ?? ""] ?? CODE_KINDS[error.type ?? ""] ?? kindOfUnknownCode(error);
+  return {
+    kind,
+    message: error.message ?? `"${provider}" reported an error without saying which.`,
+    ...(error.param !== undefined && { param: error.param }),
+    ...(error.code !== undefined && { code: error.code }),
+    upstream: { status: 200, dialect: ID, provider, body },
+  };
+}
+
+function kindOfUnknownCode({ code, type }: WireError): ProblemKind {
+  // A numeric code is a status in disguise; words about images, policies and the like all blame the request.
+  if (code !== undefined && /^[45]\d\d$/.test(code)) return kindOfStatus(Number(code));
+  if (code !== undefined && /image|polic|violation|unsupported|invalid/.test(code)) return "upstream_rejected";
+  return type === "server_error" ? "upstream_unavailable" : "upstream_broken";
+}
+
+/** An answer that arrived with status 200 and yet failed; undefined for one that did not. */
+export function problemInAnswer(body: JsonObject, provider: string): Problem | undefined {
+  const { error, status } = body;
+  if (status === "failed" || (isObject(error) && !Array.isArray(body["output"]))) return problemOfError(errorIn({ error: error ?? {} }), { error: error ?? null }, provider);
+  if (status === "cancelled") return { kind: "upstream_broken", message: `"${provider}" cancelled the answer.` };
+  return undefined;
+}
+
+/** `type` and `code` of an error by the kind of problem; a problem's own code wins over this one. */
+const NATIVE: Readonly<Record<ProblemKind, readonly [type: string, code: string | null]>> = {
+  invalid_request: ["invalid_request_error", null],
+  unknown_model: ["invalid_request_error", "model_not_found"],
+  unauthenticated: ["invalid_request_error", "invalid_api_key"],
+  forbidden: ["invalid_request_error", "insufficient_permissions"],
+  not_found: ["invalid_request_error", "not_found"],
+  conflict: ["invalid_request_error", "conflict"],
+  too_large: ["invalid_request_error", "request_too_large"],
+  rate_limited: ["rate_limit_error", "rate_limit_exceeded"],
+  budget_exhausted: ["insufficient_quota", "insufficient_quota"],
+  policy_denied: ["invalid_request_error", "policy_denied"],
+  approval_needed: ["invalid_request_error", "approval_needed"],
+  killed: ["server_error", "service_unavailable"],
+  upstream_rejected: ["invalid_request_error", null],
+  upstream_unavailable: ["server_error", "server_error"],
+  upstream_timeout: ["server_error", "timeout"],
+  upstream_broken: ["server_error", "server_error"],
+  unsupported: ["invalid_request_error", "unsupported"],
+  cancelled: ["invalid_request_error", "cancelled"],
+  overloaded: ["server_error", "server_is_overloaded"],
+  storage_unavailable: ["server_error", "server_error"],
+  gateway_restarted: ["server_error", "server_error"],
+  internal: ["server_error", "server_error"],
+};
+
+/** A turn that is not kept has a native name of its own, on which clients send the whole conversation again. */
+const UNKNOWN_TURN = "turn_not_found";
+const UNKNOWN_TURN_NATIVE = { code: "previous_response_not_found", param: "previous_response_id", status: 400 };
+
+/** Does the problem tell of an earlier turn that a call names, rather than of a path? */
+function isUnknownTurn(problem: Problem): boolean {
+  return problem.code === UNKNOWN_TURN && problem.message.startsWith("The earlier turn");
+}
+
+function nativeError(problem: Problem, callId: string): JsonObject {
+  const [type, code] = NATIVE[problem.kind];
+  const remedy = PROBLEM_KINDS[problem.kind].remedy;
+  const unknownTurn = isUnknownTurn(problem);
+  return {
+    message: problem.message.endsWith(remedy) ? problem.message : `${problem.message} ${remedy}`,
+    type,
+    param: problem.param ?? (unknownTurn ? UNKNOWN_TURN_NATIVE.param : null),
+    code: unknownTurn ? UNKNOWN_TURN_NATIVE.code : (problem.code ?? code),
+    gimbal_call_id: callId,
+  };
+}
+
+export function encodeProblem(problem: Problem, callId: string): EncodedProblem {
+  const { upstream } = problem;
+  if (problem.kind === "upstream_rejected" && upstream?.dialect === ID && upstream.status >= 400 && isObject(upstream.body)) {
+    return { status: upstream.status, body: upstream.body };
+  }
+  return { status: isUnknownTurn(problem) ? UNKNOWN_TURN_NATIVE.status : problemStatus(problem), body: { error: nativeError(problem, callId) } };
+}
+
+/** The event that tells of the error; flat as the specification has it, nested as it is really sent. */
+export function errorEvent(problem: Problem, callId: string, sequenceNumber: number): JsonObject {
+  const error = nativeError(problem, callId);
+  return { type: "error", sequence_number: sequenceNumber, code: error["code"], message: error["message"], param: error["param"], error };
+}
+
+/** The `error` of a response that failed. */
+export function responseError(problem: Problem, callId: string): JsonObject {
+  const error = nativeError(problem, callId);
+  return { code: stringIn(error["code"]) || "server_error", message: stringIn(error["message"]) };
+}
+
+/** An error event, then the failed response: the first is for people's SDKs, the second for clients that wait for a terminal state. */
+export function encodeProblemFrames(problem: Problem, callId: string, emit: EmitFrame): void {
+  emit("error", JSON.stringify(errorEvent(problem, callId, 0)));
+  const response = failedResponse(`resp_${callId.replaceAll(/[^A-Za-z0-9]/g, "")}`, responseError(problem, callId), 0);
+  emit("response.failed", JSON.stringify({ type: "response.failed", sequence_number: 1, response }));
+}
+
+/** The message that tells of a failure over a WebSocket. */
+export function socketProblem(problem: Problem, callId: string, extra: Draft = {}): string {
+  const { status } = encodeProblem(problem, callId);
+  return JSON.stringify({ type: "error", status, error: nativeError(problem, callId), ...extra });
+}
