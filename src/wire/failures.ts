@@ -66,6 +66,9 @@ function codeOf(error: unknown): string {
   if (typeof error !== "object" || error === null) return "";
   // Several addresses were tried and each failed: the first one speaks for all.
   if (error instanceof AggregateError && error.errors.length > 0) return codeOf(error.errors[0]);
+  // undici's parser errors have lost their code in 7.x; only the name and the parser's own words are left.
+  if (error instanceof Error && error.name === "HTTPParserError")
+    return error.message.includes("EOF") ? "HPE_INVALID_EOF_STATE" : "HPE_INVALID";
   const code: unknown = "code" in error ? error.code : undefined;
   return typeof code === "string" ? code : "";
 }

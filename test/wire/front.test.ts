@@ -1,6 +1,5 @@
 import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { WebSocket } from "ws";
 import { ManualClock } from "../../src/kit/index.ts";
 import type { BodyOutcome, Front, FrontHandler, FrontOptions, FrontOut, FrontRequest } from "../../src/wire/types.ts";
 import { exchange, frontWith, MB, RawClient } from "./raw.ts";
@@ -36,7 +35,8 @@ describe("a request", () => {
       seen = request;
       out.whole(200, {}, "ok");
     });
-    const head = "GET /v1/models/a%2Fb?limit=2&x HTTP/1.1\r\nHost: here\r\nX-A: 1\r\nx-a: 2\r\nAuthorization: k1\r\nauthorization: k2\r\nconnection: close\r\n\r\n";
+    const head =
+      "GET /v1/models/a%2Fb?limit=2&x HTTP/1.1\r\nHost: here\r\nX-A: 1\r\nx-a: 2\r\nAuthorization: k1\r\nauthorization: k2\r\nconnection: close\r\n\r\n";
     await exchange(port, head);
     expect(seen).toMatchObject({ method: "GET", path: "/v1/models/a%2Fb", query: "limit=2&x", peer: "127.0.0.1" });
     expect(seen?.headers["x-a"]).toBe("1, 2");
@@ -128,6 +128,7 @@ describe("a body", () => {
     await client.hears("HTTP/1.1 413");
     client.say("0\r\n\r\n");
     await client.closed;
+    expect(client.heard).toMatch(/connection: close/);
   });
 
   it("that waits for 100 Continue is refused without being sent, or asked for", async () => {
@@ -162,18 +163,18 @@ describe("a body", () => {
   });
 
   it("that is cut is a cancelled request", async () => {
-    const outcome = new Promise<BodyOutcome>((resolve) => {
-      void serve((request) => request.readBody(LIMITS, resolve)).then((port) => {
-        const client = new RawClient(port).say(post("content-length: 100\r\n", "half"));
-        client.socket.on("connect", () => setImmediate(() => client.socket.destroy()));
-      });
-    });
-    expect(await outcome).toMatchObject({ ok: false, problem: { kind: "cancelled" } });
+    const outcome = Promise.withResolvers<BodyOutcome>();
+    const port = await serve((request) => request.readBody(LIMITS, outcome.resolve));
+    const client = new RawClient(port).say(post("content-length: 100\r\n", "half"));
+    client.socket.on("connect", () => setImmediate(() => client.socket.destroy()));
+    expect(await outcome.promise).toMatchObject({ ok: false, problem: { kind: "cancelled" } });
   });
 
   it("that nobody reads does not spoil the next request on the connection", async () => {
     const port = await serve((_request, out) => out.whole(401, {}, "no key"));
-    const client = new RawClient(port).say(post("content-length: 5\r\n", "hello")).say(post("content-length: 5\r\nconnection: close\r\n", "again"));
+    const client = new RawClient(port)
+      .say(post("content-length: 5\r\n", "hello"))
+      .say(post("content-length: 5\r\nconnection: close\r\n", "again"));
     await client.closed;
     expect(client.heard.match(/HTTP\/1\.1 401/g)).toHaveLength(2);
   });
@@ -191,7 +192,11 @@ describe("a body", () => {
 describe("an answer", () => {
   it("keeps injected line breaks out of its headers, and goes out without the header that had them", async () => {
     const port = await serve((_request, out) =>
-      out.whole(200, { "x-good": "1", "x-evil": "a\r\nset-cookie: stolen=1", "x evil": "b", "x-wide": "日本", "Content-Length": "999" }, "body"),
+      out.whole(
+        200,
+        { "x-good": "1", "x-evil": "a\r\nset-cookie: stolen=1", "x evil": "b", "x-wide": "日本", "Content-Length": "999" },
+        "body",
+      ),
     );
     const heard = await exchange(port, "GET / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n");
     expect(heard).toBe("HTTP/1.1 200 OK\r\nx-good: 1\r\ncontent-length: 4\r\nConnection: close\r\n\r\nbody");
@@ -249,6 +254,7 @@ describe("an answer", () => {
     await client.hears("\r\n\r\n");
     out?.end();
     await client.hears("0\r\n\r\n");
+    expect(client.heard).toMatch(/^HTTP\/1\.1 200 /);
     client.socket.destroy();
   });
 
@@ -338,27 +344,25 @@ describe("an answer", () => {
 
   it("tells when the client leaves in the middle, once, and not when it was complete", async () => {
     const left: string[] = [];
-    const gone = new Promise<void>((resolve) => {
-      void serve((request, out) => {
-        out.onLeave(() => {
-          left.push(request.path);
-          expect(out.closed).toBe(true);
-          out.write("into the void");
-          out.end();
-          resolve();
-        });
-        if (request.path === "/whole") return out.whole(200, {}, "done");
-        out.head(200, {});
-        out.write("first");
-      }).then(async (port) => {
-        const client = new RawClient(port).say("GET /whole HTTP/1.1\r\nhost: here\r\n\r\n");
-        await client.hears("done");
-        client.say("GET /stream HTTP/1.1\r\nhost: here\r\n\r\n");
-        await client.hears("first");
-        client.socket.destroy();
+    const gone = Promise.withResolvers<void>();
+    const port = await serve((request, out) => {
+      out.onLeave(() => {
+        left.push(request.path);
+        expect(out.closed).toBe(true);
+        out.write("into the void");
+        out.end();
+        gone.resolve();
       });
+      if (request.path === "/whole") return out.whole(200, {}, "done");
+      out.head(200, {});
+      out.write("first");
     });
-    await gone;
+    const client = new RawClient(port).say("GET /whole HTTP/1.1\r\nhost: here\r\n\r\n");
+    await client.hears("done");
+    client.say("GET /stream HTTP/1.1\r\nhost: here\r\n\r\n");
+    await client.hears("first");
+    client.socket.destroy();
+    await gone.promise;
     expect(left).toEqual(["/stream"]);
   });
 });
@@ -407,8 +411,11 @@ describe("the front end", () => {
     const client = new RawClient(port).say("GET / HTTP/1.1\r\nhost: here\r\n\r\n");
     await client.hears("200");
     const closed = front?.close(1_000);
-    clock.advance(1_000);
+    clock.advance(999);
+    expect(front?.connections).toBe(1);
+    clock.advance(1);
     await Promise.all([client.closed, closed]);
+    expect(front?.connections).toBe(0);
   });
 
   it("keeps many idle connections and still answers", async () => {
@@ -423,72 +430,5 @@ describe("the front end", () => {
   it("rejects when its port is taken", async () => {
     const port = await serve(measuring);
     await expect(frontWith(measuring, { port })).rejects.toThrow("EADDRINUSE");
-  });
-});
-
-describe("a WebSocket", () => {
-  it("echoes text, refuses binary and messages over the limit", async () => {
-    const port = await serve(measuring, {
-      maxMessageBytes: 1_000,
-      upgrade: (_request, answer) => answer.accept((socket) => socket.onMessage((text) => socket.send(`echo ${text}`))),
-    });
-    const codes: number[] = [];
-    for (const message of ["hello", Buffer.from([1]), "x".repeat(2_000)]) {
-      const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/responses`);
-      await new Promise((resolve) => socket.once("open", resolve));
-      const answer = new Promise((resolve) => socket.once("message", (bytes: Buffer) => resolve(bytes.toString())));
-      const closed = new Promise<void>((resolve) =>
-        socket.once("close", (code) => {
-          codes.push(code);
-          resolve();
-        }),
-      );
-      socket.send(message);
-      if (message === "hello") {
-        expect(await answer).toBe("echo hello");
-        socket.close(1000);
-      }
-      await closed;
-    }
-    expect(codes).toEqual([1000, 1003, 1009]);
-  });
-
-  it("can be refused with a plain answer, whose headers cannot be injected into", async () => {
-    const port = await serve(measuring, {
-      upgrade: (_request, answer) => answer.refuse(401, { "x-a": "1", "x-b": "2\r\nx-c: 3" }, "no key"),
-    });
-    const head = "GET /v1/realtime HTTP/1.1\r\nhost: here\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
-    expect(await exchange(port, head)).toBe("HTTP/1.1 401 Unauthorized\r\nx-a: 1\r\nconnection: close\r\ncontent-length: 6\r\n\r\nno key");
-  });
-
-  it("that vanished without a word is ended after two unanswered pings, and its owner is told", async () => {
-    const clock = new ManualClock();
-    let opened: () => void = () => undefined;
-    const open = new Promise<void>((resolve) => (opened = resolve));
-    const closed = new Promise<void>((resolve) => {
-      void serve(measuring, {
-        clock,
-        upgrade: (_request, answer) =>
-          answer.accept((socket) => {
-            socket.onClose(resolve);
-            opened();
-          }),
-      }).then((port) => {
-        const key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-        new RawClient(port).say(`GET / HTTP/1.1\r\nhost: here\r\nconnection: upgrade\r\nupgrade: websocket\r\n${key}\r\n`);
-      });
-    });
-    await open;
-    clock.advance(60_000);
-    await closed;
-  });
-
-  it("is told goodbye when the front end closes", async () => {
-    const port = await serve(measuring, { upgrade: (_request, answer) => answer.accept(() => undefined) });
-    const socket = new WebSocket(`ws://127.0.0.1:${port}/`);
-    await new Promise((resolve) => socket.once("open", resolve));
-    const code = new Promise((resolve) => socket.once("close", resolve));
-    await front?.close(10_000);
-    expect(await code).toBe(1001);
   });
 });
