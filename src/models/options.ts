@@ -1,0 +1,59 @@
+import { z } from "zod";
+import { nanodollarsOf } from "./decimal.ts";
+
+const dollars = (meaning: string) =>
+  z
+    .number()
+    .nonnegative()
+    .max(1_000_000)
+    .refine((amount) => isPrice(amount), "must be an amount of dollars")
+    .optional()
+    .describe(meaning);
+
+function isPrice(amount: number): boolean {
+  try {
+    nanodollarsOf(amount);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What a model costs, written by a person. */
+export const priceOptions = z
+  .strictObject({
+    inputUsd: dollars("US dollars for a million input tokens."),
+    outputUsd: dollars("US dollars for a million output tokens, reasoning included."),
+    cacheReadUsd: dollars("US dollars for a million input tokens read from a prompt cache; default: the price of input."),
+    cacheWriteUsd: dollars("US dollars for a million input tokens written to a prompt cache; default: the price of input."),
+    cacheWrite1hUsd: dollars("The same for a cache that lives an hour; default: as cacheWriteUsd."),
+    perCallUsd: dollars("US dollars for each call, besides its tokens."),
+    free: z.literal(true).optional().describe("The model costs nothing."),
+  })
+  .refine((price) => Object.values(price).some((value) => value !== undefined), "must name at least one price, or free: true")
+  .refine((price) => !price.free || Object.values(price).filter((value) => value !== undefined).length === 1, "free: true stands alone")
+  .describe("What the model costs; without it the price book is asked.");
+
+export type PriceOptions = z.infer<typeof priceOptions>;
+
+/** What capabilities a person may correct. */
+export const capabilityOptions = z
+  .strictObject({
+    reasoning: z.boolean().optional().describe("Accepts a reasoning effort or a thinking budget."),
+    vision: z.boolean().optional().describe("Accepts images."),
+    files: z.boolean().optional().describe("Accepts files."),
+    audio: z.boolean().optional().describe("Accepts sound."),
+    tools: z.boolean().optional().describe("Accepts tools."),
+    structuredOutput: z.boolean().optional().describe("Accepts a JSON Schema for its output."),
+    streamUsage: z.boolean().optional().describe("Reports usage in streams when asked to."),
+    betas: z.array(z.string().min(1)).optional().describe('Wire betas it understands; "*" for all.'),
+    versions: z.array(z.string().min(1)).optional().describe("Wire versions it understands, newest first."),
+    maxTokensField: z.enum(["max_tokens", "max_completion_tokens"]).optional().describe("Its field for the cap on output tokens."),
+    reasoningField: z.string().min(1).optional().describe("Its field for readable reasoning, such as reasoning_content."),
+    instructionsRole: z.enum(["system", "developer"]).optional().describe("Its role for standing instructions."),
+    refuses: z.array(z.string().min(1)).optional().describe("Request fields it refuses; they are left out."),
+    maxOutputTokens: z.number().int().positive().optional().describe("The most tokens it can write in one answer."),
+  })
+  .describe("Corrections to what is known of the model's abilities.");
+
+export type CapabilityOptions = z.infer<typeof capabilityOptions>;

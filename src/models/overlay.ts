@@ -1,0 +1,20 @@
+import type { CapabilityOptions, PriceOptions } from "./options.ts";
+
+/** What the configuration says of one model. */
+export interface ModelOverride {
+  readonly price?: PriceOptions | undefined;
+  /** `provider/model` whose prices and facts this model shares: a deployment's own name for a known model. */
+  readonly sameAs?: string | undefined;
+  readonly displayName?: string | undefined;
+  readonly contextTokens?: number | undefined;
+  readonly maxOutputTokens?: number | undefined;
+  readonly capabilities?: CapabilityOptions | undefined;
+}
+
+/** The configuration's part of the model book. */
+export interface ModelOverlay {
+  /** A provider's name in the configuration, and the catalogue's name for what it is. */
+  readonly kinds?: Readonly<Record<string, string>>;
+  /** By `provider/model`, where the model may hold `*`; an exact name wins, then the first pattern that matches. */
+  readonly models?: Readonly<Record<string, ModelOverride>>;
+}

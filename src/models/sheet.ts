@@ -1,0 +1,164 @@
+import { costOf, totalInput, type Nanodollars, type NanodollarsPerMillion, type Usage } from "../canon/index.ts";
+import { MEDIA_UNITS, type MediaUnit } from "./catalog.ts";
+import { nanodollarsOf } from "./decimal.ts";
+import type { PriceOptions } from "./options.ts";
+
+/** Prices of one model in one stretch of time, for one range of input length. Undefined: there is no such price. */
+export interface Rates {
+  readonly input: NanodollarsPerMillion | undefined;
+  readonly cacheRead: NanodollarsPerMillion | undefined;
+  readonly cacheWrite5m: NanodollarsPerMillion | undefined;
+  readonly cacheWrite1h: NanodollarsPerMillion | undefined;
+  readonly output: NanodollarsPerMillion | undefined;
+  readonly reasoning: NanodollarsPerMillion | undefined;
+  /** By price key. */
+  readonly media: ReadonlyMap<string, NanodollarsPerMillion>;
+}
+
+export interface Sheet {
+  readonly perCall: Nanodollars;
+  /** Longest input first; the last has `above` -1. All of a call's tokens have the price of the range its input is in. */
+  readonly ranges: readonly { readonly above: number; readonly rates: Rates }[];
+}
+
+/** As the price package has it: dollars for the unit in the key's name, or tiers by input tokens. */
+type PackagePrice = number | { readonly base: number; readonly tiers: readonly { readonly start: number; readonly price: number }[] };
+export type PackagePrices = Readonly<Record<string, PackagePrice | undefined>>;
+
+/** Units in the last word of a price key: how many of the usage's units it prices. */
+const UNITS: Readonly<Record<string, number>> = { mtok: 1_000_000, kcount: 1000, kpages: 1000, gpixels: 1_000_000_000, hours: 3600 };
+
+const MILLION = 1_000_000;
+
+/** Turns a package's prices into integers, once. */
+export function sheetFromPackage(prices: PackagePrices): Sheet {
+  const starts = new Set<number>();
+  for (const price of Object.values(prices)) if (typeof price === "object") for (const tier of price.tiers) starts.add(tier.start);
+  const above = [...starts].toSorted((a, b) => b - a);
+  const perThousandCalls = prices["requests_kcount"];
+  return {
+    perCall: typeof perThousandCalls === "number" ? nanodollarsOf(perThousandCalls, 1, 1000) : 0,
+    ranges: [...above, -1].map((start) => ({ above: start, rates: ratesAbove(prices, start) })),
+  };
+}
+
+function ratesAbove(prices: PackagePrices, start: number): Rates {
+  const all = new Map<string, NanodollarsPerMillion>();
+  for (const [key, price] of Object.entries(prices)) {
+    const units = UNITS[key.slice(key.lastIndexOf("_") + 1)];
+    if (price === undefined || units === undefined) continue;
+    all.set(key, nanodollarsOf(dollarsAbove(price, start), MILLION, units));
+  }
+  const input = all.get("input_mtok");
+  const write = all.get("cache_write_mtok") ?? input;
+  const output = all.get("output_mtok");
+  return {
+    input,
+    cacheRead: all.get("cache_read_mtok") ?? input,
+    cacheWrite5m: all.get("cache_write_5m_mtok") ?? write,
+    cacheWrite1h: all.get("cache_write_1h_mtok") ?? write,
+    output,
+    reasoning: all.get("output_reasoning_mtok") ?? output,
+    media: all,
+  };
+}
+
+function dollarsAbove(price: PackagePrice, start: number): number {
+  if (typeof price === "number") return price;
+  let dollars = price.base;
+  let reached = -1;
+  for (const tier of price.tiers) {
+    if (tier.start > start || tier.start < reached) continue;
+    dollars = tier.price;
+    reached = tier.start;
+  }
+  return dollars;
+}
+
+/** The sheet of a price that a person configured. What is not named costs nothing, but for the caches, which cost what input costs. */
+export function sheetFromOptions(price: PriceOptions): Sheet {
+  const rate = (dollars: number | undefined): number | undefined => (dollars === undefined ? undefined : nanodollarsOf(dollars));
+  const input = rate(price.inputUsd) ?? 0;
+  const write = rate(price.cacheWriteUsd) ?? input;
+  const output = rate(price.outputUsd) ?? 0;
+  const rates: Rates = {
+    input,
+    cacheRead: rate(price.cacheReadUsd) ?? input,
+    cacheWrite5m: write,
+    cacheWrite1h: rate(price.cacheWrite1hUsd) ?? write,
+    output,
+    reasoning: output,
+    media: new Map(),
+  };
+  return { perCall: rate(price.perCallUsd) ?? 0, ranges: [{ above: -1, rates }] };
+}
+
+/** A sum of units times prices, in integers; it leaves the doubles only where they would lose count. */
+class Sum {
+  known = true;
+  #small = 0;
+  #large = 0n;
+
+  add(units: number, price: NanodollarsPerMillion | undefined): void {
+    if (units <= 0) return;
+    if (price === undefined) this.known = false;
+    else this.#accumulate(units, price);
+  }
+
+  /** Moves units from one price to another. */
+  shift(units: number, from: NanodollarsPerMillion | undefined, to: NanodollarsPerMillion): void {
+    if (units > 0) this.#accumulate(units, to - (from ?? 0));
+  }
+
+  /** Rounded half up, after the tier's fraction. */
+  total(numerator: number, denominator: number): Nanodollars {
+    if (this.#large === 0n && numerator === denominator) return costOf(1, this.#small);
+    const top = (this.#large + BigInt(this.#small)) * BigInt(numerator);
+    const bottom = 1_000_000n * BigInt(denominator);
+    return Number((2n * top + bottom) / (2n * bottom));
+  }
+
+  #accumulate(units: number, price: number): void {
+    const sum = this.#small + units * price;
+    if (Number.isSafeInteger(sum) && Number.isSafeInteger(units * price)) this.#small = sum;
+    else this.#large += BigInt(units) * BigInt(price);
+  }
+}
+
+/** Undefined when something that was used has no price. */
+export function costBySheet(sheet: Sheet, usage: Usage, numerator: number, denominator: number): Nanodollars | undefined {
+  const rates = ratesFor(sheet, usage);
+  if (!rates) return undefined;
+  const sum = new Sum();
+  sum.add(usage.inputUncached, rates.input);
+  sum.add(usage.cacheRead, rates.cacheRead);
+  sum.add(usage.cacheWrite5m, rates.cacheWrite5m);
+  sum.add(usage.cacheWrite1h, rates.cacheWrite1h);
+  const reasoning = Math.min(usage.reasoning, usage.output);
+  sum.add(usage.output - reasoning, rates.output);
+  sum.add(reasoning, rates.reasoning);
+  if (usage.media) for (const [name, units] of Object.entries(usage.media)) addMedia(sum, rates, usage, name, units);
+  sum.add(sheet.perCall, 1_000_000);
+  return sum.known ? sum.total(numerator, denominator) : undefined;
+}
+
+function ratesFor(sheet: Sheet, usage: Usage): Rates | undefined {
+  if (sheet.ranges.length === 1) return sheet.ranges[0]?.rates;
+  const input = totalInput(usage);
+  return sheet.ranges.find((range) => input > range.above)?.rates;
+}
+
+function addMedia(sum: Sum, rates: Rates, usage: Usage, name: string, units: number): void {
+  const unit: MediaUnit | undefined = Object.hasOwn(MEDIA_UNITS, name) ? MEDIA_UNITS[name] : undefined;
+  if (!unit || units <= 0) return;
+  const price = rates.media.get(unit.priceKey);
+  const whole = Math.round(units);
+  if (unit.within === undefined) {
+    if (price !== undefined || !unit.optional) sum.add(whole, price);
+    return;
+  }
+  if (price === undefined) return;
+  const [counted, from] =
+    unit.within === "input" ? [usage.inputUncached, rates.input] : unit.within === "cacheRead" ? [usage.cacheRead, rates.cacheRead] : [usage.output, rates.output];
+  sum.shift(Math.min(whole, counted), from, price);
+}
