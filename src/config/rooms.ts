@@ -2,6 +2,5 @@ import { z } from "zod";
 
 export const providerOptions = z.looseObject({ kind: z.string().optional(), allowPrivateNetwork: z.boolean().optional(), models: z.record(z.string(), z.unknown()).optional() });
 export const simOptions = z.looseObject({ models: z.record(z.string(), z.unknown()).default({}) });
-export const callerLimitOptions = z.strictObject({ match: z.strictObject({ key: z.string() }), requests: z.int().positive(), per: z.enum(["minute", "hour", "day"]) });
 export const providerKinds: readonly string[] = ["openai-compatible"];
 export const simModels: readonly string[] = ["echo"];

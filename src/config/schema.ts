@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { accessOptions, limitsOptions } from "../gateway/options.ts";
 import { storageOptions } from "../stores/options.ts";
-import { callerLimitOptions, providerOptions, simOptions } from "./rooms.ts";
+import { limitsOptions as callerLimitsOptions } from "../ledger/options.ts";
+import { providerOptions, simOptions } from "./rooms.ts";
 
 /** Alias targets, retries and timeouts beyond these are mistakes. */
 const TARGETS = 50;
@@ -72,7 +73,7 @@ export const configSchema = z.strictObject({
     .describe("Where models run, by a name of your choice."),
   models: z.record(name, model).default({}).describe("Names that callers may use, and what stands behind them. The short form is one target."),
   sim: simOptions.prefault({}).describe("The simulator."),
-  limits: z.array(callerLimitOptions).default([]).describe("Rate limits of callers whose key has none of its own."),
+  limits: callerLimitsOptions.describe("Rate limits of callers whose key has none of its own."),
   budgets: z
     .array(z.unknown())
     .max(0, { error: "Budgets are not built yet: a wall that does not hold is worse than none. Take this section out." })
