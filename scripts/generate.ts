@@ -1,11 +1,17 @@
 // npm run generate: writes the files that are derived from code. With --check it writes nothing and fails when one is stale.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { cliDoc } from "./generate/cli.ts";
+import { configurationDoc } from "./generate/configuration.ts";
 import { dialectModules, registrySource } from "./generate/registry.ts";
 
 /** Generated files by path, with what they should hold. */
-async function generatedFiles(root: string): Promise<ReadonlyMap<string, string>> {
-  return new Map([["src/dialects/registry.generated.ts", registrySource(dialectModules(root))]]);
+function generatedFiles(root: string): ReadonlyMap<string, string> {
+  return new Map([
+    ["src/dialects/registry.generated.ts", registrySource(dialectModules(root))],
+    ["docs/configuration.md", configurationDoc()],
+    ["docs/cli.md", cliDoc()],
+  ]);
 }
 
 function current(root: string, path: string): string | undefined {
@@ -17,19 +23,19 @@ function current(root: string, path: string): string | undefined {
 }
 
 /** Paths of generated files that do not hold what they should. */
-export async function staleFiles(root: string): Promise<string[]> {
-  return [...(await generatedFiles(root))].filter(([path, text]) => current(root, path) !== text).map(([path]) => path);
+export function staleFiles(root: string): string[] {
+  return [...generatedFiles(root)].filter(([path, text]) => current(root, path) !== text).map(([path]) => path);
 }
 
-async function main(): Promise<void> {
+function main(): void {
   const root = join(import.meta.dirname, "..");
-  const stale = await staleFiles(root);
+  const stale = staleFiles(root);
   if (process.argv.includes("--check")) {
     for (const path of stale) process.stderr.write(`${path} is stale: run npm run generate.\n`);
     process.exitCode = stale.length > 0 ? 1 : 0;
     return;
   }
-  const files = await generatedFiles(root);
+  const files = generatedFiles(root);
   for (const path of stale) {
     mkdirSync(dirname(join(root, path)), { recursive: true });
     writeFileSync(join(root, path), files.get(path) ?? "");
@@ -37,4 +43,4 @@ async function main(): Promise<void> {
   }
 }
 
-if (process.argv[1] === import.meta.filename) await main();
+if (process.argv[1] === import.meta.filename) main();

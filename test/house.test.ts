@@ -16,7 +16,7 @@ describe("the house", () => {
   it("names vendors in their own files only", () => expect(lines(checkVendors(tree))).toEqual([]));
   it("has no dead source file", () => expect(lines(checkDeadFiles(tree))).toEqual([]));
   it("has no registry host in the lock file", () => expect(lines(checkLockFile(tree))).toEqual([]));
-  it("has fresh generated files", async () => expect(await staleFiles(root)).toEqual([]));
+  it("has fresh generated files", () => expect(staleFiles(root)).toEqual([]));
   it("has no file beyond reading", () => {
     const { fails, reports } = checkLengths(tree);
     if (reports.length > 0) process.stdout.write(`Long, but allowed:\n${lines(reports).join("\n")}\n`);
