@@ -1,4 +1,5 @@
 import type { Item, Json, JsonObject, MessageItem, ReasoningItem, ToolCallItem, UnknownItem } from "../../canon/index.ts";
+import { wrapCustomInput } from "../shared-tools.ts";
 import { READABLE_REASONING } from "./decode-message.ts";
 import type { EncodeContext } from "./encode-context.ts";
 import { encodePart } from "./encode-parts.ts";
@@ -166,6 +167,6 @@ function requestFields(frame: MessageFrame): Draft {
 export function encodeToolCall(item: ToolCallItem, { names, degradeCustom }: Pick<EncodeContext, "names" | "degradeCustom">): JsonObject {
   const name = names.of(item.namespace, item.name);
   if (item.kind === "function") return { id: item.callId, type: "function", function: { name, arguments: item.input || "{}" } };
-  if (degradeCustom) return { id: item.callId, type: "function", function: { name, arguments: JSON.stringify({ input: item.input }) } };
+  if (degradeCustom) return { id: item.callId, type: "function", function: { name, arguments: wrapCustomInput(item.input) } };
   return { id: item.callId, type: "custom", custom: { name, input: item.input } };
 }

@@ -1,4 +1,5 @@
 import type { Call, Diagnostic, EncodeTarget, Json, JsonObject, ToolSpec, WireRequest } from "../../canon/index.ts";
+import { CUSTOM_INPUT_PROPERTY } from "../shared-tools.ts";
 import { adaptations } from "./adapt.ts";
 import { isLegacyDeclaration } from "./decode-tools.ts";
 import { EncodeContext } from "./encode-context.ts";
@@ -172,7 +173,7 @@ function declaration(tool: Exclude<ToolSpec, { type: "native" | "namespace" }>, 
 function inputSchema(format: JsonObject | undefined): JsonObject {
   const definition = format?.["definition"];
   const hint = typeof definition === "string" ? { description: `Text that follows this grammar:\n${definition}` } : {};
-  return { type: "object", properties: { input: { type: "string", ...hint } }, required: ["input"], additionalProperties: false };
+  return { type: "object", properties: { [CUSTOM_INPUT_PROPERTY]: { type: "string", ...hint } }, required: [CUSTOM_INPUT_PROPERTY], additionalProperties: false };
 }
 
 function nestedGrammar(format: JsonObject): JsonObject {

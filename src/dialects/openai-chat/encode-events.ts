@@ -1,4 +1,5 @@
-import { NO_USAGE, type AnswerContext, type EmitFrame, type Event, type EventEncoder, type Item, type Json, type JsonObject, type ToolCallItem, type Usage } from "../../canon/index.ts";
+import { NO_USAGE, type AnswerContext, type EmitFrame, type Event, type EventEncoder, type Item, type Json, type JsonObject, type Usage } from "../../canon/index.ts";
+import { CustomInputReader } from "../shared-tools.ts";
 import { asksForUsage } from "./adapt.ts";
 import { annotationFor } from "./annotations.ts";
 import { AnswerNames } from "./answer-names.ts";
@@ -13,7 +14,7 @@ type Open =
   | { readonly type: "message"; sent: number }
   /** `before` and `after` surround the JSON string of a piece of text; undefined where another frame carries it. */
   | { readonly type: "reasoning"; readonly before: string | undefined; readonly after: string }
-  | { readonly type: "call"; readonly before: string; readonly after: string; sent: number; readonly wrapped: ToolCallItem | undefined; readonly index: number }
+  | { readonly type: "call"; readonly before: string; readonly after: string; sent: number; readonly wrapped: CustomInputReader | undefined }
   | { readonly type: "silent" };
 
 const SILENT: Open = { type: "silent" };
@@ -62,9 +63,10 @@ export class ChunkEncoder implements EventEncoder {
       }
       case "input": {
         const open = this.#open[event.index];
-        if (open?.type !== "call" || open.wrapped) return;
+        if (open?.type !== "call") return;
         open.sent += event.text.length;
-        this.#emit(undefined, open.before + JSON.stringify(event.text) + open.after);
+        const piece = open.wrapped ? open.wrapped.push(event.text) : event.text;
+        if (piece !== "") this.#emit(undefined, open.before + JSON.stringify(piece) + open.after);
         return;
       }
       case "refusal":
@@ -137,13 +139,13 @@ export class ChunkEncoder implements EventEncoder {
     if (item.type !== "tool_call") return SILENT;
     this.#said.toolCalls = true;
     const index = this.#calls++;
-    const wrapped = this.#names.isWrapped(item) ? item : undefined;
+    const wrapped = this.#names.isWrapped(item) ? new CustomInputReader() : undefined;
     const custom = wrapped !== undefined || item.kind === "custom";
     const name = this.#names.name(item);
     const body = custom ? { type: "custom", custom: { name, input: "" } } : { type: "function", function: { name, arguments: "" } };
     this.#delta(JSON.stringify({ tool_calls: [{ index, id: item.callId, ...body }] }));
     const field = custom ? '"custom":{"input":' : '"function":{"arguments":';
-    return { type: "call", index, before: `${this.#prefix}{"tool_calls":[{"index":${index},${field}`, after: `}}]}${this.#suffix}`, sent: 0, wrapped };
+    return { type: "call", before: `${this.#prefix}{"tool_calls":[{"index":${index},${field}`, after: `}}]}${this.#suffix}`, sent: 0, wrapped };
   }
 
   /** A client of this language gets reasoning in the field from which it came; from other languages in `reasoning_content`. */
@@ -173,8 +175,9 @@ export class ChunkEncoder implements EventEncoder {
       if (this.#annotations.length > this.#annotated) this.#delta(JSON.stringify({ annotations: this.#annotations }));
       this.#annotated = this.#annotations.length;
     } else if (open?.type === "call" && item.type === "tool_call") {
-      const whole = open.wrapped ? (this.#names.unwrapped(item) ?? item.input) : item.input;
-      if (whole.length > open.sent) this.#emit(undefined, open.before + JSON.stringify(whole.slice(open.sent)) + open.after);
+      const unsent = item.input.slice(open.sent);
+      const rest = open.wrapped ? open.wrapped.push(unsent) + open.wrapped.end() : unsent;
+      if (rest !== "") this.#emit(undefined, open.before + JSON.stringify(rest) + open.after);
     }
     this.#open[index] = SILENT;
   }

@@ -1,6 +1,7 @@
 import type { FrameMeter, FrameRole, Problem, StopReason, Usage } from "../../canon/index.ts";
 import { parseFrame, parseJson } from "../../kit/index.ts";
 import { DONE } from "./decode-events.ts";
+import { FrameShapes } from "./frame-shapes.ts";
 import { embeddedProblem } from "./problem.ts";
 import { isList, isObject, text } from "./shape.ts";
 import { isFailure, stopFrom } from "./stop.ts";
@@ -14,13 +15,13 @@ const BACKSLASH_CODE = 92;
 const BRACKET_CODE = 91;
 const CLOSE_BRACKET_CODE = 93;
 const BRACE_CODE = 123;
-const CLOSE_BRACE_CODE = 125;
 
+const DELTA_KEY = '"delta":';
 /** Fields of a delta whose text is output. */
 const OUTPUT_KEYS = ['"content":', '"arguments":', '"reasoning_content":', '"reasoning":', '"refusal":', '"input":', '"text":'] as const;
 
 /**
- * Reads raw frames without parsing them: inside JSON strings every quote is escaped, so a quoted key followed by a colon is a key.
+ * Reads raw frames without parsing them. Frames shaped like an earlier one are only compared. In others keys are searched for: inside JSON strings every quote is escaped, so a quoted key followed by a colon is a key.
  * Only the opening frames and those that name a finish reason, an error or usage are parsed; usage only when it is asked for, because
  * some vendors send it with every frame.
  */
@@ -37,13 +38,20 @@ export class ChunkMeter implements FrameMeter {
   readonly #said = { toolCalls: false, refusal: false };
   #problem: Problem | undefined;
   #done = false;
+  readonly #shapes = new FrameShapes();
+  /** Where the only output of the frame at hand begins; -1 when the frame is not an ordinary one. */
+  #ordinary = -1;
 
   constructor(options: { readonly withholdUsage: boolean }) {
     this.#withhold = options.withholdUsage;
   }
 
   frame(frame: Buffer): FrameRole {
-    // A string once, because every search in it is then native and without a crossing into C++.
+    const characters = this.#shapes.match(frame);
+    if (characters > 0 && !this.#done && !this.#problem) {
+      this.#characters += characters;
+      return "output";
+    }
     const raw = frame.toString("utf8");
     if (!raw.startsWith("data: {")) {
       const parsed = parseFrame(raw);
@@ -51,10 +59,13 @@ export class ChunkMeter implements FrameMeter {
     }
     let end = raw.length;
     while (raw.charCodeAt(end - 1) <= SPACE_CODE) end--;
-    return this.#data(raw, DATA_LETTERS, end, false);
+    const role = this.#data(raw, DATA_LETTERS, end, false);
+    if (this.#ordinary >= 0) this.#shapes.learn(frame, Buffer.byteLength(raw.slice(0, this.#ordinary)));
+    return role;
   }
 
   #data(raw: string, start: number, end: number, isError: boolean): FrameRole {
+    this.#ordinary = -1;
     if (this.#done || this.#problem) return "quiet";
     if (end - start === DONE_LETTERS && raw.startsWith(DONE, start)) return this.#ended();
     if (isError || raw.includes('"error":', start)) {
@@ -62,42 +73,37 @@ export class ChunkMeter implements FrameMeter {
       if (role) return role;
     }
     if (!this.#opened) this.#open(raw.slice(start, end));
-    const usageOnly = this.#seeUsage(raw, start, end);
-    if (hasValue(raw, '"finish_reason":', start, QUOTE_CODE) && !this.#finishing(raw.slice(start, end))) return "problem";
-    if (usageOnly) return this.#withhold ? "withhold" : "quiet";
-    return this.#delta(raw, start) ? "output" : "quiet";
+    const usage = hasValue(raw, '"usage":', start, BRACE_CODE);
+    if (usage) this.#seeUsage(raw.slice(start, end));
+    const finish = hasValue(raw, '"finish_reason":', start, QUOTE_CODE);
+    if (finish && !this.#finishing(raw.slice(start, end))) return "problem";
+    if (usage && hasValue(raw, '"choices":', start, BRACKET_CODE) && !hasEntries(raw, '"choices":', start)) return this.#withhold ? "withhold" : "quiet";
+    const output = this.#delta(raw, start);
+    if (usage || finish) this.#ordinary = -1;
+    return output ? "output" : "quiet";
   }
 
-  /** True for a frame that holds usage and no choices. */
-  #seeUsage(raw: string, start: number, end: number): boolean {
-    if (!hasValue(raw, '"usage":', start, BRACE_CODE)) return false;
-    this.#usageFrame = raw.slice(start, end);
+  #seeUsage(data: string): void {
+    this.#usageFrame = data;
     this.#usage = undefined;
-    return hasValue(raw, '"choices":', start, BRACKET_CODE) && !hasEntries(raw, '"choices":', start);
   }
 
   /** Counts the frame's output; false when there is none. */
   #delta(raw: string, start: number): boolean {
-    const delta = raw.indexOf('"delta":', start);
+    const delta = raw.indexOf(DELTA_KEY, start);
     if (delta < 0) return false;
-    const brace = raw.indexOf("{", delta + 8);
-    const from = brace + 1;
+    const from = delta + DELTA_KEY.length;
     let found = 0;
-    if (raw.startsWith('"content":"', from)) {
-      const close = endOfString(raw, from + 11);
-      found = close - from - 11;
-      // The plain delta of text, and nothing else in it.
-      if (found > 0 && raw.charCodeAt(close + 1) === CLOSE_BRACE_CODE) {
-        this.#characters += found;
-        this.#output = true;
-        return true;
-      }
+    let first = -1;
+    for (const key of OUTPUT_KEYS) {
+      const { letters, start: at } = textsAt(raw, key, from);
+      found += letters;
+      if (letters > 0) first = first < 0 || at < first ? at : first;
     }
-    found = 0;
-    for (const key of OUTPUT_KEYS) found += textsAt(raw, key, from);
+    this.#ordinary = first;
     const called = hasEntries(raw, '"tool_calls":', from) || hasValue(raw, '"function_call":', from, BRACE_CODE);
     if (called) this.#said.toolCalls = true;
-    if (!this.#said.refusal && textsAt(raw, '"refusal":', from) > 0) this.#said.refusal = true;
+    if (!this.#said.refusal && textsAt(raw, '"refusal":', from).letters > 0) this.#said.refusal = true;
     this.#characters += found;
     const output = found > 0 || called || hasValue(raw, '"audio":', from, BRACE_CODE);
     this.#output ||= output;
@@ -200,14 +206,18 @@ function hasEntries(raw: string, key: string, from: number): boolean {
   return false;
 }
 
-/** Characters of all strings under `"key":` from here on. */
-function textsAt(raw: string, key: string, from: number): number {
-  let total = 0;
+/** Characters of all strings under `"key":` from here on, and where the first that is not empty begins. */
+function textsAt(raw: string, key: string, from: number): { readonly letters: number; readonly start: number } {
+  let letters = 0;
+  let start = -1;
   for (let at = raw.indexOf(key, from); at >= 0; at = raw.indexOf(key, at + key.length)) {
-    const value = skipSpace(raw, at + key.length);
-    if (raw.charCodeAt(value) === QUOTE_CODE) total += endOfString(raw, value + 1) - value - 1;
+    const value = skipSpace(raw, at + key.length) + 1;
+    if (raw.charCodeAt(value - 1) !== QUOTE_CODE) continue;
+    const length = endOfString(raw, value) - value;
+    if (length > 0 && start < 0) start = value;
+    letters += length;
   }
-  return total;
+  return { letters, start };
 }
 
 /** The index of the quote that ends the string whose first character is at `from`. */
