@@ -51,6 +51,10 @@ export interface Outline {
 export interface Capabilities {
   /** Accepts reasoning effort or a thinking budget. */
   readonly reasoning?: boolean;
+  /** How it takes them, for languages that have both: an effort by name, or a budget in tokens. Missing means `effort`. */
+  readonly reasoningControl?: "effort" | "budget";
+  /** Accepts standing instructions in the middle of the conversation, for languages that otherwise have them only at its start. */
+  readonly laterInstructions?: boolean;
   /** Accepts images, files, audio in the input. */
   readonly vision?: boolean;
   readonly files?: boolean;
@@ -213,6 +217,11 @@ export interface Dialect {
   readonly socket?: SocketLanguage;
   /** What must stay the same over the turns of one thread, where this language demands it. */
   turnFingerprint?(call: Call): string | undefined;
+  /**
+   * Completes a call that continues a thread with the fields that the thread keeps and later turns leave out, from the `turnFingerprint`
+   * kept with the earlier turn. Where a language has it, it takes the place of comparing fingerprints. @throws ProblemError when the call contradicts it
+   */
+  continueTurn?(call: Call, fingerprint: string): Call;
   /** A token count as this dialect answers it (`count_tokens`, `input_tokens`). */
   encodeCount?(tokens: number): Json;
   decodeCount?(body: Json): number | undefined;
