@@ -1,7 +1,8 @@
 import { ManualClock } from "../../src/kit/index.ts";
 import { type Channel, memoryStores, openSqlite, primaryHost, workerStores } from "../../src/stores/index.ts";
 import { temporaryFolder } from "../stores/folders.ts";
-import { START, storeContract } from "./stores.contract.ts";
+import { START } from "../stores/rows.ts";
+import { storeContract } from "./stores.contract.ts";
 
 const clock = new ManualClock(START);
 const openFolder = (): ReturnType<typeof openSqlite> => openSqlite({ folder: temporaryFolder(), node: "node-a", clock });

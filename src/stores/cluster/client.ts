@@ -52,7 +52,7 @@ class RemoteBackend implements Backend {
     this.ready = new Promise((resolve, reject) => {
       channel.onMessage((message) => {
         if (!isTagged(message)) return;
-        this.#hear(message as FromHost);
+        this.#hear(message);
         resolve();
       });
       channel.onClose(() => {

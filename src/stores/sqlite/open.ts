@@ -51,10 +51,8 @@ export async function openSqlite(settings: SqliteOptions): Promise<HostedStores>
       failure = backend.failure();
       onFailure?.(failure);
     });
-    return storesOver(backend, clock, async () => {
-      await backend.close();
-      unlock();
-    });
+    let closed: Promise<void> | undefined;
+    return storesOver(backend, clock, () => (closed ??= backend.close().finally(unlock)));
   } catch (error) {
     unlock();
     throw error;

@@ -1,0 +1,126 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { ManualClock } from "../../src/kit/index.ts";
+import { type Channel, type HostedStores, ipcChannel, openSqlite, primaryHost, workerStores } from "../../src/stores/index.ts";
+import { DEFAULT_STORAGE } from "../../src/stores/options.ts";
+import { temporaryFolder } from "./folders.ts";
+import { keyRecord, ledgerRow, openRecord, START } from "./rows.ts";
+
+const clock = new ManualClock(START);
+
+function forkWorker(stores: HostedStores, name: string): ChildProcess {
+  const child = fork(join(import.meta.dirname, "cluster-child.ts"), [name], { serialization: "advanced", execArgv: [] });
+  primaryHost(stores).attach(ipcChannel(child));
+  return child;
+}
+
+/** The first message that is not the stores' own. */
+function report(child: ChildProcess): Promise<unknown> {
+  return new Promise((resolve) => {
+    child.on("message", (message) => {
+      if (typeof message === "object" && message !== null && "rows" in message) resolve(message);
+    });
+  });
+}
+const ended = (child: ChildProcess): Promise<unknown> => new Promise((resolve) => child.once("exit", resolve));
+
+/** A channel whose other side the test plays. */
+function scripted(): { channel: Channel; say: (message: object) => void; hangUp: () => void; heard: unknown[] } {
+  const heard: unknown[] = [];
+  let say = (_message: object): void => {};
+  let hangUp = (): void => {};
+  const channel: Channel = {
+    send: (message) => void heard.push(message),
+    onMessage: (listener) => (say = (message) => listener({ tag: "gimbal.stores", ...message })),
+    onClose: (listener) => (hangUp = listener),
+  };
+  return { channel, say: (message) => say(message), hangUp: () => hangUp(), heard };
+}
+const HEALTHY = { state: { generation: 3, failure: null } };
+
+describe("stores by way of the process that has the record", () => {
+  it("two worker processes write, read and see each other's keys; one killed leaves its open call to be interrupted", { timeout: 30_000 }, async () => {
+    const stores = await openSqlite({ folder: temporaryFolder(), node: "primary", clock });
+    const children = [forkWorker(stores, "one"), forkWorker(stores, "two")] as const;
+    const reports = await Promise.all(children.map(report));
+    for (const said of reports) expect(said).toMatchObject({ missing: true, generationRose: true });
+    expect(reports.map((said) => (said as { turn: string }).turn)).toEqual(["resp-one", "resp-two"]);
+    expect(await stores.ledger.count()).toBe(1000);
+    expect((await stores.keys.list()).map((key) => key.id)).toEqual(["one", "two"]);
+    const [first, second] = children;
+    const killed = ended(first);
+    first.kill("SIGKILL");
+    await killed;
+    expect(await stores.ledger.interruptOpen("one", "p")).toBe(1);
+    const left = ended(second);
+    second.send("leave");
+    expect(await left).toBe(0);
+    await stores.close();
+  });
+
+  it("rejects everything when that process goes away", async () => {
+    const { channel, say, hangUp } = scripted();
+    const opening = workerStores(channel, clock);
+    say(HEALTHY);
+    const stores = await opening;
+    const settled = stores.ledger.settle(ledgerRow("call_1"));
+    const counted = stores.ledger.count();
+    const outcomes = Promise.allSettled([settled, counted]);
+    hangUp();
+    expect((await outcomes).map((outcome) => outcome.status)).toEqual(["rejected", "rejected"]);
+    expect(stores.ledger.failure()).toContain("gone");
+    await expect(stores.keys.create(keyRecord("key_1"))).rejects.toThrow("gone");
+    await stores.close();
+  });
+
+  it("is refused when that process was never there", async () => {
+    const { channel, hangUp } = scripted();
+    const opening = workerStores(channel, clock);
+    hangUp();
+    await expect(opening).rejects.toThrow("gone");
+  });
+
+  it("passes on that process's failure and its end, and does not wait for it when closing", async () => {
+    const { channel, say } = scripted();
+    const opening = workerStores(channel, clock);
+    say(HEALTHY);
+    const stores = await opening;
+    expect(await stores.keys.generation()).toBe(3);
+    say({ state: { generation: 4, failure: "disk full" } });
+    expect(stores.ledger.failure()).toBe("disk full");
+    say({ state: { generation: 4, failure: null } });
+    expect(stores.ledger.failure()).toBeUndefined();
+    const settled = stores.ledger.settle(ledgerRow("call_1"));
+    settled.catch(() => {});
+    const closing = stores.close();
+    say({ state: { generation: 4, failure: "disk full" } });
+    await closing;
+    await expect(settled).rejects.toThrow("closed");
+  });
+
+  it("has a bounded queue", async () => {
+    const { channel, say, heard } = scripted();
+    const opening = workerStores(channel, clock, { ...DEFAULT_STORAGE, queueRows: 100, flushRows: 1 });
+    say(HEALTHY);
+    const stores = await opening;
+    const rows = Promise.allSettled(Array.from({ length: 101 }, (_, number) => stores.ledger.settle(ledgerRow(`call_${number}`))));
+    expect(stores.ledger.failure()).toContain("100 writes wait");
+    const answers = heard.flatMap((message) => (message as { writes?: [number][] }).writes ?? []).map(([id]) => [id, undefined]);
+    expect(answers).toHaveLength(100);
+    say({ answers });
+    expect((await rows).filter((row) => row.status === "rejected")).toHaveLength(1);
+    expect(stores.ledger.failure()).toBeUndefined();
+  });
+
+  it("spares the record of a call that ends in the moment it began", async () => {
+    const { channel, say, heard } = scripted();
+    const opening = workerStores(channel, clock, { ...DEFAULT_STORAGE, flushRows: 1 });
+    say(HEALTHY);
+    const stores = await opening;
+    stores.ledger.open(openRecord("call_1"));
+    stores.ledger.settle(ledgerRow("call_1")).catch(() => {});
+    const commands = heard.flatMap((message) => (message as { writes?: [number, { name: string; args: unknown[] }][] }).writes ?? []);
+    expect(commands.map(([, command]) => [command.name, command.args[0]])).toEqual([["settle", 0]]);
+  });
+});
