@@ -1,12 +1,11 @@
 import { existsSync } from "node:fs";
-import { ProblemError, totalInput, type LedgerRow, type Stores } from "../canon/index.ts";
+import { formatDollars, ProblemError, totalInput, type LedgerRow, type Stores } from "../canon/index.ts";
 import { CommandError, DONE, table, wholeNumber, type Command } from "./command.ts";
 import { runningServer } from "./running.ts";
 import { DATA_FLAG, settingsOf } from "./settings.ts";
 
 const DEFAULT_ROWS = 20;
 const MOST_ROWS = 10_000;
-const NANODOLLARS_PER_DOLLAR = 1_000_000_000;
 
 export const ledgerCommand: Command = {
   name: "ledger",
@@ -51,15 +50,8 @@ function cellsOf(row: LedgerRow): string[] {
     row.target ?? "-",
     String(totalInput(row.usage)),
     String(row.usage.output),
-    row.costNanodollars === undefined ? "unknown" : dollars(row.costNanodollars),
+    row.costNanodollars === undefined ? "unknown" : formatDollars(row.costNanodollars),
     String(Math.round(row.timings.totalMs)),
     row.callId,
   ];
-}
-
-/** Nine places, from the integer, so that nothing is rounded. */
-function dollars(nanodollars: number): string {
-  const whole = Math.trunc(nanodollars / NANODOLLARS_PER_DOLLAR);
-  const rest = String(Math.abs(nanodollars % NANODOLLARS_PER_DOLLAR)).padStart(9, "0");
-  return `${whole}.${rest}`.replace(/0{1,7}$/, "");
 }
