@@ -41,7 +41,7 @@ always the simulator.
 
 /** \`docs/configuration.md\`: every key with its type, default and meaning. */
 export function configurationDoc(): string {
-  const schema = z.toJSONSchema(configSchema, { io: "output", unrepresentable: "any" }) as Schema;
+  const schema = z.toJSONSchema(configSchema, { io: "input", unrepresentable: "any" }) as Schema;
   const sections = Object.entries(schema.properties ?? {}).map(([key, member]) => sectionOf(key, member));
   return `${INTRODUCTION}\n${sections.join("\n")}`;
 }
@@ -73,8 +73,10 @@ function childrenOf(path: string, schema: Schema): Row[] {
   return [...members, ...values, ...items, ...branches];
 }
 
+/** What stands under a name of one's own or in a list; nothing where there is nothing to say of it. */
 function valueRows(path: string, schema: Schema): Row[] {
-  return Object.keys(schema).length === 0 ? [] : rowsOf(path, schema);
+  const rows = rowsOf(path, schema);
+  return rows.length === 1 && rows[0]?.meaning === "" ? [] : rows;
 }
 
 function branchesOf(schema: Schema): readonly Schema[] {

@@ -1,8 +1,8 @@
 import type { Alias, Json, Snapshot, Target } from "../canon/index.ts";
 import { nearest } from "../kit/index.ts";
+import { providerKinds } from "../providers/catalog.ts";
 import { ConfigDocument, type ConfigProblem } from "./document.ts";
 import { describeIssues } from "./issues.ts";
-import { providerKinds } from "./rooms.ts";
 import { configSchema, DEFAULT_RETRIES, type ConfigValues } from "./schema.ts";
 import { expand, type Environment, type Expansion, type Path } from "./variables.ts";
 
@@ -38,7 +38,7 @@ export function readConfig(text: string, env: Environment): ConfigOutcome {
   const expansion = expand(document.value, env);
   const disabled = disabledProviders(expansion);
   const problems = strayVariables(expansion, document);
-  const parsed = validate(withoutProviders(expansion.value, disabled), expansion.expanded);
+  const parsed = validate(usedProviders(expansion.value, disabled), expansion.expanded);
   if (!parsed.success) {
     // An unset variable leaves an empty text behind; that it is empty need not be said twice.
     const told = new Set(expansion.unset.map(({ path }) => path.join("\0")));
@@ -71,11 +71,13 @@ function strayVariables(expansion: Expansion, document: ConfigDocument): ConfigP
     .map(({ path, name }) => document.problem(path, `${path.join(".")}: \${${name}} is not set; set it, or give a default: \${${name}:-value}.`));
 }
 
-function withoutProviders(value: Json, disabled: ReadonlyMap<string, string>): Json {
+/** The document without the providers that are off. One with nothing behind its name, as in `lab:`, is one without options. */
+function usedProviders(value: Json, disabled: ReadonlyMap<string, string>): Json {
   const root = value as { readonly [key: string]: Json | undefined };
   const providers = root["providers"];
-  if (disabled.size === 0 || typeof providers !== "object" || providers === null) return value;
-  return { ...root, providers: Object.fromEntries(Object.entries(providers).filter(([name]) => !disabled.has(name))) as Json };
+  if (typeof providers !== "object" || providers === null || Array.isArray(providers)) return value;
+  const used = Object.entries(providers).filter(([name]) => !disabled.has(name));
+  return { ...root, providers: Object.fromEntries(used.map(([name, options]) => [name, options ?? {}])) };
 }
 
 /** Validates; where a variable's text stands in place of a number or a truth value, it is taken for one. */

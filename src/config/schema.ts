@@ -2,7 +2,8 @@ import { z } from "zod";
 import { accessOptions, limitsOptions } from "../gateway/options.ts";
 import { storageOptions } from "../stores/options.ts";
 import { limitsOptions as callerLimitsOptions } from "../ledger/options.ts";
-import { providerOptions, simOptions } from "./rooms.ts";
+import { providerOptions } from "../providers/options.ts";
+import { simOptions } from "./rooms.ts";
 
 /** Alias targets, retries and timeouts beyond these are mistakes. */
 const TARGETS = 50;
@@ -67,10 +68,7 @@ const serve = z
 /** The whole of `gimbal.yaml`: every room's own options in one schema. Unknown keys are refused. */
 export const configSchema = z.strictObject({
   version: z.literal(1, { error: "The configuration begins with `version: 1`." }).describe("Version of this file's format: 1."),
-  providers: z
-    .record(name, z.preprocess((value) => value ?? {}, providerOptions))
-    .default({})
-    .describe("Where models run, by a name of your choice."),
+  providers: z.record(name, providerOptions).default({}).describe("Where models run: by the name of a catalogue row, or a name of your own with `kind`."),
   models: z.record(name, model).default({}).describe("Names that callers may use, and what stands behind them. The short form is one target."),
   sim: simOptions.prefault({}).describe("The simulator."),
   limits: callerLimitsOptions.describe("Rate limits of callers whose key has none of its own."),

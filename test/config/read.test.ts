@@ -35,7 +35,9 @@ describe("readConfig", () => {
   it("expands variables, in flow mappings and with defaults, and takes numbers for numbers", () => {
     const text = `version: 1\nproviders: { lab: { kind: openai-compatible, baseUrl: "\${URL:-http://127.0.0.1:1/v1}", apiKey: \${KEY}, allowPrivateNetwork: \${PRIVATE:-true} } }\nserve: { port: \${PORT:-4200}, host: \${HOST} }\n`;
     const config = read(text, { KEY: "12345", HOST: "0.0.0.0" });
-    expect(config.providers.get("lab")).toMatchObject({ baseUrl: "http://127.0.0.1:1/v1", apiKey: "12345", allowPrivateNetwork: true });
+    expect(config.providers.get("lab")).toMatchObject({ baseUrl: "http://127.0.0.1:1/v1", allowPrivateNetwork: true });
+    expect(config.providers.get("lab")?.apiKey?.reveal()).toBe("12345");
+    expect(JSON.stringify([...config.providers])).not.toContain("12345");
     expect(config.serve).toEqual({ host: "0.0.0.0", port: 4200 });
     expect(read(text, { KEY: "k", HOST: "h", PORT: "1" }).serve.port).toBe(1);
     expect(problems(text, { KEY: "k", HOST: "h", PORT: "many" })[0]).toMatch(/^3:\d+ serve.port: /);
@@ -79,6 +81,13 @@ describe("readConfig", () => {
     expect(problems("version: 1\nproviders:\n  mine: { kind: openai-compatibel }\n")[0]).toContain('Did you mean "openai-compatible"?');
     expect(problems("version: 1\nproviders:\n  sim: { kind: openai-compatible, baseUrl: http://127.0.0.1:1 }\n")[0]).toContain("configure it under `sim:`");
     expect(problems("version: 1\nproviders:\n  a/b: { kind: openai-compatible, baseUrl: http://127.0.0.1:1 }\n")[0]).toContain("no slash");
+  });
+
+  it("takes a provider without options, and never repeats a secret in a problem", () => {
+    expect([...read("version: 1\nproviders:\n  openai:\n").providers.keys()]).toEqual(["openai"]);
+    const said = problems('version: 1\nproviders:\n  lab: { kind: openai-compatible, baseUrl: nonsense, apiKey: "hush\\nhush" }\n');
+    expect(said).toHaveLength(2);
+    expect(said.join()).not.toContain("hush");
   });
 
   it("says what is not built yet instead of pretending", () => {
