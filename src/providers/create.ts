@@ -1,0 +1,52 @@
+import { ProblemError, type Clock, type Provider, type Secret, Secret as SecretValue } from "../canon/index.ts";
+import { nearest } from "../kit/index.ts";
+import type { ClientOptions, HttpClient } from "../wire/types.ts";
+import { addressOf, type Environment } from "./address.ts";
+import { capabilitiesOf, type LookUpFacts } from "./capabilities.ts";
+import { catalogRow, providerKinds, type CatalogRow } from "./catalog.ts";
+import { HttpProvider } from "./http.ts";
+import type { ProviderOptions } from "./options.ts";
+
+export interface ProviderDeps {
+  readonly connect: (options: ClientOptions) => HttpClient;
+  readonly clock: Clock;
+  readonly env: Environment;
+  /** What is known of models: `book.facts`. */
+  readonly facts: LookUpFacts;
+}
+
+/**
+ * A provider as the configuration describes it.
+ *
+ * @throws ProblemError invalid_request when the kind is unknown or the address cannot be used; the message says what to write
+ */
+export function createProvider(name: string, options: ProviderOptions, deps: ProviderDeps): Provider {
+  const kind = options.kind ?? name;
+  const row = catalogRow(kind);
+  if (!row) {
+    const like = nearest(kind, providerKinds);
+    const hint = like ? `Did you mean "${like}"?` : "Name one with `kind`, such as openai-compatible.";
+    throw new ProblemError({ kind: "invalid_request", message: `There is no kind of provider "${kind}". ${hint}`, param: `providers.${name}` });
+  }
+  const address = addressOf(name, options, row, deps.env);
+  const client = deps.connect({
+    baseUrl: address.baseUrl,
+    allowPrivateNetwork: address.allowPrivateNetwork,
+    connectTimeoutMs: options.connectTimeoutMs,
+    headTimeoutMs: options.headTimeoutMs,
+    dataTimeoutMs: options.dataTimeoutMs,
+    maxConnections: options.maxConnections,
+    maxHeaderBytes: options.maxHeaderBytes,
+  });
+  const key = options.apiKey ?? (address.own ? keyFromEnvironment(row, deps.env) : undefined);
+  return new HttpProvider({ name, row, options, address, key, client, clock: deps.clock, capabilities: capabilitiesOf(name, options, row, deps.facts) });
+}
+
+/** The key in a row's environment variable. Taken only for the row's own address: a key goes to its provider's host and to no other. */
+export function keyFromEnvironment(row: CatalogRow, env: Environment): Secret | undefined {
+  for (const variable of row.environment) {
+    const value = env[variable]?.trim();
+    if (value && /^[\x21-\x7e]+$/.test(value)) return new SecretValue(value);
+  }
+  return undefined;
+}

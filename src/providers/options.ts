@@ -1,0 +1,74 @@
+import { z } from "zod";
+import { Secret } from "../canon/index.ts";
+import { capabilityOptions, priceOptions, type ModelOverlay, type ModelOverride } from "../models/index.ts";
+
+const name = z.string().min(1).max(200);
+const milliseconds = (fallback: number, meaning: string) => z.int().positive().max(3_600_000).default(fallback).describe(meaning);
+
+/** Visible ASCII: a key that was pasted with a line break would otherwise end up as another header. */
+const HEADER_VALUE = /^[\x20-\x7e]*$/;
+const secret = z
+  .string()
+  .min(1)
+  .max(16_384)
+  .regex(HEADER_VALUE, "must be printable ASCII on one line")
+  .transform((value) => new Secret(value));
+
+/** Set by the connection, the dialect or the credentials; a configured one would break or betray them. */
+const RESERVED_HEADERS = /^(?:host|connection|content-length|content-type|content-encoding|accept-encoding|transfer-encoding|te|trailer|upgrade|expect|keep-alive|proxy-.*)$/;
+
+const headerName = z
+  .string()
+  .max(100)
+  .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, "must be a header name")
+  .refine((header) => !RESERVED_HEADERS.test(header.toLowerCase()), "is set by the connection itself");
+
+const modelOptions = z.strictObject({
+  price: priceOptions.optional(),
+  sameAs: name
+    .regex(/^[^/]+\/.+$/, "must be provider/model")
+    .optional()
+    .describe("`provider/model` whose prices and abilities it shares: for deployments with a name of their own."),
+  displayName: name.optional().describe("Its name for people."),
+  contextTokens: z.int().positive().optional().describe("Tokens it can read and write in one call."),
+  maxOutputTokens: z.int().positive().optional().describe("Tokens it can write in one answer."),
+  capabilities: capabilityOptions.optional(),
+});
+
+/** One entry of `providers:`. Parsed secrets are of the type that cannot be printed. */
+export const providerOptions = z.strictObject({
+  kind: name.optional().describe("Row of the catalogue; needed when the entry's own name is not one. See docs/providers.md."),
+  baseUrl: z.url({ protocol: /^https?$/ }).optional().describe("Where it answers; each kind but `openai-compatible` and `azure` knows its own."),
+  apiKey: secret.optional().describe("Its key; without one, the kind's environment variable is read, unless baseUrl is set."),
+  dialects: z.array(name).min(1).optional().describe("Wire languages it speaks, preferred first."),
+  headers: z.record(headerName, secret).optional().describe("Further headers of every request."),
+  apiVersion: z
+    .string()
+    .regex(/^[\w.-]+$/)
+    .optional()
+    .describe("Dated version of an API with one path a deployment (`azure`)."),
+  allowPrivateNetwork: z
+    .boolean()
+    .optional()
+    .describe("May it be on this machine or in a private network? Kinds of local servers allow loopback by themselves."),
+  connectTimeoutMs: milliseconds(10_000, "Longest wait for a connection, in milliseconds."),
+  headTimeoutMs: milliseconds(600_000, "Longest wait for the head of an answer, in milliseconds; the alias's timeoutMs is usually shorter."),
+  dataTimeoutMs: milliseconds(300_000, "Longest silence within an answer, in milliseconds."),
+  maxConnections: z.int().positive().max(100_000).default(20_000).describe("Connections open at once."),
+  maxHeaderBytes: z.int().min(1024).max(1_048_576).default(65_536).describe("Largest head of an answer, in bytes."),
+  capabilities: capabilityOptions.optional(),
+  models: z.record(name, modelOptions.prefault({})).optional().describe("Its models by name, listed for callers, with prices and corrections where needed."),
+});
+
+export type ProviderOptions = z.infer<typeof providerOptions>;
+
+/** What the configuration of all providers adds to the model book. */
+export function overlayOf(providers: Iterable<readonly [string, ProviderOptions]>): ModelOverlay {
+  const kinds: Record<string, string> = {};
+  const models: Record<string, ModelOverride> = {};
+  for (const [provider, options] of providers) {
+    if (options.kind !== undefined) kinds[provider] = options.kind;
+    for (const [model, override] of Object.entries(options.models ?? {})) models[`${provider}/${model}`] = override;
+  }
+  return { kinds, models };
+}
