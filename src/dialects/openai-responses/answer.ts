@@ -32,7 +32,11 @@ export function decodeAnswer(body: Json, context: { readonly provider?: string; 
   if (problem) throw new ProblemError(problem);
   if (!isList(output)) throw broken("The provider's answer holds no list of output items.");
   const model = stringIn(body["model"]);
-  const origin: Origin = { dialect: ID, ...(context.provider !== undefined && { provider: context.provider }), ...(model !== "" && { model }) };
+  const origin: Origin = {
+    dialect: ID,
+    ...(context.provider !== undefined && { provider: context.provider }),
+    ...(model !== "" && { model }),
+  };
   return {
     id: stringIn(body["id"]),
     model,
@@ -41,7 +45,7 @@ export function decodeAnswer(body: Json, context: { readonly provider?: string; 
     stop: stopOf(body, NOTHING_SEEN),
     usage: usageOf(body) ?? NO_USAGE,
     origin: { dialect: ID, ...(context.provider !== undefined && { provider: context.provider }) },
-    native: without(body, "output") as JsonObject,
+    native: without(body, "output"),
   };
 }
 
@@ -49,7 +53,12 @@ function broken(message: string): ProblemError {
   return new ProblemError({ kind: "upstream_broken", message });
 }
 
-export function readAnswer(body: JsonObject): { readonly usage: Usage | undefined; readonly id?: string; readonly model?: string; readonly stop?: StopReason } {
+export function readAnswer(body: JsonObject): {
+  readonly usage: Usage | undefined;
+  readonly id?: string;
+  readonly model?: string;
+  readonly stop?: StopReason;
+} {
   const id = textIn(body["id"]);
   const model = textIn(body["model"]);
   return {
@@ -131,11 +140,17 @@ function asOffered(item: Item, flat: FlatTools): Item {
  * a summary in words; it is sealed here.
  */
 function encodeCompacted(answer: Answer, context: AnswerContext): Json {
-  if (isOwnObject(answer.native, "response.compaction")) return { ...answer.native, output: encodeOutput(answer.items, answer.id, context) };
+  if (isOwnObject(answer.native, "response.compaction"))
+    return { ...answer.native, output: encodeOutput(answer.items, answer.id, context) };
   const id = context.id ?? foreignId(answer.id);
-  const users = context.call.items.filter((item) => item.type === "message" && item.role === "user" && item.parts.some((part) => part.type === "text"));
+  const users = context.call.items.filter(
+    (item) => item.type === "message" && item.role === "user" && item.parts.some((part) => part.type === "text"),
+  );
   const kept = answer.items.find((item) => item.type === "compaction");
-  const summary: Item = kept ?? { type: "compaction", text: answer.items.map((item) => (item.type === "message" ? textOf(item.parts) : "")).join("") };
+  const summary: Item = kept ?? {
+    type: "compaction",
+    text: answer.items.map((item) => (item.type === "message" ? textOf(item.parts) : "")).join(""),
+  };
   const output = users.map((item, index) => userMessage(item, id, index));
   output.push(encodeOutputItem(summary, itemId(summary, id, users.length)));
   const createdAt = answer.createdAt === 0 ? context.createdAt : answer.createdAt;

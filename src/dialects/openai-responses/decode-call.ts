@@ -72,7 +72,8 @@ function reasonForSlow(body: JsonObject, input: Json | undefined): string | unde
     if (!isObject(item)) throw invalid("Every entry of `input` must be an object.", "input");
     const { type } = item;
     if (type === "item_reference" || (type === undefined && item["role"] === undefined)) return "names kept items by their ids";
-    if (typeof type === "string" && type.includes("compaction") && isOurSummary(item["encrypted_content"])) return "holds a summary made here";
+    if (typeof type === "string" && type.includes("compaction") && isOurSummary(item["encrypted_content"]))
+      return "holds a summary made here";
   }
   return undefined;
 }
@@ -134,7 +135,7 @@ function nativeOf(body: JsonObject, items: readonly Item[], hasTools: boolean, h
   if (items.length > 0) cut.push("input");
   if (hasTools) cut.push("tools");
   if (hasInstructions) cut.push("instructions");
-  return without(body, ...cut) as JsonObject;
+  return without(body, ...cut);
 }
 
 function positive(body: JsonObject, key: string): number | undefined {
@@ -204,7 +205,11 @@ export function forwardCall(
   body: JsonObject,
   context: DoorContext,
   target: EncodeTarget,
-): { readonly path: string; readonly headers: Readonly<Record<string, string>>; readonly replace: Readonly<Record<string, Json | undefined>> } {
+): {
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly replace: Readonly<Record<string, Json | undefined>>;
+} {
   const replace: Draft = {};
   for (const field of refusedFields(target)) if (body[field] !== undefined) replace[field] = undefined;
   if (body["background"] !== undefined) replace["background"] = undefined;

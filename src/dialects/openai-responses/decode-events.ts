@@ -45,7 +45,8 @@ export class ResponsesDecoder implements EventDecoder {
   frame(frame: WireFrame): void {
     if (this.#ended || frame.data === "[DONE]" || frame.data === "") return;
     const data: Json | undefined = parseJson(frame.data);
-    if (!isObject(data)) return this.#fail({ kind: "upstream_broken", message: "The provider's stream holds an event that is not a JSON object." });
+    if (!isObject(data))
+      return this.#fail({ kind: "upstream_broken", message: "The provider's stream holds an event that is not a JSON object." });
     const type = stringIn(data["type"]) || (frame.event ?? "");
     const handle = HANDLERS.get(type);
     if (handle) handle(this, data);
@@ -64,7 +65,7 @@ export class ResponsesDecoder implements EventDecoder {
     this.#started = true;
     const model = stringIn(response["model"]);
     if (model !== "") this.#origin = { ...this.#origin, model };
-    const native = without(response, "output") as JsonObject;
+    const native = without(response, "output");
     this.#emit({ type: "start", id: stringIn(response["id"]), model, createdAt: countIn(response["created_at"]), native });
   }
 
@@ -111,7 +112,8 @@ export class ResponsesDecoder implements EventDecoder {
   annotation(data: JsonObject): void {
     const open = this.#at(data, "message");
     const { annotation } = data;
-    if (open && annotation !== undefined) this.#emit({ type: "annotation", index: open.index, part: countIn(data["content_index"]), annotation });
+    if (open && annotation !== undefined)
+      this.#emit({ type: "annotation", index: open.index, part: countIn(data["content_index"]), annotation });
   }
 
   reasoning(data: JsonObject, kind: "summary" | "text", field: "delta" | "text"): void {
@@ -142,7 +144,7 @@ export class ResponsesDecoder implements EventDecoder {
     if (usage) this.#emit({ type: "usage", usage });
     this.#ended = true;
     const stop = stopOf(response, { toolCall: this.#toolCall, refusal: this.#refusal });
-    this.#emit({ type: "done", stop, native: without(response, "output") as JsonObject });
+    this.#emit({ type: "done", stop, native: without(response, "output") });
   }
 
   /** A response that failed: what it used is still told. */
@@ -210,8 +212,10 @@ function tell(open: OpenItem, kind: PartKind, place: number, part: number, text:
 
 function asTold({ start, told }: OpenItem): Item {
   const parts = [...told.values()].toSorted((a, b) => a.part - b.part);
-  if (start.type === "message") return { ...start, parts: parts.map(({ kind, text }): Part => ({ type: kind === "refusal" ? kind : "text", text })) };
-  if (start.type === "reasoning") return { ...start, parts: parts.map(({ kind, text }) => ({ kind: kind === "summary" ? kind : "text", text })) };
+  if (start.type === "message")
+    return { ...start, parts: parts.map(({ kind, text }): Part => ({ type: kind === "refusal" ? kind : "text", text })) };
+  if (start.type === "reasoning")
+    return { ...start, parts: parts.map(({ kind, text }) => ({ kind: kind === "summary" ? kind : "text", text })) };
   return start.type === "tool_call" ? { ...start, input: parts.map(({ text }) => text).join("") } : start;
 }
 
@@ -229,31 +233,33 @@ function emptied(item: Item): Item {
 const QUIET = (): void => {};
 
 /** By the events' types. Progress that the canonical form does not tell passes as `native`. */
-const HANDLERS: ReadonlyMap<string, (decoder: ResponsesDecoder, data: JsonObject) => void> = new Map(Object.entries({
-  "response.created": (decoder, data) => decoder.start(data),
-  "response.in_progress": (decoder, data) => decoder.start(data),
-  "response.queued": (decoder, data) => decoder.queued(data),
-  "response.output_item.added": (decoder, data) => decoder.itemAdded(data),
-  "response.output_item.done": (decoder, data) => decoder.itemDone(data),
-  "response.content_part.added": QUIET,
-  "response.content_part.done": QUIET,
-  "response.output_text.delta": (decoder, data) => decoder.text(data, "text"),
-  "response.output_text.done": (decoder, data) => decoder.textDone(data, "text"),
-  "response.output_text.annotation.added": (decoder, data) => decoder.annotation(data),
-  "response.refusal.delta": (decoder, data) => decoder.text(data, "refusal"),
-  "response.refusal.done": (decoder, data) => decoder.textDone(data, "refusal"),
-  "response.reasoning_summary_part.added": QUIET,
-  "response.reasoning_summary_part.done": QUIET,
-  "response.reasoning_summary_text.delta": (decoder, data) => decoder.reasoning(data, "summary", "delta"),
-  "response.reasoning_summary_text.done": (decoder, data) => decoder.reasoning(data, "summary", "text"),
-  "response.reasoning_text.delta": (decoder, data) => decoder.reasoning(data, "text", "delta"),
-  "response.reasoning_text.done": (decoder, data) => decoder.reasoning(data, "text", "text"),
-  "response.function_call_arguments.delta": (decoder, data) => decoder.input(data, "delta"),
-  "response.function_call_arguments.done": (decoder, data) => decoder.input(data, "arguments"),
-  "response.custom_tool_call_input.delta": (decoder, data) => decoder.input(data, "delta"),
-  "response.custom_tool_call_input.done": (decoder, data) => decoder.input(data, "input"),
-  "response.completed": (decoder, data) => decoder.finish(data),
-  "response.incomplete": (decoder, data) => decoder.finish(data),
-  "response.failed": (decoder, data) => decoder.failed(data),
-  error: (decoder, data) => decoder.failWith(data),
-} satisfies Record<string, (decoder: ResponsesDecoder, data: JsonObject) => void>));
+const HANDLERS: ReadonlyMap<string, (decoder: ResponsesDecoder, data: JsonObject) => void> = new Map(
+  Object.entries({
+    "response.created": (decoder, data) => decoder.start(data),
+    "response.in_progress": (decoder, data) => decoder.start(data),
+    "response.queued": (decoder, data) => decoder.queued(data),
+    "response.output_item.added": (decoder, data) => decoder.itemAdded(data),
+    "response.output_item.done": (decoder, data) => decoder.itemDone(data),
+    "response.content_part.added": QUIET,
+    "response.content_part.done": QUIET,
+    "response.output_text.delta": (decoder, data) => decoder.text(data, "text"),
+    "response.output_text.done": (decoder, data) => decoder.textDone(data, "text"),
+    "response.output_text.annotation.added": (decoder, data) => decoder.annotation(data),
+    "response.refusal.delta": (decoder, data) => decoder.text(data, "refusal"),
+    "response.refusal.done": (decoder, data) => decoder.textDone(data, "refusal"),
+    "response.reasoning_summary_part.added": QUIET,
+    "response.reasoning_summary_part.done": QUIET,
+    "response.reasoning_summary_text.delta": (decoder, data) => decoder.reasoning(data, "summary", "delta"),
+    "response.reasoning_summary_text.done": (decoder, data) => decoder.reasoning(data, "summary", "text"),
+    "response.reasoning_text.delta": (decoder, data) => decoder.reasoning(data, "text", "delta"),
+    "response.reasoning_text.done": (decoder, data) => decoder.reasoning(data, "text", "text"),
+    "response.function_call_arguments.delta": (decoder, data) => decoder.input(data, "delta"),
+    "response.function_call_arguments.done": (decoder, data) => decoder.input(data, "arguments"),
+    "response.custom_tool_call_input.delta": (decoder, data) => decoder.input(data, "delta"),
+    "response.custom_tool_call_input.done": (decoder, data) => decoder.input(data, "input"),
+    "response.completed": (decoder, data) => decoder.finish(data),
+    "response.incomplete": (decoder, data) => decoder.finish(data),
+    "response.failed": (decoder, data) => decoder.failed(data),
+    error: (decoder, data) => decoder.failWith(data),
+  } satisfies Record<string, (decoder: ResponsesDecoder, data: JsonObject) => void>),
+);

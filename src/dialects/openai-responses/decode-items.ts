@@ -32,7 +32,8 @@ const COMPACTIONS: ReadonlySet<string> = new Set(["compaction", "compaction_summ
 export function decodeInput(input: Json | undefined): Item[] {
   if (input === undefined || input === null) return [];
   // The bare text is kept as `raw`, so that alone it is sent on as the bare text it was.
-  if (typeof input === "string") return [{ type: "message", role: "user", parts: [{ type: "text", text: input }], origin: CLIENT_ORIGIN, raw: input }];
+  if (typeof input === "string")
+    return [{ type: "message", role: "user", parts: [{ type: "text", text: input }], origin: CLIENT_ORIGIN, raw: input }];
   if (!isList(input)) throw invalid("`input` must be a string or a list of items.", "input");
   return input.map((raw, at) => decodeRequestItem(raw, `input[${at}]`));
 }
@@ -97,7 +98,12 @@ function build(kind: string, raw: JsonObject, path: string, origin: Origin, read
   const answers = kind === "function_call_output" || kind === "custom_tool_call_output";
   // Without the call's id the output answers a call of the same item list by name only: nothing the canonical form can say.
   if (answers && textIn(raw["call_id"]) !== undefined) {
-    return toolResult(raw, base, kind === "custom_tool_call_output" ? "custom" : "function", decodeContent(raw["output"], `${path}.output`, reading));
+    return toolResult(
+      raw,
+      base,
+      kind === "custom_tool_call_output" ? "custom" : "function",
+      decodeContent(raw["output"], `${path}.output`, reading),
+    );
   }
   if (kind === "reasoning") return reasoning(raw, base);
   if (COMPACTIONS.has(kind)) return compaction(raw, base);

@@ -1,4 +1,12 @@
-import { invalid, type CustomToolSpec, type FunctionToolSpec, type Json, type JsonObject, type ToolChoice, type ToolSpec } from "../../canon/index.ts";
+import {
+  invalid,
+  type CustomToolSpec,
+  type FunctionToolSpec,
+  type Json,
+  type JsonObject,
+  type ToolChoice,
+  type ToolSpec,
+} from "../../canon/index.ts";
 import { CLIENT_ORIGIN, isObject, optional, required, stringIn, textIn } from "./shape.ts";
 
 /**

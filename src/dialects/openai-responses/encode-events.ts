@@ -1,4 +1,16 @@
-import { NO_USAGE, offeredTools, type AnswerContext, type EmitFrame, type Event, type EventEncoder, type Item, type Json, type JsonObject, type StopReason, type Usage } from "../../canon/index.ts";
+import {
+  NO_USAGE,
+  offeredTools,
+  type AnswerContext,
+  type EmitFrame,
+  type Event,
+  type EventEncoder,
+  type Item,
+  type Json,
+  type JsonObject,
+  type StopReason,
+  type Usage,
+} from "../../canon/index.ts";
 import { flattenTools, type FlatTools } from "../shared-tools.ts";
 import { foreignId, isOwnObject, ownOverrides } from "./answer.ts";
 import { ItemWriter } from "./item-writer.ts";
@@ -129,9 +141,19 @@ export class ResponsesEncoder implements EventEncoder {
     this.#lifecycle(status, response);
   }
 
-  #built(status: string, rest: { readonly output: readonly Json[]; readonly usage?: Json; readonly incompleteReason?: string; readonly error?: JsonObject }): JsonObject {
+  #built(
+    status: string,
+    rest: { readonly output: readonly Json[]; readonly usage?: Json; readonly incompleteReason?: string; readonly error?: JsonObject },
+  ): JsonObject {
     const serviceTier = this.#usage?.serviceTier;
-    const facts = { id: this.#id, model: this.#model, createdAt: this.#createdAt, status, ...rest, ...(serviceTier !== undefined && { serviceTier }) };
+    const facts = {
+      id: this.#id,
+      model: this.#model,
+      createdAt: this.#createdAt,
+      status,
+      ...rest,
+      ...(serviceTier !== undefined && { serviceTier }),
+    };
     return buildResponse(facts, this.#context);
   }
 

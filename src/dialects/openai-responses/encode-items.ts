@@ -1,4 +1,14 @@
-import type { CompactionItem, EncodeTarget, Item, Json, JsonObject, MessageItem, ReasoningItem, ToolCallItem, ToolResultItem, UnknownItem } from "../../canon/index.ts";
+import type {
+  CompactionItem,
+  EncodeTarget,
+  Item,
+  Json,
+  MessageItem,
+  ReasoningItem,
+  ToolCallItem,
+  ToolResultItem,
+  UnknownItem,
+} from "../../canon/index.ts";
 import { summaryAsText } from "./compaction.ts";
 import { encodeParts, type Note, type PartTarget } from "./encode-parts.ts";
 import { ID, isObject, without, type Draft } from "./shape.ts";
@@ -52,7 +62,7 @@ function replay(item: Item, raw: Json, sending: Sending): Json {
   if (typeof raw === "string") return { type: "message", role: "user", content: raw };
   const strange = item.origin?.provider !== undefined && item.origin.provider !== sending.target.provider;
   if (!isObject(raw) || raw["id"] === undefined || !(strange || (sending.bare && item.origin?.provider !== undefined))) return raw;
-  return without(raw, "id") as JsonObject;
+  return without(raw, "id");
 }
 
 function encodeMessage(item: MessageItem, sending: Sending): Json | undefined {
@@ -63,18 +73,28 @@ function encodeMessage(item: MessageItem, sending: Sending): Json | undefined {
 }
 
 function encodeToolCall(item: ToolCallItem, { note }: Sending): Json {
-  if (item.signature !== undefined) note({ field: "items[].toolCall.signature", action: "dropped", reason: "This language has no signatures on tool calls." });
+  if (item.signature !== undefined)
+    note({ field: "items[].toolCall.signature", action: "dropped", reason: "This language has no signatures on tool calls." });
   const wire: Draft = { type: item.kind === "custom" ? "custom_tool_call" : "function_call", call_id: item.callId, name: item.name };
   if (item.namespace !== undefined) wire["namespace"] = item.namespace;
   if (item.kind === "custom") wire["input"] = item.input;
   else wire["arguments"] = item.input === "" ? "{}" : item.input;
-  return wire as JsonObject;
+  return wire;
 }
 
 function encodeToolResult(item: ToolResultItem, sending: Sending): Json {
-  if (item.isError) sending.note({ field: "items[].toolResult.isError", action: "degraded", reason: "This language has no mark for failed tools; the text tells it." });
+  if (item.isError)
+    sending.note({
+      field: "items[].toolResult.isError",
+      action: "degraded",
+      reason: "This language has no mark for failed tools; the text tells it.",
+    });
   const kind = sending.kinds.get(item.callId) ?? item.kind;
-  return { type: kind === "custom" ? "custom_tool_call_output" : "function_call_output", call_id: item.callId, output: encodeOutput(item, sending) };
+  return {
+    type: kind === "custom" ? "custom_tool_call_output" : "function_call_output",
+    call_id: item.callId,
+    output: encodeOutput(item, sending),
+  };
 }
 
 function encodeOutput(item: ToolResultItem, sending: Sending): Json {
@@ -93,16 +113,18 @@ function encodeOutput(item: ToolResultItem, sending: Sending): Json {
 function encodeReasoning(item: ReasoningItem, sending: Sending): Json | undefined {
   const { origin } = item;
   if (origin?.dialect !== ID) return forget("Reasoning of another language means nothing to this provider.");
-  if (origin.provider !== undefined && origin.provider !== sending.target.provider) return forget("Reasoning goes back only to the provider it came from.");
+  if (origin.provider !== undefined && origin.provider !== sending.target.provider)
+    return forget("Reasoning goes back only to the provider it came from.");
   const portable = item.encrypted !== undefined || item.parts.some((part) => part.kind === "text");
-  if (origin.provider !== undefined && sending.expanded && !portable) return forget("The provider did not keep this reasoning and gave no sealed copy of it.");
+  if (origin.provider !== undefined && sending.expanded && !portable)
+    return forget("The provider did not keep this reasoning and gave no sealed copy of it.");
   if (item.raw !== undefined) return item.raw;
   const wire: Draft = { type: "reasoning", ...(item.id !== undefined && { id: item.id }), summary: [] };
   wire["summary"] = item.parts.filter((part) => part.kind === "summary").map(({ text }) => ({ type: "summary_text", text }));
   const content = item.parts.filter((part) => part.kind === "text").map(({ text }) => ({ type: "reasoning_text", text }));
   if (content.length > 0) wire["content"] = content;
   if (item.encrypted !== undefined) wire["encrypted_content"] = item.encrypted;
-  return wire as JsonObject;
+  return wire;
 
   function forget(reason: string): undefined {
     sending.bare = true;
@@ -114,9 +136,11 @@ function encodeReasoning(item: ReasoningItem, sending: Sending): Json | undefine
 function encodeUnknown(item: UnknownItem, sending: Sending): Json | undefined {
   const { origin } = item;
   if (origin?.dialect !== ID) return drop("Only its own language knows this item.");
-  if (origin.provider !== undefined && origin.provider !== sending.target.provider) return drop("Only the provider it came from knows this item.");
+  if (origin.provider !== undefined && origin.provider !== sending.target.provider)
+    return drop("Only the provider it came from knows this item.");
   // The provider would look the id up among the items of everybody who shares its key.
-  if (item.kind === "item_reference") return drop("The gateway does not hold the item that is named, and the provider must not be asked for it.");
+  if (item.kind === "item_reference")
+    return drop("The gateway does not hold the item that is named, and the provider must not be asked for it.");
   return item.raw;
 
   function drop(reason: string): undefined {
@@ -129,7 +153,8 @@ function encodeCompaction(item: CompactionItem, sending: Sending): Json | undefi
   const { origin } = item;
   const mine = origin?.dialect === ID && (origin.provider === undefined || origin.provider === sending.target.provider);
   if (mine && item.raw !== undefined) return item.raw;
-  if (mine && item.encrypted !== undefined) return { type: "compaction", ...(item.id !== undefined && { id: item.id }), encrypted_content: item.encrypted };
+  if (mine && item.encrypted !== undefined)
+    return { type: "compaction", ...(item.id !== undefined && { id: item.id }), encrypted_content: item.encrypted };
   if (item.text !== undefined) {
     sending.note({ field: "items[].compaction", action: "degraded", reason: "A summary is sent as a message." });
     // As the user's words: a summary can hold foreign text, which must gain no authority.

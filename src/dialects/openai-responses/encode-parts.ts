@@ -50,7 +50,11 @@ function filePart(part: Extract<Part, { type: "file" }>, own: boolean, target: P
   if (source.url !== undefined) return { type: "input_file", file_url: source.url };
   if (source.data !== undefined) {
     const type = source.mediaType ?? "application/pdf";
-    return { type: "input_file", filename: filename ?? `file.${type.split("/")[1] ?? "bin"}`, file_data: `data:${type};base64,${source.data}` };
+    return {
+      type: "input_file",
+      filename: filename ?? `file.${type.split("/")[1] ?? "bin"}`,
+      file_data: `data:${type};base64,${source.data}`,
+    };
   }
   if (text !== undefined) {
     note({ field: "items[].parts[].file", action: "degraded", reason: "A file of plain text is sent as text." });
@@ -63,7 +67,7 @@ function audioPart(part: Extract<Part, { type: "audio" }>, target: PartTarget, n
   const { source, format, transcript } = part;
   if (target.audio && source.data !== undefined) {
     const audio: Draft = { data: source.data, format: format ?? source.mediaType?.split("/")[1] ?? "wav" };
-    return { type: "input_audio", input_audio: audio as Json };
+    return { type: "input_audio", input_audio: audio };
   }
   if (transcript !== undefined) {
     note({ field: "items[].parts[].audio", action: "degraded", reason: "Sound is sent as its transcript." });
@@ -83,5 +87,8 @@ function dropped(kind: string, reason: string, note: Note): undefined {
 
 /** Log probabilities in the shape that this language shares with its older sister; anything else is left out. */
 export function isLogprobs(value: Json | undefined): value is readonly Json[] {
-  return Array.isArray(value) && value.every((entry: Json) => isObject(entry) && typeof entry["token"] === "string" && typeof entry["logprob"] === "number");
+  return (
+    Array.isArray(value) &&
+    value.every((entry: Json) => isObject(entry) && typeof entry["token"] === "string" && typeof entry["logprob"] === "number")
+  );
 }

@@ -20,10 +20,28 @@ type PartKind = "text" | "refusal" | "summary" | "reasoning";
 
 /** Event names and field names by which each kind of part is streamed. */
 const STREAMED = {
-  text: { delta: "response.output_text.delta", done: "response.output_text.done", index: "content_index", field: "text", type: "output_text" },
+  text: {
+    delta: "response.output_text.delta",
+    done: "response.output_text.done",
+    index: "content_index",
+    field: "text",
+    type: "output_text",
+  },
   refusal: { delta: "response.refusal.delta", done: "response.refusal.done", index: "content_index", field: "refusal", type: "refusal" },
-  summary: { delta: "response.reasoning_summary_text.delta", done: "response.reasoning_summary_text.done", index: "summary_index", field: "text", type: "summary_text" },
-  reasoning: { delta: "response.reasoning_text.delta", done: "response.reasoning_text.done", index: "content_index", field: "text", type: "reasoning_text" },
+  summary: {
+    delta: "response.reasoning_summary_text.delta",
+    done: "response.reasoning_summary_text.done",
+    index: "summary_index",
+    field: "text",
+    type: "summary_text",
+  },
+  reasoning: {
+    delta: "response.reasoning_text.delta",
+    done: "response.reasoning_text.done",
+    index: "content_index",
+    field: "text",
+    type: "reasoning_text",
+  },
 } as const satisfies Record<PartKind, { delta: string; done: string; index: string; field: string; type: string }>;
 
 interface OpenPart {
@@ -60,7 +78,8 @@ export class ItemWriter {
     this.#emit = options.emit;
     this.#tools = options.tools;
     this.#item = this.#named(options.item);
-    if (options.item.type === "tool_call" && this.#item.type === "tool_call" && options.item.kind !== this.#item.kind) this.#unwrapping = new CustomInputReader();
+    if (options.item.type === "tool_call" && this.#item.type === "tool_call" && options.item.kind !== this.#item.kind)
+      this.#unwrapping = new CustomInputReader();
     this.id = itemId(this.#item, options.answerId, options.place);
     this.#wire = started(this.#item, this.id);
   }
@@ -110,13 +129,25 @@ export class ItemWriter {
   end(ended: Item): void {
     const item = this.#named(ended);
     if (item.type === "message") for (const [part, value] of item.parts.entries()) this.#endMessagePart(part, value, item);
-    if (item.type === "reasoning") for (const [part, { kind, text }] of item.parts.entries()) this.#endPart(this.#part(part, kind === "summary" ? "summary" : "reasoning"), text);
+    if (item.type === "reasoning")
+      for (const [part, { kind, text }] of item.parts.entries())
+        this.#endPart(this.#part(part, kind === "summary" ? "summary" : "reasoning"), text);
     if (item.type === "tool_call") this.#endInput(item.kind === "custom" ? item.input : finishedArguments(item.input));
-    this.#wire = finished(encodeOutputItem(item.type === "tool_call" && item.kind === "function" ? { ...item, input: finishedArguments(item.input) } : item, this.id), this.id);
+    this.#wire = finished(
+      encodeOutputItem(
+        item.type === "tool_call" && item.kind === "function" ? { ...item, input: finishedArguments(item.input) } : item,
+        this.id,
+      ),
+      this.id,
+    );
     this.#send("response.output_item.done", { output_index: this.place, item: this.#wire });
   }
 
-  #endMessagePart(part: number, value: Extract<Item, { type: "message" }>["parts"][number], item: Extract<Item, { type: "message" }>): void {
+  #endMessagePart(
+    part: number,
+    value: Extract<Item, { type: "message" }>["parts"][number],
+    item: Extract<Item, { type: "message" }>,
+  ): void {
     if (value.type !== "text" && value.type !== "refusal") return;
     const open = this.#part(part, value.type);
     this.#endPart(open, value.text, encodeOutputPart(value, item));
@@ -131,7 +162,10 @@ export class ItemWriter {
     const logprobs = open.kind === "text" ? { logprobs: open.logprobs } : {};
     this.#send(done, { ...this.#of(open), [field]: text, ...logprobs });
     const part = wire ?? { type, [field]: text };
-    this.#send(open.kind === "summary" ? "response.reasoning_summary_part.done" : "response.content_part.done", { ...this.#of(open), part });
+    this.#send(open.kind === "summary" ? "response.reasoning_summary_part.done" : "response.content_part.done", {
+      ...this.#of(open),
+      part,
+    });
   }
 
   #endInput(input: string): void {
@@ -173,7 +207,10 @@ export class ItemWriter {
     this.#parts[part] = open;
     const empty: Draft = { type, [field]: "" };
     if (kind === "text") Object.assign(empty, { annotations: [], logprobs: [] });
-    this.#send(family ? "response.reasoning_summary_part.added" : "response.content_part.added", { ...this.#of(open), part: empty as JsonObject });
+    this.#send(family ? "response.reasoning_summary_part.added" : "response.content_part.added", {
+      ...this.#of(open),
+      part: empty,
+    });
     return open;
   }
 

@@ -45,7 +45,8 @@ export function encodeItems(items: readonly Item[], params: Readonly<Record<stri
 function pageSize(asked: string | undefined): number {
   if (asked === undefined || asked === "") return DEFAULT_PAGE;
   const limit = Number(asked);
-  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_PAGE) throw invalid(`\`limit\` must be a whole number from 1 to ${MAX_PAGE}.`, "limit");
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_PAGE)
+    throw invalid(`\`limit\` must be a whole number from 1 to ${MAX_PAGE}.`, "limit");
   return limit;
 }
 
@@ -60,10 +61,13 @@ function listed(item: Item, index: number): JsonObject {
   const wire = encodeOutputItem(item, id);
   const object: Draft = isObject(wire) ? { ...wire } : { type: "message" };
   if (object["type"] === undefined) object["type"] = item.type === "message" ? "message" : "item_reference";
-  return { ...without(object, "id"), id, ...(item.type === "message" && { status: textIn(object["status"]) ?? "completed" }) } as JsonObject;
+  return {
+    ...without(object, "id"),
+    id,
+    ...(item.type === "message" && { status: textIn(object["status"]) ?? "completed" }),
+  };
 }
 
 function hasPartList(raw: Json | undefined): boolean {
   return isObject(raw) && Array.isArray(raw["content"]);
 }
-

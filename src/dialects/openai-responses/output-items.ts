@@ -1,4 +1,4 @@
-import type { Item, Json, JsonObject, MessageItem, Part } from "../../canon/index.ts";
+import type { Item, Json, MessageItem, Part } from "../../canon/index.ts";
 import { sealSummary } from "./compaction.ts";
 import { isLogprobs } from "./encode-parts.ts";
 import { ID, type Draft } from "./shape.ts";
@@ -35,20 +35,41 @@ export function encodeOutputItem(item: Item, id: string, status: "in_progress" |
   if (item.origin?.dialect === ID && item.raw !== undefined) return item.raw;
   switch (item.type) {
     case "message":
-      return { type: "message", id, status, role: item.role, content: item.parts.map((part) => encodeOutputPart(part, item)).filter((part) => part !== undefined), ...phaseOf(item) };
+      return {
+        type: "message",
+        id,
+        status,
+        role: item.role,
+        content: item.parts.map((part) => encodeOutputPart(part, item)).filter((part) => part !== undefined),
+        ...phaseOf(item),
+      };
     case "reasoning": {
       const wire: Draft = { type: "reasoning", id, summary: textParts(item.parts, "summary", "summary_text") };
       const content = textParts(item.parts, "text", "reasoning_text");
       if (content.length > 0) wire["content"] = content;
       if (item.encrypted !== undefined && item.origin?.dialect === ID) wire["encrypted_content"] = item.encrypted;
-      return wire as JsonObject;
+      return wire;
     }
     case "tool_call": {
-      const named = { id, call_id: item.callId, name: item.name, ...(item.namespace !== undefined && { namespace: item.namespace }), status };
-      return item.kind === "custom" ? { type: "custom_tool_call", ...named, input: item.input } : { type: "function_call", ...named, arguments: item.input };
+      const named = {
+        id,
+        call_id: item.callId,
+        name: item.name,
+        ...(item.namespace !== undefined && { namespace: item.namespace }),
+        status,
+      };
+      return item.kind === "custom"
+        ? { type: "custom_tool_call", ...named, input: item.input }
+        : { type: "function_call", ...named, arguments: item.input };
     }
     case "tool_result":
-      return { type: item.kind === "custom" ? "custom_tool_call_output" : "function_call_output", id, call_id: item.callId, output: plainText(item.parts), status };
+      return {
+        type: item.kind === "custom" ? "custom_tool_call_output" : "function_call_output",
+        id,
+        call_id: item.callId,
+        output: plainText(item.parts),
+        status,
+      };
     case "compaction":
       return { type: "compaction", id, encrypted_content: item.encrypted ?? sealSummary(item.text ?? "") };
     case "unknown":

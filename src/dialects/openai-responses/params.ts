@@ -1,4 +1,4 @@
-import { offeredTools, type Call, type EncodeTarget, type Json, type JsonObject, type Reasoning } from "../../canon/index.ts";
+import { offeredTools, type Call, type EncodeTarget, type Json, type Reasoning } from "../../canon/index.ts";
 import type { Note } from "./encode-parts.ts";
 import { ID, isList, isObject, without, type Draft } from "./shape.ts";
 
@@ -87,7 +87,7 @@ function encodeOutput(call: Call): Draft {
     };
   } else if (format) text["format"] = { type: format.type };
   if (call.output?.verbosity !== undefined) text["verbosity"] = call.output.verbosity;
-  return Object.keys(text).length > 0 ? { text: text as JsonObject } : { text: undefined };
+  return Object.keys(text).length > 0 ? { text } : { text: undefined };
 }
 
 /**
@@ -104,7 +104,8 @@ const EFFORT_NAMES: Readonly<Record<string, string>> = { max: "xhigh" };
 
 function encodeReasoning(call: Call, target: EncodeTarget, note: Note): Draft {
   const own = call.origin.dialect === ID;
-  const before = isObject(call.native["reasoning"]) && own ? without(call.native["reasoning"], "effort", "summary", "generate_summary") : {};
+  const before =
+    isObject(call.native["reasoning"]) && own ? without(call.native["reasoning"], "effort", "summary", "generate_summary") : {};
   const { reasoning } = call;
   if (target.capabilities.reasoning === false) {
     if (reasoning) note({ field: "reasoning", action: "dropped", reason: `"${target.provider}" cannot be told how to reason.` });
@@ -117,7 +118,7 @@ function encodeReasoning(call: Call, target: EncodeTarget, note: Note): Draft {
     const summary = summaryOf(reasoning);
     if (summary !== undefined) wire["summary"] = summary;
   }
-  return { reasoning: Object.keys(wire).length > 0 ? (wire as JsonObject) : undefined };
+  return { reasoning: Object.keys(wire).length > 0 ? wire : undefined };
 }
 
 function effortOf(reasoning: Reasoning, note: Note): string | undefined {
@@ -128,7 +129,11 @@ function effortOf(reasoning: Reasoning, note: Note): string | undefined {
     return name ?? effort;
   }
   if (mode === "disabled") {
-    note({ field: "reasoning.mode", action: "dropped", reason: "Not every model of this language can stop reasoning; ask for effort `none` where it can." });
+    note({
+      field: "reasoning.mode",
+      action: "dropped",
+      reason: "Not every model of this language can stop reasoning; ask for effort `none` where it can.",
+    });
     return undefined;
   }
   if (budgetTokens === undefined) return undefined;

@@ -33,7 +33,9 @@ export function decodeProblem(response: {
   const retryAfterMs = retryAfter(response.headers);
   return {
     kind,
-    message: error.message ?? `"${provider}" answered with status ${status}${body === undefined ? " and no JSON" : ""}${describeText(response.text, body)}.`,
+    message:
+      error.message ??
+      `"${provider}" answered with status ${status}${body === undefined ? " and no JSON" : ""}${describeText(response.text, body)}.`,
     ...(error.param !== undefined && { param: error.param }),
     ...(error.code !== undefined && { code: error.code }),
     ...(kind === "upstream_rejected" && status >= 400 && status < 500 && { status }),
@@ -81,7 +83,10 @@ export function errorIn(body: Json | undefined): WireError {
 function describeText(text: string, body: Json | undefined): string {
   if (body !== undefined || text === "") return "";
   const title = /<title[^>]*>([^<]*)<\/title>/i.exec(text)?.[1] ?? (text.trimStart().startsWith("<") ? "" : text);
-  const clean = title.replaceAll(/[^\u0020-\u007E]+/g, " ").trim().slice(0, 120);
+  const clean = title
+    .replaceAll(/[^\u0020-\u007E]+/g, " ")
+    .trim()
+    .slice(0, 120);
   return clean === "" ? "" : `: ${clean}`;
 }
 
@@ -136,7 +141,8 @@ function kindOfUnknownCode({ code, type }: WireError): ProblemKind {
 /** An answer that arrived with status 200 and yet failed; undefined for one that did not. */
 export function problemInAnswer(body: JsonObject, provider: string): Problem | undefined {
   const { error, status } = body;
-  if (status === "failed" || (isObject(error) && !Array.isArray(body["output"]))) return problemOfError(errorIn({ error: error ?? {} }), { error: error ?? null }, provider);
+  if (status === "failed" || (isObject(error) && !Array.isArray(body["output"])))
+    return problemOfError(errorIn({ error: error ?? {} }), { error: error ?? null }, provider);
   if (status === "cancelled") return { kind: "upstream_broken", message: `"${provider}" cancelled the answer.` };
   return undefined;
 }
@@ -194,7 +200,10 @@ export function encodeProblem(problem: Problem, callId: string): EncodedProblem 
   if (problem.kind === "upstream_rejected" && upstream?.dialect === ID && upstream.status >= 400 && isObject(upstream.body)) {
     return { status: upstream.status, body: upstream.body };
   }
-  return { status: isUnknownTurn(problem) ? UNKNOWN_TURN_NATIVE.status : problemStatus(problem), body: { error: nativeError(problem, callId) } };
+  return {
+    status: isUnknownTurn(problem) ? UNKNOWN_TURN_NATIVE.status : problemStatus(problem),
+    body: { error: nativeError(problem, callId) },
+  };
 }
 
 /** The event that tells of the error; flat as the specification has it, nested as it is really sent. */

@@ -88,6 +88,15 @@ const NO_TARGET = { provider: "", model: "", capabilities: {} };
 /** A response that failed, as far as it got. */
 export function failedResponse(id: string, error: JsonObject, createdAt: number, context?: AnswerContext): JsonObject {
   if (context) return buildResponse({ id, model: context.call.model, createdAt, status: "failed", error, output: [] }, context);
-  const bare: Draft = { id, object: "response", created_at: createdAt, status: "failed", error, incomplete_details: null, output: [], usage: null };
-  return bare as JsonObject;
+  const bare: Draft = {
+    id,
+    object: "response",
+    created_at: createdAt,
+    status: "failed",
+    error,
+    incomplete_details: null,
+    output: [],
+    usage: null,
+  };
+  return bare;
 }

@@ -38,7 +38,13 @@ interface Kinds {
   readonly object: JsonObject;
   readonly list: readonly Json[];
 }
-const ARTICLES: Readonly<Record<keyof Kinds, string>> = { string: "a string", number: "a number", boolean: "a boolean", object: "an object", list: "a list" };
+const ARTICLES: Readonly<Record<keyof Kinds, string>> = {
+  string: "a string",
+  number: "a number",
+  boolean: "a boolean",
+  object: "an object",
+  list: "a list",
+};
 
 function isKind(value: Json, kind: keyof Kinds): boolean {
   if (kind === "list") return Array.isArray(value);

@@ -45,7 +45,12 @@ function bodyOf(message: JsonObject): JsonObject {
   if (optional(body, "background", "boolean") === true) throw invalid("`background` is not possible over a WebSocket.", "background");
   // Parallel lanes would need every event to carry their name; refusing is better than mixing two conversations up.
   if (textIn(message["stream_id"]) !== undefined) {
-    throw new ProblemError({ kind: "unsupported", message: "Parallel lanes (`stream_id`) are not served; open one connection for each.", param: "stream_id", code: "invalid_stream_id" });
+    throw new ProblemError({
+      kind: "unsupported",
+      message: "Parallel lanes (`stream_id`) are not served; open one connection for each.",
+      param: "stream_id",
+      code: "invalid_stream_id",
+    });
   }
   return { ...body, stream: true };
 }

@@ -1,5 +1,15 @@
 import { describe, expect, it } from "vitest";
-import { problemFrom, PROBLEM_KINDS, ProblemError, type DoorContext, type Item, type Json, type JsonObject, type Problem, type ProblemKind } from "../../../src/canon/index.ts";
+import {
+  problemFrom,
+  PROBLEM_KINDS,
+  ProblemError,
+  type DoorContext,
+  type Item,
+  type Json,
+  type JsonObject,
+  type Problem,
+  type ProblemKind,
+} from "../../../src/canon/index.ts";
 import dialect from "../../../src/dialects/openai-responses/index.ts";
 
 const door: DoorContext = { operation: "generate", headers: {}, params: {} };
@@ -48,13 +58,21 @@ describe("a request that is wrong", () => {
     ["a call without its id", ask([{ type: "function_call", name: "f", arguments: "{}" }]), "input[0].call_id"],
     ["a call with parsed arguments", ask([{ type: "function_call", call_id: "c", name: "f", arguments: {} }]), "input[0].arguments"],
     ["a result without output", ask([{ type: "function_call_output", call_id: "c" }]), "input[0].output"],
-    ["an image in a result that is bad", ask([{ type: "function_call_output", call_id: "c", output: [{ type: "input_image", image_url: "x" }] }]), "input[0].output[0].image_url"],
+    [
+      "an image in a result that is bad",
+      ask([{ type: "function_call_output", call_id: "c", output: [{ type: "input_image", image_url: "x" }] }]),
+      "input[0].output[0].image_url",
+    ],
     ["reasoning with a text for a summary", ask([{ type: "reasoning", summary: "x" }]), "input[0].summary"],
     ["tools that are no list", ask("hi", { tools: {} }), "tools"],
     ["a tool without a type", ask("hi", { tools: [{ name: "f" }] }), "tools[0].type"],
     ["a function without a name", ask("hi", { tools: [{ type: "function" }] }), "tools[0].name"],
     ["parameters that are a word", ask("hi", { tools: [{ type: "function", name: "f", parameters: "x" }] }), "tools[0].parameters"],
-    ["a nameless tool in a namespace", ask("hi", { tools: [{ type: "namespace", name: "n", tools: [{ type: "function" }] }] }), "tools[0].tools[0].name"],
+    [
+      "a nameless tool in a namespace",
+      ask("hi", { tools: [{ type: "namespace", name: "n", tools: [{ type: "function" }] }] }),
+      "tools[0].tools[0].name",
+    ],
     ["a choice that is no choice", ask("hi", { tool_choice: "maybe" }), "tool_choice"],
     ["a choice of nothing", ask("hi", { tool_choice: { type: "function" } }), "tool_choice.name"],
     ["a cap of nothing", ask("hi", { max_output_tokens: 0 }), "max_output_tokens"],
@@ -79,15 +97,30 @@ describe("an outline", () => {
   it("tells what the pipeline must know", () => {
     expect(dialect.outline(ask("hi"), door)).toEqual({ model: "m", stream: false, keep: true, background: false });
     const body = ask("hi", { stream: true, store: false, background: true, max_output_tokens: 9, previous_response_id: "resp_1" });
-    expect(dialect.outline(body, door)).toEqual({ model: "m", stream: true, keep: false, background: true, maxOutputTokens: 9, previousId: "resp_1" });
+    expect(dialect.outline(body, door)).toEqual({
+      model: "m",
+      stream: true,
+      keep: false,
+      background: true,
+      maxOutputTokens: 9,
+      previousId: "resp_1",
+    });
     expect(dialect.outline(ask("hi", { generate: false }), door)).toMatchObject({ warmUp: true, slow: expect.any(String) as string });
     expect(dialect.outline(ask([{ type: "item_reference", id: "msg_1" }]), door).slow).toBeDefined();
     expect(dialect.outline(body, { ...door, operation: "compact" })).toMatchObject({ stream: false, keep: false, background: false });
   });
 
   it("forwards everything but what the provider refuses and the gateway does itself", () => {
-    const forwarded = dialect.forwardCall(ask("hi", { user: "u", reasoning: {}, background: false }), door, { provider: "p", model: "m", capabilities: { refuses: ["user", "absent"], reasoning: false } });
-    expect(forwarded).toEqual({ path: "/responses", headers: {}, replace: { user: undefined, reasoning: undefined, background: undefined } });
+    const forwarded = dialect.forwardCall(ask("hi", { user: "u", reasoning: {}, background: false }), door, {
+      provider: "p",
+      model: "m",
+      capabilities: { refuses: ["user", "absent"], reasoning: false },
+    });
+    expect(forwarded).toEqual({
+      path: "/responses",
+      headers: {},
+      replace: { user: undefined, reasoning: undefined, background: undefined },
+    });
     expect(Object.keys(forwarded.replace)).toEqual(["user", "reasoning", "background"]);
   });
 
@@ -99,7 +132,8 @@ describe("an outline", () => {
 });
 
 describe("an upstream's error", () => {
-  const decode = (status: number, body?: Json, headers: Record<string, string> = {}, text = ""): Problem => dialect.decodeProblem({ status, headers, body, text, provider: "p" });
+  const decode = (status: number, body?: Json, headers: Record<string, string> = {}, text = ""): Problem =>
+    dialect.decodeProblem({ status, headers, body, text, provider: "p" });
 
   it.each<[number, ProblemKind]>([
     [400, "upstream_rejected"],
@@ -132,7 +166,12 @@ describe("an upstream's error", () => {
   });
 
   it.each<[string, Json | undefined, string, string]>([
-    ["a page", undefined, "<html><head><title>502 Bad\nGateway</title></head></html>", '"p" answered with status 502 and no JSON: 502 Bad Gateway.'],
+    [
+      "a page",
+      undefined,
+      "<html><head><title>502 Bad\nGateway</title></head></html>",
+      '"p" answered with status 502 and no JSON: 502 Bad Gateway.',
+    ],
     ["a page without a title", undefined, "<html></html>", '"p" answered with status 502 and no JSON.'],
     ["a bare word", { error: "model is sleeping" }, "", "model is sleeping"],
     ["a detail", { detail: "no such route" }, "", "no such route"],
@@ -151,7 +190,9 @@ describe("an upstream's error", () => {
     };
     expect(tell({ type: "error", error: { code: "rate_limit_exceeded", message: "m" } })).toEqual(["rate_limited"]);
     expect(tell({ type: "error", code: "server_is_overloaded", message: "m" })).toEqual(["upstream_unavailable"]);
-    expect(tell({ type: "response.failed", response: { error: { code: "context_length_exceeded", message: "m" } } })).toEqual(["upstream_rejected"]);
+    expect(tell({ type: "response.failed", response: { error: { code: "context_length_exceeded", message: "m" } } })).toEqual([
+      "upstream_rejected",
+    ]);
     expect(tell({ type: "error" })).toEqual(["upstream_broken"]);
     expect(tell({ error: { message: "overloaded", code: "503" } })).toEqual(["upstream_unavailable"]);
   });
@@ -174,15 +215,28 @@ describe("a problem for the client", () => {
     expect(error["type"]).toMatch(/^[a-z_]+$/);
     expect(error).toHaveProperty("param", null);
     const frames: [string | undefined, JsonObject][] = [];
-    dialect.encodeProblemFrames({ kind, message: "It is so." }, "call_1", (event, data) => frames.push([event, JSON.parse(data) as JsonObject]));
+    dialect.encodeProblemFrames({ kind, message: "It is so." }, "call_1", (event, data) =>
+      frames.push([event, JSON.parse(data) as JsonObject]),
+    );
     expect(frames.map(([event]) => event)).toEqual(["error", "response.failed"]);
     for (const [event, data] of frames) expect(data["type"]).toBe(event);
-    expect(JSON.parse(dialect.socket?.problem({ kind, message: "It is so." }, "call_1") ?? "{}")).toMatchObject({ type: "error", status, error });
+    expect(JSON.parse(dialect.socket?.problem({ kind, message: "It is so." }, "call_1") ?? "{}")).toMatchObject({
+      type: "error",
+      status,
+      error,
+    });
   });
 
   it("names an unknown earlier turn as clients expect it", () => {
-    const problem: Problem = { kind: "not_found", code: "turn_not_found", message: 'The earlier turn "resp_x" is unknown here, has expired or was not kept.' };
-    expect(dialect.encodeProblem(problem, "c")).toMatchObject({ status: 400, body: { error: { code: "previous_response_not_found", param: "previous_response_id" } } });
+    const problem: Problem = {
+      kind: "not_found",
+      code: "turn_not_found",
+      message: 'The earlier turn "resp_x" is unknown here, has expired or was not kept.',
+    };
+    expect(dialect.encodeProblem(problem, "c")).toMatchObject({
+      status: 400,
+      body: { error: { code: "previous_response_not_found", param: "previous_response_id" } },
+    });
   });
 });
 
@@ -193,7 +247,10 @@ describe("a WebSocket's messages", () => {
     const call = { type: "call", body: { model: "m", input: "hi", stream: true } };
     expect(read({ type: "response.create", model: "m", input: "hi" })).toEqual(call);
     expect(read({ type: "response.create", response: { model: "m", input: "hi" } })).toEqual(call);
-    expect(read({ type: "response.create", event_id: "e", stream: null, model: "m", input: "hi", generate: false })).toEqual({ type: "call", body: { ...call.body, generate: false } });
+    expect(read({ type: "response.create", event_id: "e", stream: null, model: "m", input: "hi", generate: false })).toEqual({
+      type: "call",
+      body: { ...call.body, generate: false },
+    });
     expect(read({ type: "response.cancel", response_id: "resp_1" })).toEqual({ type: "cancel", id: "resp_1" });
     expect(read({ type: "response.cancel" })).toEqual({ type: "cancel" });
   });
@@ -222,17 +279,38 @@ describe("kept answers", () => {
   it("are listed in pages", () => {
     const first = { type: "message", id: "msg_input0", status: "completed", role: "user", content: [{ type: "input_text", text: "hi" }] };
     const last = { type: "message", id: "msg_9", status: "completed", role: "user", content: [{ type: "input_text", text: "more" }] };
-    expect(dialect.encodeItems?.(items, {})).toMatchObject({ object: "list", data: [last, { id: "msg_input1", role: "assistant" }, first], first_id: "msg_9", last_id: "msg_input0", has_more: false });
+    expect(dialect.encodeItems?.(items, {})).toMatchObject({
+      object: "list",
+      data: [last, { id: "msg_input1", role: "assistant" }, first],
+      first_id: "msg_9",
+      last_id: "msg_input0",
+      has_more: false,
+    });
     expect(dialect.encodeItems?.(items, { order: "asc", limit: "1" })).toMatchObject({ data: [first], has_more: true });
     expect(dialect.encodeItems?.(items, { after: "msg_9", limit: "1" })).toMatchObject({ first_id: "msg_input1", has_more: true });
-    for (const params of [{ limit: "0" }, { limit: "x" }, { order: "up" }, { after: "nobody" }]) expect(problemOf(() => dialect.encodeItems?.(items, params as Record<string, string>)).kind).toBe("invalid_request");
+    for (const params of [{ limit: "0" }, { limit: "x" }, { order: "up" }, { after: "nobody" }])
+      expect(problemOf(() => dialect.encodeItems?.(items, params as Record<string, string>)).kind).toBe("invalid_request");
   });
 
   it("are told of before they are there, and when they never come", () => {
     const context = { call, createdAt: 9, id: dialect.newAnswerId?.("abc") ?? "" };
-    expect(dialect.encodePending?.("queued", context)).toMatchObject({ id: "resp_abc", object: "response", status: "queued", created_at: 9, output: [], error: null, usage: null });
-    expect(dialect.encodePending?.("failed", context, { kind: "upstream_timeout", message: "slow" })).toMatchObject({ status: "failed", error: { code: "timeout" } });
-    expect(dialect.encodePending?.("cancelled", context, { kind: "cancelled", message: "x" })).toMatchObject({ status: "cancelled", error: null });
+    expect(dialect.encodePending?.("queued", context)).toMatchObject({
+      id: "resp_abc",
+      object: "response",
+      status: "queued",
+      created_at: 9,
+      output: [],
+      error: null,
+      usage: null,
+    });
+    expect(dialect.encodePending?.("failed", context, { kind: "upstream_timeout", message: "slow" })).toMatchObject({
+      status: "failed",
+      error: { code: "timeout" },
+    });
+    expect(dialect.encodePending?.("cancelled", context, { kind: "cancelled", message: "x" })).toMatchObject({
+      status: "cancelled",
+      error: null,
+    });
     expect(dialect.encodeDeleted?.("resp_abc")).toEqual({ id: "resp_abc", object: "response", deleted: true });
   });
 });

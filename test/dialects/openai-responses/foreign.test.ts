@@ -43,7 +43,12 @@ describe("a call of another language", () => {
   it("is written from its canonical fields, and nothing is left with the provider", () => {
     const { body, notes } = encode(
       callWith({
-        instructions: { parts: [{ type: "text", text: "one" }, { type: "text", text: "two" }] },
+        instructions: {
+          parts: [
+            { type: "text", text: "one" },
+            { type: "text", text: "two" },
+          ],
+        },
         stream: true,
         tools: [
           { type: "function", name: "f", schema: { type: "object" } },
@@ -103,7 +108,16 @@ describe("a call of another language", () => {
       { type: "message", role: "assistant", parts: [{ type: "text", text: "calling" }], phase: "commentary", origin: foreign },
       { type: "tool_call", callId: "c1", name: "f", kind: "function", input: "", signature: "sig", origin: foreign },
       { type: "tool_call", callId: "c2", name: "g", namespace: "n", kind: "custom", input: "free", origin: foreign },
-      { type: "tool_result", callId: "c1", kind: "function", parts: [{ type: "text", text: "21" }, { type: "text", text: "C" }], isError: true },
+      {
+        type: "tool_result",
+        callId: "c1",
+        kind: "function",
+        parts: [
+          { type: "text", text: "21" },
+          { type: "text", text: "C" },
+        ],
+        isError: true,
+      },
       { type: "tool_result", callId: "c2", kind: "function", parts: [{ type: "image", source: { url: "https://example.org/a.png" } }] },
       { type: "unknown", kind: "their_item", role: "assistant", raw: {}, origin: foreign },
       { type: "compaction", text: "what was", origin: foreign },
@@ -126,7 +140,11 @@ describe("a call of another language", () => {
       { type: "function_call", call_id: "c1", name: "f", arguments: "{}" },
       { type: "custom_tool_call", call_id: "c2", name: "g", namespace: "n", input: "free" },
       { type: "function_call_output", call_id: "c1", output: "21C" },
-      { type: "custom_tool_call_output", call_id: "c2", output: [{ type: "input_image", image_url: "https://example.org/a.png", detail: "auto" }] },
+      {
+        type: "custom_tool_call_output",
+        call_id: "c2",
+        output: [{ type: "input_image", image_url: "https://example.org/a.png", detail: "auto" }],
+      },
       { type: "message", role: "user", content: [{ type: "input_text", text: "Summary of the conversation so far:\n\nwhat was" }] },
     ]);
     expect(notes.map(({ field }) => field)).toEqual([
@@ -163,7 +181,14 @@ describe("a call of another language", () => {
 
 describe("a call whose earlier turns were filled in", () => {
   const own = dialect.decodeCall(
-    { model: "m", input: "and now?", previous_response_id: "resp_1", reasoning: { effort: "low", context: "all_turns" }, include: ["file_search_call.results"], custom_field: 1 },
+    {
+      model: "m",
+      input: "and now?",
+      previous_response_id: "resp_1",
+      reasoning: { effort: "low", context: "all_turns" },
+      include: ["file_search_call.results"],
+      custom_field: 1,
+    },
     { operation: "generate", headers: {}, params: {} },
   );
   const origin = { dialect: dialect.id, provider: "p" };
@@ -172,8 +197,24 @@ describe("a call whose earlier turns were filled in", () => {
     const sealed = encrypted === undefined ? {} : { encrypted };
     return [
       { type: "message", role: "user", parts: [{ type: "text", text: "hi" }], origin: { dialect: dialect.id }, raw: "hi" },
-      { type: "reasoning", id: "rs_1", parts: [], origin: from, raw: { type: "reasoning", id: "rs_1", summary: [], ...(encrypted !== undefined && { encrypted_content: encrypted }) }, ...sealed },
-      { type: "tool_call", id: "fc_1", callId: "c1", name: "f", kind: "function", input: "{}", origin: from, raw: { type: "function_call", id: "fc_1", call_id: "c1", name: "f", arguments: "{}" } },
+      {
+        type: "reasoning",
+        id: "rs_1",
+        parts: [],
+        origin: from,
+        raw: { type: "reasoning", id: "rs_1", summary: [], ...(encrypted !== undefined && { encrypted_content: encrypted }) },
+        ...sealed,
+      },
+      {
+        type: "tool_call",
+        id: "fc_1",
+        callId: "c1",
+        name: "f",
+        kind: "function",
+        input: "{}",
+        origin: from,
+        raw: { type: "function_call", id: "fc_1", call_id: "c1", name: "f", arguments: "{}" },
+      },
     ];
   };
   const expanded = (items: Item[]): Call => amend(own, { items: [...items, ...own.items], previousId: undefined });
@@ -206,7 +247,16 @@ describe("a call whose earlier turns were filled in", () => {
   });
 
   it("never sends an id of a kept item upstream", () => {
-    const call = dialect.decodeCall({ model: "m", input: [{ type: "item_reference", id: "msg_of_somebody" }, { role: "user", content: "hi" }] }, { operation: "generate", headers: {}, params: {} });
+    const call = dialect.decodeCall(
+      {
+        model: "m",
+        input: [
+          { type: "item_reference", id: "msg_of_somebody" },
+          { role: "user", content: "hi" },
+        ],
+      },
+      { operation: "generate", headers: {}, params: {} },
+    );
     const { body, notes } = encode(call);
     expect(body["input"]).toEqual([{ role: "user", content: "hi" }]);
     expect(notes).toHaveLength(1);
@@ -214,8 +264,14 @@ describe("a call whose earlier turns were filled in", () => {
 
   it("opens summaries of our own making", () => {
     const compacted = dialect.encodeAnswer(
-      { ...emptyAnswer(), items: [{ type: "message", role: "assistant", parts: [{ type: "text", text: "it went – well" }], origin: foreign }] },
-      { call: { ...own, operation: "compact", items: [{ type: "message", role: "user", parts: [{ type: "text", text: "hi" }] }] }, createdAt: 5 },
+      {
+        ...emptyAnswer(),
+        items: [{ type: "message", role: "assistant", parts: [{ type: "text", text: "it went – well" }], origin: foreign }],
+      },
+      {
+        call: { ...own, operation: "compact", items: [{ type: "message", role: "user", parts: [{ type: "text", text: "hi" }] }] },
+        createdAt: 5,
+      },
     ) as { object: string; output: JsonObject[] };
     expect(compacted.object).toBe("response.compaction");
     expect(compacted.output.map((item) => item["type"])).toEqual(["message", "compaction"]);
@@ -227,7 +283,16 @@ describe("a call whose earlier turns were filled in", () => {
 });
 
 function emptyAnswer(): Answer {
-  return { id: "chat-1", model: "their-model", createdAt: 7, items: [], stop: "end", usage: NO_USAGE, origin: foreign, native: { object: "their.answer" } };
+  return {
+    id: "chat-1",
+    model: "their-model",
+    createdAt: 7,
+    items: [],
+    stop: "end",
+    usage: NO_USAGE,
+    origin: foreign,
+    native: { object: "their.answer" },
+  };
 }
 
 describe("an answer of another language", () => {
@@ -251,31 +316,52 @@ describe("an answer of another language", () => {
   const answer: Answer = {
     ...emptyAnswer(),
     items: [
-      { type: "reasoning", parts: [{ kind: "text", text: "let me" }, { kind: "summary", text: "thought" }], signature: "sig", origin: foreign },
-      { type: "message", role: "assistant", parts: [{ type: "text", text: "Hé \"you\"\n", annotations: [{ theirs: 1 }] }, { type: "refusal", text: "no" }], origin: foreign },
+      {
+        type: "reasoning",
+        parts: [
+          { kind: "text", text: "let me" },
+          { kind: "summary", text: "thought" },
+        ],
+        signature: "sig",
+        origin: foreign,
+      },
+      {
+        type: "message",
+        role: "assistant",
+        parts: [
+          { type: "text", text: 'Hé "you"\n', annotations: [{ theirs: 1 }] },
+          { type: "refusal", text: "no" },
+        ],
+        origin: foreign,
+      },
       { type: "unknown", kind: "their_item", role: "assistant", raw: {}, origin: foreign },
       { type: "tool_call", callId: "c1", name: "f", kind: "function", input: "", origin: foreign },
-      { type: "tool_call", callId: "c2", name: "write", kind: "function", input: "{\"input\":\"free \\\"text\\\"\"}", origin: foreign },
-      { type: "tool_call", callId: "c3", name: "ns__go", kind: "function", input: "{\"a\":1}", origin: foreign },
+      { type: "tool_call", callId: "c2", name: "write", kind: "function", input: '{"input":"free \\"text\\""}', origin: foreign },
+      { type: "tool_call", callId: "c3", name: "ns__go", kind: "function", input: '{"a":1}', origin: foreign },
     ],
     stop: "tool_calls",
     usage: { inputUncached: 5, cacheRead: 3, cacheWrite5m: 2, cacheWrite1h: 1, output: 9, reasoning: 4 },
   };
   const expected = [
-    { type: "reasoning", id: "rs_chat10", summary: [{ type: "summary_text", text: "thought" }], content: [{ type: "reasoning_text", text: "let me" }] },
+    {
+      type: "reasoning",
+      id: "rs_chat10",
+      summary: [{ type: "summary_text", text: "thought" }],
+      content: [{ type: "reasoning_text", text: "let me" }],
+    },
     {
       type: "message",
       id: "msg_chat11",
       status: "completed",
       role: "assistant",
       content: [
-        { type: "output_text", text: "Hé \"you\"\n", annotations: [], logprobs: [] },
+        { type: "output_text", text: 'Hé "you"\n', annotations: [], logprobs: [] },
         { type: "refusal", refusal: "no" },
       ],
     },
     { type: "function_call", id: "fc_chat12", call_id: "c1", name: "f", arguments: "{}", status: "completed" },
-    { type: "custom_tool_call", id: "ctc_chat13", call_id: "c2", name: "write", input: "free \"text\"", status: "completed" },
-    { type: "function_call", id: "fc_chat14", call_id: "c3", name: "go", namespace: "ns", arguments: "{\"a\":1}", status: "completed" },
+    { type: "custom_tool_call", id: "ctc_chat13", call_id: "c2", name: "write", input: 'free "text"', status: "completed" },
+    { type: "function_call", id: "fc_chat14", call_id: "c3", name: "go", namespace: "ns", arguments: '{"a":1}', status: "completed" },
   ];
 
   it("is a complete response", () => {
@@ -314,7 +400,13 @@ describe("an answer of another language", () => {
       presence_penalty: 0,
       frequency_penalty: 0,
       truncation: "disabled",
-      usage: { input_tokens: 11, input_tokens_details: { cached_tokens: 3, cache_write_tokens: 3 }, output_tokens: 9, output_tokens_details: { reasoning_tokens: 4 }, total_tokens: 20 },
+      usage: {
+        input_tokens: 11,
+        input_tokens_details: { cached_tokens: 3, cache_write_tokens: 3 },
+        output_tokens: 9,
+        output_tokens_details: { reasoning_tokens: 4 },
+        total_tokens: 20,
+      },
       user: null,
     });
   });
@@ -324,15 +416,17 @@ describe("an answer of another language", () => {
     const encoder = dialect.encodeEvents((event, data) => frames.push({ event, data }), context);
     for (const event of unfold(answer)) encoder.event(event);
     let snapshot: Parameters<typeof accumulateResponse>[1];
+    let beforeLast: unknown;
     for (const [at, { event, data }] of frames.entries()) {
       const parsed = JSON.parse(data) as Parameters<typeof accumulateResponse>[0];
       expect([parsed.type, parsed.sequence_number]).toEqual([event, at]);
       snapshot = accumulateResponse(parsed, snapshot);
-      // What was put together from the deltas must be what the last event says.
-      if (at === frames.length - 2) expect(snapshot.output).toEqual(expected);
+      if (at === frames.length - 2) beforeLast = snapshot.output;
     }
+    // What was put together from the deltas is what the last event says.
+    expect(beforeLast).toEqual(expected);
     const { output_text: text, ...response } = { output_text: "", ...snapshot };
-    expect(text).toBe("Hé \"you\"\n");
+    expect(text).toBe('Hé "you"\n');
     expect(response).toEqual(dialect.encodeAnswer(answer, context));
   });
 
@@ -353,7 +447,10 @@ describe("an answer of another language", () => {
   it("bears the id that was promised", () => {
     expect(dialect.encodeAnswer(answer, { ...context, id: "resp_promised" })).toMatchObject({ id: "resp_promised", created_at: 100 });
     const ids = new Set<string>();
-    const encoder = dialect.encodeEvents((_event, data) => ids.add((JSON.parse(data) as { response?: { id: string } }).response?.id ?? "resp_promised"), { ...context, id: "resp_promised" });
+    const encoder = dialect.encodeEvents(
+      (_event, data) => ids.add((JSON.parse(data) as { response?: { id: string } }).response?.id ?? "resp_promised"),
+      { ...context, id: "resp_promised" },
+    );
     for (const event of unfold(answer)) encoder.event(event);
     expect([...ids]).toEqual(["resp_promised"]);
   });

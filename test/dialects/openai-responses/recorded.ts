@@ -50,7 +50,8 @@ export function recordedExchanges(): RecordedExchange[] {
   }
   for (const { file, provider } of recordings(PROVIDERS, ["response"])) {
     const answer: unknown = JSON.parse(readRecording(file));
-    if (isJsonObject(answer) && answer["object"] === "response") found.push({ name: file, operation: "generate", provider, request: undefined, status: 200, answer });
+    if (isJsonObject(answer) && answer["object"] === "response")
+      found.push({ name: file, operation: "generate", provider, request: undefined, status: 200, answer });
   }
   return found;
 }
@@ -59,16 +60,23 @@ export function recordedExchanges(): RecordedExchange[] {
 export function recordedStreams(): RecordedStream[] {
   const found: RecordedStream[] = [];
   for (const { file, provider } of recordings(PROVIDERS, ["stream"])) {
-    const lines = readRecording(file).split("\n").filter((line) => line.startsWith("{"));
+    const lines = readRecording(file)
+      .split("\n")
+      .filter((line) => line.startsWith("{"));
     const events = lines.map((line) => JSON.parse(line) as JsonObject);
     if (!events.some((event) => typeof event["type"] === "string" && event["type"].startsWith("response."))) continue;
-    const text = events.map((event, at) => `event: ${String(event["type"])}\ndata: ${lines[at] ?? ""}\n\n`).join("");
+    const text = events.map((event, at) => `event: ${event["type"] as string}\ndata: ${lines[at] ?? ""}\n\n`).join("");
     found.push({ name: file, provider, request: undefined, bytes: encoder.encode(text) });
   }
   for (const { file, provider } of recordings(PROVIDERS, ["exchange-stream"])) {
     for (const [at, { request, response }] of readInteractions(file).entries()) {
       if (!/\/responses(?:\/|$)/.test(request.path) || response.sse === undefined) continue;
-      found.push({ name: `${file}#${at}`, provider, request: isJsonObject(request.body) ? request.body : undefined, bytes: encoder.encode(response.sse) });
+      found.push({
+        name: `${file}#${at}`,
+        provider,
+        request: isJsonObject(request.body) ? request.body : undefined,
+        bytes: encoder.encode(response.sse),
+      });
     }
   }
   return found;
@@ -82,7 +90,8 @@ export function capturedRequests(): { readonly name: string; readonly path: stri
     if (place === undefined) continue;
     for (const file of readdirSync(place)) {
       const capture = JSON.parse(readFileSync(join(place, file), "utf8")) as { method: string; path: string; body?: Json };
-      if (capture.method === "POST" && capture.path.startsWith("/v1/responses") && isJsonObject(capture.body)) found.push({ name: `${folder}/${file}`, path: capture.path, body: capture.body });
+      if (capture.method === "POST" && capture.path.startsWith("/v1/responses") && isJsonObject(capture.body))
+        found.push({ name: `${folder}/${file}`, path: capture.path, body: capture.body });
     }
   }
   return found;
