@@ -173,7 +173,7 @@ export interface Dialect {
   /** Listing of models in this dialect's shape; `undefined` when it shares another dialect's. Selected by `answersModels`. */
   encodeModels?(models: readonly ListedModel[], headers: Headers): Json;
   encodeModel?(model: ListedModel, headers: Headers): Json;
-  /** Does `GET /v1/models` with these headers belong to this dialect? */
+  /** Does `GET /v1/models` with these headers belong to this dialect? The one without this member lists models for everybody else. */
   answersModels?(headers: Headers): boolean;
 
   /** @throws ProblemError invalid_request with `param` */

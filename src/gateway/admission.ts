@@ -107,7 +107,8 @@ function limitsFor(snapshot: Snapshot, caller: Caller): readonly RequestLimit[] 
   if (!byName) limitCache.set(snapshot, (byName = new Map()));
   let limits = byName.get(caller.name);
   if (!limits) {
-    limits = snapshot.callerLimits.filter((limit) => limit.key === "*" || limit.key === caller.name);
+    const own = snapshot.callerLimits.filter((limit) => limit.key === caller.name);
+    limits = own.length > 0 ? own : snapshot.callerLimits.filter((limit) => limit.key === "*");
     if (byName.size < FRONT_KEYS) byName.set(caller.name, limits);
   }
   return limits;

@@ -52,12 +52,7 @@ export function listModels(deps: GatewayDeps, scopes: Scopes): ListedModel[] {
 
 function languageOf(deps: GatewayDeps, request: FrontRequest): Dialect {
   const speaking = [...deps.dialects.values()].filter((dialect) => dialect.encodeModels);
-  const dialect = speaking.find((candidate) => candidate.answersModels?.(request.headers)) ?? speaking.find((candidate) => !candidate.answersModels?.(request.headers) && isDefault(candidate));
+  const dialect = speaking.find((candidate) => candidate.answersModels?.(request.headers)) ?? speaking.find((candidate) => !candidate.answersModels);
   if (!dialect) throw new ProblemError({ kind: "internal", message: "No dialect lists models." });
   return dialect;
-}
-
-/** The language that lists models for whoever does not say otherwise. */
-function isDefault(dialect: Dialect): boolean {
-  return dialect.answersModels === undefined || !dialect.answersModels({});
 }

@@ -25,7 +25,6 @@ export default defineDialect({
   encodeModels: (models) => ({ object: "list", data: models.map(listed) }),
   encodeModel: (model) => listed(model),
   // This is the listing that clients get who show no other language; it claims none.
-  answersModels: () => false,
 
   outline,
   decodeCall,

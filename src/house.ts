@@ -1,0 +1,177 @@
+import type { Clock, Guard, ModelBook, Provider, Randomness, Secret, Snapshot, Stores } from "./canon/index.ts";
+import { defaultConfig, readConfig, snapshotOf, watchConfig, formatProblems, type ConfigWatch, type Discovered, type GimbalConfig } from "./config/index.ts";
+import { dialects } from "./dialects/registry.generated.ts";
+import { createGateway, type GatewayDeps } from "./gateway/index.ts";
+import { systemClock, SystemRandomness } from "./kit/index.ts";
+import { RateLimiter } from "./ledger/rate-limit.ts";
+import { createModelBook } from "./models/index.ts";
+import { createProvider, discover, overlayOf } from "./providers/index.ts";
+import { adminTokenOf } from "./server/admin-token.ts";
+import { httpHandler, upgradeHandler } from "./server/index.ts";
+import { openSqlite } from "./stores/index.ts";
+import { connect } from "./wire/client.ts";
+import { listen } from "./wire/front.ts";
+import type { Front } from "./wire/types.ts";
+
+/** Connections accepted at once, as far as file descriptors allow. */
+const MAX_CONNECTIONS = 50_000;
+const MAX_HEADER_BYTES = 64 * 1024;
+
+export interface HouseOptions {
+  /** Data folder. */
+  readonly folder: string;
+  /** The configuration's text; `file` where it is to be followed for changes. Undefined: whatever the machine offers. */
+  readonly config?: { readonly text: string; readonly fileName: string; readonly follow?: boolean } | undefined;
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+  readonly adminToken?: Secret | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** One line for the operator, without a line end. */
+  readonly log: (line: string) => void;
+  readonly guards?: readonly Guard[];
+  readonly clock?: Clock;
+  readonly randomness?: Randomness;
+  /** The record, where another process owns it. */
+  readonly stores?: Stores;
+  /** Name of this running gateway. */
+  readonly node?: string;
+}
+
+/** A running gateway. */
+export interface House {
+  readonly url: string;
+  readonly adminToken: Secret;
+  readonly stores: Stores;
+  readonly gateway: GatewayDeps;
+  readonly book: ModelBook;
+  readonly snapshot: () => Snapshot;
+  /** Stops accepting, lets running calls finish, settles everything. */
+  close(): Promise<void>;
+}
+
+/** Joins the rooms: who is wired to whom is all here. @throws ConfigError */
+export async function openHouse(options: HouseOptions): Promise<House> {
+  const { folder, env, log, clock = systemClock, randomness = new SystemRandomness(), node = randomness.id("node_") } = options;
+  const config = await configOf(options);
+  const stores = options.stores ?? (await openSqlite({ folder, node, clock, options: config.storage, onFailure: (why) => log(why === undefined ? "The record can be written again." : `The record cannot be written: ${why}`) }));
+  const version = options.config ? (await stores.config.append({ createdAt: clock.now(), author: "file", text: options.config.text })).version : 0;
+  let book = createModelBook(overlayOf(config.providers));
+  if (!options.stores) await stores.ledger.interruptOpen(undefined, book.version);
+  let snapshot = snapshotOf(config, version, openProviders(config, { clock, env, facts: (...asked) => book.facts(...asked) }));
+
+  const gateway = createGateway({
+    clock,
+    randomness,
+    snapshot: () => snapshot,
+    dialects,
+    stores,
+    book: { get version() { return book.version; }, facts: (...asked) => book.facts(...asked), cost: (...asked) => book.cost(...asked), countTokens: (...asked) => book.countTokens(...asked) },
+    counter: new RateLimiter(clock),
+    guards: options.guards ?? [],
+    node,
+    report: (error, callId) => log(`defect in ${callId}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
+  });
+  const adminToken = options.adminToken ?? (await adminTokenOf(folder));
+  let ready = true;
+  const front = await listen({
+    host: options.host ?? config.serve.host,
+    port: options.port ?? config.serve.port,
+    maxConnections: MAX_CONNECTIONS,
+    maxHeaderBytes: MAX_HEADER_BYTES,
+    maxMessageBytes: config.limits.bodyBytes,
+    clock,
+    handler: httpHandler({ gateway, keys: stores.keys, config: stores.config, adminToken, isReady: () => ready }),
+    upgrade: upgradeHandler(gateway),
+  });
+  const watch = follow(options, stores, clock, (next, number) => {
+    const before = snapshot;
+    book = createModelBook(overlayOf(next.providers));
+    snapshot = snapshotOf(next, number, openProviders(next, { clock, env, facts: (...asked) => book.facts(...asked) }));
+    // Calls keep the snapshot they began with: its providers close when the last of them must be over.
+    clock.after(before.limits.drainMs, () => void closeProviders(before.providers));
+  });
+  const sweep = sweeper(stores, clock);
+  return {
+    url: urlOf(front),
+    adminToken,
+    stores,
+    gateway,
+    book,
+    snapshot: () => snapshot,
+    close: async () => {
+      ready = false;
+      watch?.close();
+      sweep();
+      const patience = snapshot.limits.drainMs;
+      await Promise.all([front.close(patience), Promise.race([gateway.live.whenIdle(), after(clock, patience)])]);
+      await stores.ledger.flush();
+      await closeProviders(snapshot.providers);
+      if (!options.stores) await stores.close();
+    },
+  };
+}
+
+/** How often what has expired is forgotten. */
+const EXPIRE_EVERY_MS = 10 * 60_000;
+
+async function configOf(options: HouseOptions): Promise<GimbalConfig> {
+  if (!options.config) return defaultConfig(await discovered(options.env, options.clock ?? systemClock));
+  const outcome = readConfig(options.config.text, options.env);
+  if (!outcome.ok) throw new ConfigError(formatProblems(options.config.fileName, outcome.problems));
+  for (const line of formatProblems(options.config.fileName, outcome.warnings)) options.log(line);
+  for (const [name, reason] of outcome.config.disabled) options.log(`The provider "${name}" is switched off: ${reason}.`);
+  return outcome.config;
+}
+
+/** What the machine offers without a configuration. */
+export function discovered(env: HouseOptions["env"], clock: Clock): Promise<Discovered> {
+  return discover({ connect, clock, env, facts: createModelBook().facts });
+}
+
+interface Wiring {
+  readonly clock: Clock;
+  readonly env: HouseOptions["env"];
+  readonly facts: ModelBook["facts"];
+}
+
+/** The running providers of a configuration, by name; the simulator is always among them. */
+export function openProviders(config: GimbalConfig, { clock, env, facts }: Wiring): ReadonlyMap<string, Provider> {
+  const providers = new Map<string, Provider>();
+  for (const [name, options] of config.providers) providers.set(name, createProvider(name, options, { connect, clock, env, facts }));
+  return providers;
+}
+
+export async function closeProviders(providers: ReadonlyMap<string, Provider>): Promise<void> {
+  await Promise.all([...providers.values()].map((provider) => provider.close()));
+}
+
+/** The configuration cannot be used; the message holds every problem, one a line. */
+export class ConfigError extends Error {
+  constructor(lines: readonly string[]) {
+    super(lines.join("\n"));
+    this.name = "ConfigError";
+  }
+}
+
+function follow(options: HouseOptions, stores: Stores, clock: Clock, apply: (config: GimbalConfig, version: number) => void): ConfigWatch | undefined {
+  const { config, env, log } = options;
+  if (!config?.follow) return undefined;
+  return watchConfig({ file: config.fileName, text: config.text, env, clock, versions: stores.config, apply, report: (lines) => lines.forEach(log) });
+}
+
+function sweeper(stores: Stores, clock: Clock): () => void {
+  let cancel = (): void => {};
+  const next = (): void => {
+    cancel = clock.after(EXPIRE_EVERY_MS, () => void stores.calls.expire(clock.now()).catch(() => {}).finally(next));
+  };
+  next();
+  return () => cancel();
+}
+
+function after(clock: Clock, ms: number): Promise<void> {
+  return new Promise((resolve) => clock.after(ms, resolve));
+}
+
+function urlOf(front: Front): string {
+  return `http://${front.host.includes(":") ? `[${front.host}]` : front.host}:${front.port}`;
+}

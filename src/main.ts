@@ -1,0 +1,129 @@
+import cluster from "node:cluster";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setInterval } from "node:timers";
+import { ProblemError } from "./canon/index.ts";
+import { runCli, type ServeSettings } from "./cli/index.ts";
+import { type GimbalConfig } from "./config/index.ts";
+import { discovered, openHouse, openProviders, type House, type HouseOptions } from "./house.ts";
+import { systemClock, SystemRandomness } from "./kit/index.ts";
+import { createModelBook } from "./models/index.ts";
+import { adminTokenOf, announce } from "./server/admin-token.ts";
+import { startWorkers, type ReadyMessage } from "./server/workers.ts";
+import { ipcChannel, openSqlite, primaryHost, workerStores } from "./stores/index.ts";
+
+const clock = systemClock;
+const randomness = new SystemRandomness();
+const root = join(import.meta.dirname, "..");
+
+const log = (line: string): void => void process.stderr.write(`${line}\n`);
+
+/** Serves until a signal; resolves with the exit code. */
+async function serve(settings: ServeSettings): Promise<number> {
+  // Whatever happens, the process must not end with calls unsettled: a defect is said, and the rest goes on.
+  process.on("unhandledRejection", (reason) => log(`defect: unhandled rejection: ${String(reason instanceof Error ? reason.stack : reason)}`));
+  try {
+    return cluster.isWorker ? await serveAsWorker(settings) : settings.workers > 1 ? await serveWithWorkers(settings) : await serveAlone(settings);
+  } catch (error) {
+    log(error instanceof ProblemError || error instanceof Error ? error.message : String(error));
+    return 1;
+  }
+}
+
+async function serveAlone(settings: ServeSettings): Promise<number> {
+  const house = await openHouse(await houseOptions(settings));
+  const retract = await announceReady(settings, house.url, house);
+  await ended();
+  await Promise.all([house.close(), retract()]);
+  return 0;
+}
+
+async function serveAsWorker(settings: ServeSettings): Promise<number> {
+  const stores = await workerStores(ipcChannel(process), clock);
+  const house = await openHouse({ ...(await houseOptions(settings)), stores });
+  const message: ReadyMessage = { type: "gimbal.ready", url: house.url };
+  process.send?.(message);
+  await ended();
+  await house.close();
+  await stores.close();
+  return 0;
+}
+
+/** The primary owns the record; its workers serve. */
+async function serveWithWorkers(settings: ServeSettings): Promise<number> {
+  const { dataFolder } = settings;
+  const stores = await openSqlite({ folder: dataFolder, node: randomness.id("node_"), clock });
+  await stores.ledger.interruptOpen(undefined, createModelBook().version);
+  const adminToken = settings.adminToken ?? (await adminTokenOf(dataFolder));
+  const host = primaryHost(stores);
+  const workers = startWorkers({ count: settings.workers, clock, log, adopt: (worker) => host.attach(ipcChannel(worker)) });
+  const url = await workers.ready;
+  const retract = await announceReady(settings, url, { adminToken });
+  await ended();
+  await Promise.all([workers.stop(), retract()]);
+  await stores.close();
+  return 0;
+}
+
+async function houseOptions(settings: ServeSettings): Promise<HouseOptions> {
+  const { configFile, host, port, adminToken, dataFolder } = settings;
+  return {
+    folder: dataFolder,
+    host,
+    port,
+    adminToken,
+    env: process.env,
+    log,
+    clock,
+    randomness,
+    config: configFile === undefined ? undefined : { text: await readFile(configFile, "utf8"), fileName: configFile, follow: true },
+  };
+}
+
+async function announceReady(settings: ServeSettings, url: string, { adminToken }: Pick<House, "adminToken">): Promise<() => Promise<void>> {
+  const retract = await announce(settings.dataFolder, url);
+  log(`Admin sign-in: ${url}/#token=${adminToken.reveal()}`);
+  process.stdout.write(`gimbal ready on ${url}\n`);
+  return retract;
+}
+
+/** Resolves at the first SIGTERM or SIGINT. */
+function ended(): Promise<void> {
+  return new Promise((resolve) => {
+    // Nothing else keeps the process alive once the gateway's own timers are all unreferenced.
+    const alive = setInterval(() => {}, 2 ** 30);
+    const end = (): void => {
+      clearInterval(alive);
+      resolve();
+    };
+    process.once("SIGTERM", end);
+    process.once("SIGINT", end);
+  });
+}
+
+process.exitCode = await runCli(process.argv.slice(2), {
+  env: process.env,
+  cwd: process.cwd(),
+  root,
+  version: (JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { version: string }).version,
+  nodeVersion: process.versions.node,
+  clock,
+  randomness,
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+  serve,
+  openStores: (folder) => openSqlite({ folder, node: "cli", clock }),
+  discover: () => discovered(process.env, clock),
+  openProviders: async (config: GimbalConfig) => openProviders(config, { clock, env: process.env, facts: createModelBook().facts }),
+  isRunning,
+  fetch,
+});
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}
