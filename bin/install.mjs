@@ -15,7 +15,9 @@ const CLEARING_LIMIT_MS = 10 * 1000;
 
 /** What must be installed, as text to compare with the stamp: the lock file's hash and the platform its optional packages were chosen for. */
 export function wantedStamp(root) {
-  const hash = createHash("sha256").update(readFileSync(join(root, "package-lock.json"))).digest("hex");
+  const hash = createHash("sha256")
+    .update(readFileSync(join(root, "package-lock.json")))
+    .digest("hex");
   return `${hash} ${process.platform}-${process.arch}`;
 }
 
@@ -138,7 +140,8 @@ function clearAbandoned(lock, owner, pid) {
   try {
     mkdirSync(clearing);
   } catch {
-    if (Date.now() - (statSync(clearing, { throwIfNoEntry: false })?.mtimeMs ?? Date.now()) > CLEARING_LIMIT_MS) rmSync(clearing, { recursive: true, force: true });
+    if (Date.now() - (statSync(clearing, { throwIfNoEntry: false })?.mtimeMs ?? Date.now()) > CLEARING_LIMIT_MS)
+      rmSync(clearing, { recursive: true, force: true });
     return;
   }
   try {

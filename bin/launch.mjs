@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { alone, installDependencies, isInstalled } from "./install.mjs";
 import { atLeast, installRuntime, readPins, runtimePath } from "./runtime.mjs";
+import { countSignalsOnce } from "./signals.mjs";
 import { Trouble } from "./trouble.mjs";
 
 const FORWARDED = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"];
@@ -36,7 +37,9 @@ async function prepare(root, development) {
   if ((runtime && !existsSync(node)) || !isInstalled(root, { development })) {
     await alone(root, say, () => {
       if (runtime && !existsSync(node)) {
-        say(`This is Node ${process.version}; Gimbal needs ${pins.minimum} or newer, so Node ${pins.version} is being installed inside the checkout (.runtime/), once.`);
+        say(
+          `This is Node ${process.version}; Gimbal needs ${pins.minimum} or newer, so Node ${pins.version} is being installed inside the checkout (.runtime/), once.`,
+        );
         installRuntime(root, pins, runtime);
       }
       if (!isInstalled(root, { development })) {
@@ -50,12 +53,15 @@ async function prepare(root, development) {
 
 /** In this very process: signals, exit code and process id need no care, and nothing is started twice. */
 async function runHere(program, args) {
+  countSignalsOnce();
   process.argv = [process.execPath, program, ...args];
   await import(pathToFileURL(program).href);
 }
 
 function runThere(node, program, args) {
-  const child = spawn(node, [fileURLToPath(new URL("tethered.mjs", import.meta.url)), program, ...args], { stdio: ["inherit", "inherit", "inherit", "pipe"] });
+  const child = spawn(node, [fileURLToPath(new URL("tethered.mjs", import.meta.url)), program, ...args], {
+    stdio: ["inherit", "inherit", "inherit", "pipe"],
+  });
   for (const signal of FORWARDED) {
     process.on(signal, () => {
       // A terminal sends Ctrl-C to the child as well; sent twice it would mean "at once".

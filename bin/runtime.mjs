@@ -49,7 +49,9 @@ export function installRuntime(root, pins, { pin, program }) {
     const bytes = readFileSync(archive);
     const integrity = `sha512-${createHash("sha512").update(bytes).digest("base64")}`;
     if (integrity !== pin.integrity) {
-      throw new Trouble(`The package ${pin.name}@${pins.version} is not the one pinned in bin/runtime.json (its checksum differs): nothing was installed.`);
+      throw new Trouble(
+        `The package ${pin.name}@${pins.version} is not the one pinned in bin/runtime.json (its checksum differs): nothing was installed.`,
+      );
     }
     const tar = gunzipSync(bytes);
     const file = readTarFile(tar, `package/${pin.binary}`);
@@ -67,12 +69,16 @@ export function installRuntime(root, pins, { pin, program }) {
 
 function fetchPackage(spec, folder) {
   const [program, ...first] = npmCommand(process.execPath);
-  const result = spawnSync(program, [...first, "pack", spec, "--pack-destination", folder, "--ignore-scripts", "--loglevel=error", ...NPM_PATIENCE], {
-    cwd: folder,
-    encoding: "utf8",
-    timeout: FETCH_LIMIT_MS,
-    shell: program === "npm" && process.platform === "win32",
-  });
+  const result = spawnSync(
+    program,
+    [...first, "pack", spec, "--pack-destination", folder, "--ignore-scripts", "--loglevel=error", ...NPM_PATIENCE],
+    {
+      cwd: folder,
+      encoding: "utf8",
+      timeout: FETCH_LIMIT_MS,
+      shell: program === "npm" && process.platform === "win32",
+    },
+  );
   const archive = existsSync(folder) ? readdirSync(folder).find((name) => name.endsWith(".tgz")) : undefined;
   if (result.status !== 0 || !archive) {
     throw new Trouble(`npm could not fetch ${spec}: ${lastWords(result)} Check the connection, or install Node 24.15 or newer yourself.`);
@@ -115,7 +121,7 @@ function findNpmCli(env) {
 /** The content of one regular file of a tar archive (POSIX ustar, section "pax Interchange Format"), or undefined. */
 export function readTarFile(tar, name) {
   const text = (at, length) => tar.toString("utf8", at, at + length).replace(/\0.*$/s, "");
-  for (let at = 0; at + TAR_BLOCK_BYTES <= tar.length; ) {
+  for (let at = 0; at + TAR_BLOCK_BYTES <= tar.length;) {
     const entry = text(at, 100);
     if (!entry) return undefined;
     const bytes = Number.parseInt(text(at + 124, 12).trim() || "0", 8);

@@ -1,6 +1,7 @@
 // The first module of a program that the launcher started as a child: ties its life to the launcher's, then runs the program.
 import { Socket } from "node:net";
 import { pathToFileURL } from "node:url";
+import { countSignalsOnce } from "./signals.mjs";
 
 /** The pipe to the launcher; nothing is ever written to it. */
 const TETHER_FD = 3;
@@ -13,6 +14,7 @@ tether.on("end", () => process.kill(process.pid, "SIGKILL"));
 tether.resume();
 tether.unref();
 
+countSignalsOnce();
 const [node, , program, ...args] = process.argv;
 process.argv = [node, program, ...args];
 await import(pathToFileURL(program).href);

@@ -29,14 +29,18 @@ describe("the house's own checks", () => {
   const empty = { "src/canon/index.ts": "", "src/kit/index.ts": "", "src/wire/a.ts": "", "src/dialects/a.ts": "", "src/gateway/a.ts": "" };
 
   it("catch an import upward", () => {
-    expect(only({ ...empty, "src/wire/b.ts": `import { x } from "../gateway/a.ts";` })).toEqual(["wire (floor 1) imports upward: gateway (floor 4)"]);
+    expect(only({ ...empty, "src/wire/b.ts": `import { x } from "../gateway/a.ts";` })).toEqual([
+      "wire (floor 1) imports upward: gateway (floor 4)",
+    ]);
     expect(only({ ...empty, "src/wire/b.ts": `const x = await import("../gateway/a.ts");` })).toHaveLength(1);
     expect(only({ ...empty, "src/wire/b.ts": `export * from "../gateway/a.ts";` })).toHaveLength(1);
     expect(only({ ...empty, "src/wire/b.ts": `import type {\n  X,\n  Y,\n} from "../gateway/a.ts";` })).toHaveLength(1);
     expect(only({ ...empty, "src/gateway/b.ts": `import { x } from "../wire/a.ts";` })).toEqual([]);
   });
   it("catch neighbours on one floor", () => {
-    expect(only({ ...empty, "src/wire/b.ts": `import "../dialects/a.ts";` })).toEqual(["wire and dialects are on one floor and may not know each other"]);
+    expect(only({ ...empty, "src/wire/b.ts": `import "../dialects/a.ts";` })).toEqual([
+      "wire and dialects are on one floor and may not know each other",
+    ]);
     expect(only({ ...empty, "src/kit/b.ts": `import type { A } from "../canon/index.ts";` })).toHaveLength(1);
   });
   it("keep the ground floor pure", () => {

@@ -47,7 +47,9 @@ export function configurationDoc(): string {
 }
 
 function sectionOf(key: string, schema: Schema): string {
-  const rows = rowsOf(key, schema).filter((row, at, all) => all.findIndex((other) => other.path === row.path && other.type === row.type) === at);
+  const rows = rowsOf(key, schema).filter(
+    (row, at, all) => all.findIndex((other) => other.path === row.path && other.type === row.type) === at,
+  );
   const lines = rows.map((row) => `| \`${row.path}\` | ${row.type} | ${row.fallback} | ${row.meaning} |`);
   return `## \`${key}\`\n\n${schema.description ?? ""}\n\n| key | type | default | meaning |\n|---|---|---|---|\n${lines.join("\n")}\n`;
 }
@@ -61,7 +63,12 @@ interface Row {
 
 function rowsOf(path: string, schema: Schema): Row[] {
   const children = childrenOf(path, schema);
-  const own: Row = { path, type: cell(typeOf(schema)), fallback: fallbackOf(schema, children.length > 0), meaning: cell(schema.description ?? "") };
+  const own: Row = {
+    path,
+    type: cell(typeOf(schema)),
+    fallback: fallbackOf(schema, children.length > 0),
+    meaning: cell(schema.description ?? ""),
+  };
   return [own, ...children];
 }
 
@@ -97,7 +104,12 @@ function typeOf(schema: Schema): string {
 }
 
 function boundsOf(schema: Schema): string {
-  const least = schema.exclusiveMinimum !== undefined ? `> ${schema.exclusiveMinimum}` : schema.minimum !== undefined && schema.minimum > -UNBOUNDED ? `>= ${schema.minimum}` : "";
+  const least =
+    schema.exclusiveMinimum !== undefined
+      ? `> ${schema.exclusiveMinimum}`
+      : schema.minimum !== undefined && schema.minimum > -UNBOUNDED
+        ? `>= ${schema.minimum}`
+        : "";
   const most = schema.maximum !== undefined && schema.maximum < UNBOUNDED ? `<= ${schema.maximum}` : "";
   return [least, most].some((bound) => bound !== "") ? ` ${[least, most].filter((bound) => bound !== "").join(", ")}` : "";
 }

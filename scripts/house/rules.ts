@@ -77,7 +77,8 @@ export function checkFloors(tree: Tree): Finding[] {
   for (const [file, text] of tree) {
     if (!isSource(file)) continue;
     const room = roomOf(file);
-    if (room === undefined && !JOINERS.has(file)) findings.push({ file, line: 1, message: "stands in no room; only house.ts and main.ts may" });
+    if (room === undefined && !JOINERS.has(file))
+      findings.push({ file, line: 1, message: "stands in no room; only house.ts and main.ts may" });
     if (room !== undefined && FLOORS[room] === undefined && !STANDALONE.has(room)) {
       findings.push({ file, line: 1, message: `the room ${room} has no floor` });
     }
@@ -101,7 +102,9 @@ function whyForbidden(file: string, room: string | undefined, specifier: string,
   if (STANDALONE.has(room)) return GROUND.has(other) ? undefined : `${room} may use canon and kit only, not ${other}`;
   const [own, its] = [FLOORS[room] ?? 0, FLOORS[other] ?? Number.POSITIVE_INFINITY];
   if (its < own) return undefined;
-  return its === own ? `${room} and ${other} are on one floor and may not know each other` : `${room} (floor ${own}) imports upward: ${other} (floor ${its})`;
+  return its === own
+    ? `${room} and ${other} are on one floor and may not know each other`
+    : `${room} (floor ${own}) imports upward: ${other} (floor ${its})`;
 }
 
 function whyPackageForbidden(room: string | undefined, specifier: string): string | undefined {
@@ -138,7 +141,9 @@ export function checkDeadFiles(tree: Tree): Finding[] {
     const named = filesNamedIn(text).map((name) => posix.normalize(posix.join(posix.dirname(file), name)));
     for (const target of [...targets, ...named]) if (target !== undefined && tree.has(target)) open.push(target);
   }
-  return [...tree.keys()].filter((file) => isSource(file) && !alive.has(file)).map((file) => ({ file, line: 1, message: "is reached from no program: dead" }));
+  return [...tree.keys()]
+    .filter((file) => isSource(file) && !alive.has(file))
+    .map((file) => ({ file, line: 1, message: "is reached from no program: dead" }));
 }
 
 /** Files that are too long to read; `fails` where even patience ends. */
@@ -149,10 +154,12 @@ export function checkLengths(tree: Tree): { readonly fails: Finding[]; readonly 
     if (!file.endsWith(".ts") || file.endsWith(".generated.ts")) continue;
     const lines = text.split("\n").length - 1;
     if (lines > LONGEST_FILE_LINES) fails.push({ file, line: lines, message: `has ${lines} lines; the most is ${LONGEST_FILE_LINES}` });
-    else if (lines > REPORTED_FILE_LINES && isSource(file)) reports.push({ file, line: lines, message: `has ${lines} lines: does it still hold one idea?` });
+    else if (lines > REPORTED_FILE_LINES && isSource(file))
+      reports.push({ file, line: lines, message: `has ${lines} lines: does it still hold one idea?` });
     if (!isSource(file)) continue;
     for (const found of functionsOf(text)) {
-      if (found.lines > REPORTED_FUNCTION_LINES) reports.push({ file, line: found.line, message: `${found.name} has ${found.lines} lines` });
+      if (found.lines > REPORTED_FUNCTION_LINES)
+        reports.push({ file, line: found.line, message: `${found.name} has ${found.lines} lines` });
     }
   }
   return { fails, reports };

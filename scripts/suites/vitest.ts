@@ -20,7 +20,10 @@ export async function runVitest(args: readonly string[]): Promise<SuiteResult[]>
   const file = join(folder, "report.json");
   const started = performance.now();
   try {
-    const ok = await runNode([programOf("vitest"), "run", "--reporter=default", "--reporter=json", `--outputFile.json=${file}`, ...args], true);
+    const ok = await runNode(
+      [programOf("vitest"), "run", "--reporter=default", "--reporter=json", `--outputFile.json=${file}`, ...args],
+      true,
+    );
     const suites = countSuites(JSON.parse(readFileSync(file, "utf8")) as Report);
     // Vitest also fails for what no test stands for: an unhandled rejection, say.
     if (!ok && suites.every((suite) => suite.failed === 0)) suites.push({ name: "vitest itself", passed: 0, failed: 1, skipped: 0, ms: 0 });

@@ -47,7 +47,13 @@ export const COMMON_FLAGS: Readonly<Record<string, Flag>> = {
 export function readArguments(command: Command, args: readonly string[]): Input & { readonly help: boolean } {
   const flags = { ...command.flags, ...COMMON_FLAGS };
   const options = Object.fromEntries(
-    Object.entries(flags).map(([name, flag]) => [name, { type: flag.value === undefined ? ("boolean" as const) : ("string" as const), ...(flag.short !== undefined && { short: flag.short }) }]),
+    Object.entries(flags).map(([name, flag]) => [
+      name,
+      {
+        type: flag.value === undefined ? ("boolean" as const) : ("string" as const),
+        ...(flag.short !== undefined && { short: flag.short }),
+      },
+    ]),
   );
   let parsed: { values: Record<string, unknown>; positionals: string[] };
   try {
@@ -60,7 +66,9 @@ export function readArguments(command: Command, args: readonly string[]): Input 
   if (!help && positionals.length !== command.operands.length) {
     const surplus = positionals[command.operands.length];
     const missing = command.operands[positionals.length] ?? "";
-    throw new UsageError(surplus === undefined ? `gimbal ${command.name} needs ${missing}.` : `gimbal ${command.name} takes no argument "${surplus}".`);
+    throw new UsageError(
+      surplus === undefined ? `gimbal ${command.name} needs ${missing}.` : `gimbal ${command.name} takes no argument "${surplus}".`,
+    );
   }
   return {
     help,
@@ -104,7 +112,11 @@ export function wordList(input: Input, flag: string): string[] | undefined {
 export function helpOf(command: Command): string {
   const operands = command.operands.map((operand) => ` ${operand}`).join("");
   const rows = Object.entries({ ...command.flags, ...COMMON_FLAGS }).map(
-    ([name, flag]) => [`  --${name}${flag.value === undefined ? "" : ` ${flag.value}`}${flag.short === undefined ? "" : `, -${flag.short}`}`, flag.meaning] as const,
+    ([name, flag]) =>
+      [
+        `  --${name}${flag.value === undefined ? "" : ` ${flag.value}`}${flag.short === undefined ? "" : `, -${flag.short}`}`,
+        flag.meaning,
+      ] as const,
   );
   return `${command.summary}\n\nUsage: gimbal ${command.name}${operands} [options]\n\nOptions:\n${columns(rows)}\n`;
 }
@@ -118,5 +130,12 @@ export function columns(rows: readonly (readonly [string, string])[]): string {
 /** Rows under headings, each column as wide as it must be. */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = headings.map((heading, at) => Math.max(heading.length, ...rows.map((row) => row[at]?.length ?? 0)));
-  return [headings, ...rows].map((row) => row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join("  ").trimEnd()).join("\n");
+  return [headings, ...rows]
+    .map((row) =>
+      row
+        .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
 }

@@ -8,4 +8,12 @@ import { NOT_BUILT_COMMANDS } from "./not-built.ts";
 import { serveCommand } from "./serve.ts";
 
 /** Every command, in the order in which the help lists them. */
-export const COMMANDS: readonly Command[] = [serveCommand, initCommand, doctorCommand, ...KEY_COMMANDS, modelsCommand, ledgerCommand, ...NOT_BUILT_COMMANDS];
+export const COMMANDS: readonly Command[] = [
+  serveCommand,
+  initCommand,
+  doctorCommand,
+  ...KEY_COMMANDS,
+  modelsCommand,
+  ledgerCommand,
+  ...NOT_BUILT_COMMANDS,
+];

@@ -10,11 +10,17 @@ import { existsSync } from "node:fs";
 const PROVIDER_LIMIT_MS = 10_000;
 
 /** Reads the configuration as `serve` would. */
-export async function checkConfig(input: Input, deps: CliDeps): Promise<{ readonly config: GimbalConfig | undefined; readonly findings: readonly Finding[] }> {
+export async function checkConfig(
+  input: Input,
+  deps: CliDeps,
+): Promise<{ readonly config: GimbalConfig | undefined; readonly findings: readonly Finding[] }> {
   const named = input.text("config") ?? setting(deps, "GIMBAL_CONFIG");
   const path = resolve(deps.cwd, named ?? "gimbal.yaml");
   if (named !== undefined && !existsSync(path)) {
-    return { config: undefined, findings: [failure("config", `There is no file ${path}.`, "Correct --config or GIMBAL_CONFIG, or write one with gimbal init.")] };
+    return {
+      config: undefined,
+      findings: [failure("config", `There is no file ${path}.`, "Correct --config or GIMBAL_CONFIG, or write one with gimbal init.")],
+    };
   }
   const file = existsSync(path) ? path : undefined;
   try {
@@ -23,10 +29,18 @@ export async function checkConfig(input: Input, deps: CliDeps): Promise<{ readon
       file === undefined
         ? `No file; found ${config.providers.size === 0 ? "no providers, only the simulator" : [...config.providers.keys()].join(", ")}.`
         : `${file} is valid: ${count(config.providers.size, "provider")}, ${count(config.aliases.size, "model")}.`;
-    return { config, findings: [ok("config", summary), ...warnings.map((line) => warning("config", line, "Set what is missing, or take the entry out."))] };
+    return {
+      config,
+      findings: [ok("config", summary), ...warnings.map((line) => warning("config", line, "Set what is missing, or take the entry out."))],
+    };
   } catch (error) {
     if (!(error instanceof CommandError) && !(error instanceof UsageError)) throw error;
-    return { config: undefined, findings: error.message.split("\n").map((line) => failure("config", line, "Correct this line; docs/configuration.md explains every key.")) };
+    return {
+      config: undefined,
+      findings: error.message
+        .split("\n")
+        .map((line) => failure("config", line, "Correct this line; docs/configuration.md explains every key.")),
+    };
   }
 }
 
@@ -45,7 +59,15 @@ export async function checkProviders(config: GimbalConfig, deps: CliDeps): Promi
   const asked = [...providers].filter(([name]) => name !== SIM);
   const findings = await Promise.all(asked.map(([name, provider]) => checkProvider(name, provider, deps)));
   await Promise.all([...providers.values()].map((provider) => provider.close()));
-  return findings.length > 0 ? findings : [warning("providers", "Only the simulator is configured.", "Set a provider's key in the environment (.env.example lists them), or name one under providers:.")];
+  return findings.length > 0
+    ? findings
+    : [
+        warning(
+          "providers",
+          "Only the simulator is configured.",
+          "Set a provider's key in the environment (.env.example lists them), or name one under providers:.",
+        ),
+      ];
 }
 
 async function checkProvider(name: string, provider: Provider, deps: CliDeps): Promise<Finding> {
@@ -58,7 +80,11 @@ async function checkProvider(name: string, provider: Provider, deps: CliDeps): P
   try {
     const { ok: fine, detail } = await Promise.race([provider.check(limit.signal), late]);
     if (fine) return ok(`provider ${name}`, detail);
-    return failure(`provider ${name}`, detail, "Check its key, its baseUrl and this machine's way to it; or take it out of the configuration.");
+    return failure(
+      `provider ${name}`,
+      detail,
+      "Check its key, its baseUrl and this machine's way to it; or take it out of the configuration.",
+    );
   } catch (error) {
     return failure(`provider ${name}`, sentence(error), "Check its options in the configuration.");
   } finally {

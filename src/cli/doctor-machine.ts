@@ -26,12 +26,24 @@ export function checkRuntime(deps: CliDeps): readonly Finding[] {
   const fits = major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1]);
   return fits
     ? [ok("runtime", `Node ${deps.nodeVersion}.`)]
-    : [failure("runtime", `Node ${deps.nodeVersion} is too old.`, `Start with ./bin/gimbal or npm start, which bring their own Node, or install ${OLDEST_NODE.join(".")} or newer.`)];
+    : [
+        failure(
+          "runtime",
+          `Node ${deps.nodeVersion} is too old.`,
+          `Start with ./bin/gimbal or npm start, which bring their own Node, or install ${OLDEST_NODE.join(".")} or newer.`,
+        ),
+      ];
 }
 
 export function checkDatabase(deps: CliDeps): readonly Finding[] {
   if (setting(deps, "GIMBAL_DATABASE_URL") === undefined) return [];
-  return [failure("database", "GIMBAL_DATABASE_URL is set, but the PostgreSQL record is not built yet.", "Unset it to keep the record in the data folder.")];
+  return [
+    failure(
+      "database",
+      "GIMBAL_DATABASE_URL is set, but the PostgreSQL record is not built yet.",
+      "Unset it to keep the record in the data folder.",
+    ),
+  ];
 }
 
 /** Can it be written, is there room, is it held by one gateway only, are its secrets kept? */
@@ -43,9 +55,18 @@ export async function checkFolder(input: Input, deps: CliDeps): Promise<readonly
   try {
     await writeProbe(probe, deps);
   } catch (error) {
-    return [failure("data folder", `${probe} cannot be written: ${messageOf(error)}.`, "Give this user the right to write there, or choose another folder with --data.")];
+    return [
+      failure(
+        "data folder",
+        `${probe} cannot be written: ${messageOf(error)}.`,
+        "Give this user the right to write there, or choose another folder with --data.",
+      ),
+    ];
   }
-  findings.push(ok("data folder", isNew ? `${folder} does not exist yet and can be made.` : `${folder} can be written.`), await checkSpace(probe));
+  findings.push(
+    ok("data folder", isNew ? `${folder} does not exist yet and can be made.` : `${folder} can be written.`),
+    await checkSpace(probe),
+  );
   if (!isNew) findings.push(...(await checkSecrets(folder)), ...(await checkLock(folder, deps)));
   return findings;
 }
@@ -81,7 +102,8 @@ async function checkSecrets(folder: string): Promise<readonly Finding[]> {
   for (const name of SECRET_FILES) {
     const file = join(folder, name);
     const mode = existsSync(file) ? (await stat(file)).mode & 0o077 : 0;
-    if (mode !== 0) findings.push(failure("secrets", `Others on this machine can read ${file}.`, `Run: chmod 600 ${file}; then replace what it holds.`));
+    if (mode !== 0)
+      findings.push(failure("secrets", `Others on this machine can read ${file}.`, `Run: chmod 600 ${file}; then replace what it holds.`));
   }
   return findings;
 }
@@ -107,7 +129,14 @@ export async function checkClock(input: Input, deps: CliDeps): Promise<readonly 
   try {
     const { writtenAt, fileTime } = await writeProbe(nearestFolder(dataFolderOf(input, deps)), deps);
     const skew = Math.abs(fileTime - writtenAt);
-    if (skew > SKEW_MS) return [warning("clock", `Clock and file system differ by ${Math.round(skew / 1000)} s.`, "Let one time service set both; a network drive has a clock of its own.")];
+    if (skew > SKEW_MS)
+      return [
+        warning(
+          "clock",
+          `Clock and file system differ by ${Math.round(skew / 1000)} s.`,
+          "Let one time service set both; a network drive has a clock of its own.",
+        ),
+      ];
   } catch {
     // That the folder cannot be written has its own finding.
   }
@@ -117,7 +146,10 @@ export async function checkClock(input: Input, deps: CliDeps): Promise<readonly 
 export async function checkPort(input: Input, config: GimbalConfig | undefined, deps: CliDeps): Promise<readonly Finding[]> {
   let settings: ServeSettings;
   try {
-    settings = settingsOf(withoutConfig(input), { ...deps, env: { ...deps.env, GIMBAL_DATABASE_URL: undefined, GIMBAL_CONFIG: undefined } });
+    settings = settingsOf(withoutConfig(input), {
+      ...deps,
+      env: { ...deps.env, GIMBAL_DATABASE_URL: undefined, GIMBAL_CONFIG: undefined },
+    });
   } catch (error) {
     if (error instanceof UsageError) return [failure("port", error.message, "Correct it.")];
     throw error;
@@ -128,9 +160,15 @@ export async function checkPort(input: Input, config: GimbalConfig | undefined, 
   const fault = await tryListen(host, port);
   if (fault === undefined) return [ok("port", `${host}:${port} is free.`)];
   const server = await runningServer(settings.dataFolder, deps);
-  if (fault === "EADDRINUSE" && server?.url.endsWith(`:${port}`)) return [ok("port", `${host}:${port} is served by the gateway of this data folder.`)];
-  if (fault === "EADDRINUSE") return [failure("port", `${host}:${port} is taken by another program.`, "Stop it, or choose another port with --port (0 picks a free one).")];
-  return [failure("port", `${host}:${port} cannot be listened on (${fault}).`, "Choose an address of this machine, and a port above 1023.")];
+  if (fault === "EADDRINUSE" && server?.url.endsWith(`:${port}`))
+    return [ok("port", `${host}:${port} is served by the gateway of this data folder.`)];
+  if (fault === "EADDRINUSE")
+    return [
+      failure("port", `${host}:${port} is taken by another program.`, "Stop it, or choose another port with --port (0 picks a free one)."),
+    ];
+  return [
+    failure("port", `${host}:${port} cannot be listened on (${fault}).`, "Choose an address of this machine, and a port above 1023."),
+  ];
 }
 
 /** A missing file has its own finding. */

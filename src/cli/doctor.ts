@@ -27,7 +27,10 @@ export const doctorCommand: Command = {
     add(await checkPort(input, config, deps));
     const failures = findings.filter((finding) => finding.status === "failure").length;
     if (input.json) deps.out(`${JSON.stringify({ ok: failures === 0, findings })}\n`);
-    else deps.out(`\n${failures === 0 ? "Nothing stands in the way of serving." : `${failures} failure${failures === 1 ? "" : "s"}: see above what to do.`}\n`);
+    else
+      deps.out(
+        `\n${failures === 0 ? "Nothing stands in the way of serving." : `${failures} failure${failures === 1 ? "" : "s"}: see above what to do.`}\n`,
+      );
     return failures === 0 ? DONE : FAILED;
   },
 };

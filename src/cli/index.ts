@@ -4,7 +4,6 @@ import { COMMANDS } from "./commands.ts";
 import type { CliDeps } from "./deps.ts";
 
 export type { CliDeps, ServeSettings } from "./deps.ts";
-export { SERVER_FILE, TOKEN_FILE } from "./running.ts";
 
 /** Runs one command line (without program name). Resolves with the exit code: 0 done, 1 failed, 2 wrong use. */
 export async function runCli(argv: readonly string[], deps: CliDeps): Promise<number> {
@@ -57,8 +56,16 @@ function helpOfGroup(argv: readonly string[], deps: CliDeps): number {
     deps.out(help);
     return DONE;
   }
-  const like = second === undefined ? undefined : nearest(second, members.map((command) => command.name.split(" ")[1] ?? ""));
-  throw new UsageError(`gimbal ${group} needs one of: ${members.map((command) => command.name.split(" ")[1]).join(", ")}.${like ? ` Did you mean "${like}"?` : ""}`);
+  const like =
+    second === undefined
+      ? undefined
+      : nearest(
+          second,
+          members.map((command) => command.name.split(" ")[1] ?? ""),
+        );
+  throw new UsageError(
+    `gimbal ${group} needs one of: ${members.map((command) => command.name.split(" ")[1]).join(", ")}.${like ? ` Did you mean "${like}"?` : ""}`,
+  );
 }
 
 function complain(error: unknown, json: boolean, deps: CliDeps): number {

@@ -41,7 +41,8 @@ const create: Command = {
   async run(input, deps) {
     const spec = specOf(input, deps);
     const { id, key, prefix } = await onRecord(input, deps, {
-      server: async (server, folder) => (await askServer(server, folder, deps, "POST", "/keys", bodyOf(spec))) as { id: string; key: string; prefix: string },
+      server: async (server, folder) =>
+        (await askServer(server, folder, deps, "POST", "/keys", bodyOf(spec))) as { id: string; key: string; prefix: string },
       stores: async (stores) => {
         const made = newKey(spec, deps.clock, deps.randomness);
         await stores.keys.create(made.record);
@@ -69,7 +70,13 @@ const list: Command = {
     });
     if (input.json) deps.out(`${JSON.stringify({ keys })}\n`);
     else if (keys.length === 0) deps.out("There are no keys. Make one with: gimbal keys create --name NAME\n");
-    else deps.out(`${table(["ID", "NAME", "PREFIX", "TEAM", "STATE", "MODELS"], keys.map((key) => rowOf(key, deps.clock.now())))}\n`);
+    else
+      deps.out(
+        `${table(
+          ["ID", "NAME", "PREFIX", "TEAM", "STATE", "MODELS"],
+          keys.map((key) => rowOf(key, deps.clock.now())),
+        )}\n`,
+      );
     return DONE;
   },
 };
@@ -145,8 +152,13 @@ function bodyOf({ scopes, ...spec }: NewKey): Record<string, unknown> {
 /** Milliseconds since 1970. @throws UsageError */
 export function momentOf(text: string, now: number): number {
   const span = /^(\d{1,6})([hdw])$/.exec(text);
-  const moment = span ? now + Number(span[1]) * (UNITS_MS[span[2] ?? ""] ?? 0) : /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
-  if (!Number.isFinite(moment)) throw new UsageError(`--expires is a date (2027-01-31), a time (ISO 8601) or a span (12h, 30d, 8w), not "${text}".`);
+  const moment = span
+    ? now + Number(span[1]) * (UNITS_MS[span[2] ?? ""] ?? 0)
+    : /^\d{4}-\d{2}-\d{2}/.test(text)
+      ? Date.parse(text)
+      : Number.NaN;
+  if (!Number.isFinite(moment))
+    throw new UsageError(`--expires is a date (2027-01-31), a time (ISO 8601) or a span (12h, 30d, 8w), not "${text}".`);
   if (moment <= now) throw new UsageError(`--expires ${text} is in the past.`);
   return moment;
 }

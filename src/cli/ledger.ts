@@ -21,7 +21,10 @@ export const ledgerCommand: Command = {
     const callerId = input.text("key");
     const folder = settingsOf(input, deps).dataFolder;
     const server = await runningServer(folder, deps);
-    if (server) throw new CommandError(`A gateway (process ${server.pid}) is running on ${folder}; stop it to list its ledger, or read single calls at ${server.url}/v1/calls/ID.`);
+    if (server)
+      throw new CommandError(
+        `A gateway (process ${server.pid}) is running on ${folder}; stop it to list its ledger, or read single calls at ${server.url}/v1/calls/ID.`,
+      );
     if (!existsSync(folder)) throw new CommandError(`There is no data folder ${folder}: nothing has been recorded yet.`);
     let stores: Stores;
     try {

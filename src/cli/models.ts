@@ -17,7 +17,13 @@ export const modelsCommand: Command = {
     }));
     for (const warning of warnings) deps.err(`${warning}\n`);
     if (input.json) deps.out(`${JSON.stringify({ models })}\n`);
-    else deps.out(`${table(["MODEL", "STRATEGY", "TARGETS"], models.map((model) => [model.id, model.strategy, model.targets.join(", ")]))}\n`);
+    else
+      deps.out(
+        `${table(
+          ["MODEL", "STRATEGY", "TARGETS"],
+          models.map((model) => [model.id, model.strategy, model.targets.join(", ")]),
+        )}\n`,
+      );
     return DONE;
   },
 };

@@ -32,7 +32,14 @@ function reachable(url: string): string {
 }
 
 /** Asks a running gateway's admin API. @throws CommandError in the server's own words */
-export async function askServer(server: RunningServer, folder: string, deps: CliDeps, method: string, path: string, body?: unknown): Promise<unknown> {
+export async function askServer(
+  server: RunningServer,
+  folder: string,
+  deps: CliDeps,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<unknown> {
   const token = setting(deps, "GIMBAL_ADMIN_TOKEN") ?? (await readToken(folder));
   const limit = new AbortController();
   const cancel = deps.clock.after(ANSWER_LIMIT_MS, () => limit.abort());

@@ -34,7 +34,9 @@ export const SERVE_FLAGS: Readonly<Record<string, Flag>> = {
 /** What the command line and the environment say; the flag wins. @throws UsageError */
 export function settingsOf(input: Input, deps: CliDeps): ServeSettings {
   if (setting(deps, "GIMBAL_DATABASE_URL") !== undefined) {
-    throw new UsageError("GIMBAL_DATABASE_URL is set, but the PostgreSQL record is not built yet. Unset it to keep the record in the data folder (SQLite).");
+    throw new UsageError(
+      "GIMBAL_DATABASE_URL is set, but the PostgreSQL record is not built yet. Unset it to keep the record in the data folder (SQLite).",
+    );
   }
   const token = setting(deps, "GIMBAL_ADMIN_TOKEN");
   return {
@@ -61,7 +63,8 @@ function portFromEnvironment(deps: CliDeps): number | undefined {
   const text = setting(deps, "GIMBAL_PORT");
   if (text === undefined) return undefined;
   const port = Number(text);
-  if (!Number.isInteger(port) || port < 0 || port > LARGEST_PORT) throw new UsageError(`GIMBAL_PORT is a port from 0 to ${LARGEST_PORT}, not "${text}".`);
+  if (!Number.isInteger(port) || port < 0 || port > LARGEST_PORT)
+    throw new UsageError(`GIMBAL_PORT is a port from 0 to ${LARGEST_PORT}, not "${text}".`);
   return port;
 }
 
@@ -75,7 +78,10 @@ function configFileOf(input: Input, deps: CliDeps): string | undefined {
 }
 
 /** The configuration a command would serve with. @throws CommandError with every problem, one a line */
-export async function loadConfig(file: string | undefined, deps: CliDeps): Promise<{ readonly config: GimbalConfig; readonly warnings: readonly string[] }> {
+export async function loadConfig(
+  file: string | undefined,
+  deps: CliDeps,
+): Promise<{ readonly config: GimbalConfig; readonly warnings: readonly string[] }> {
   if (file === undefined) return { config: defaultConfig(await deps.discover()), warnings: [] };
   let text: string;
   try {

@@ -22,9 +22,14 @@ export class ConfigDocument {
   readonly #lines = new LineCounter();
 
   constructor(text: string) {
-    this.#document = parseDocument(veil(text.slice(0, CONFIG_LIMIT_CHARACTERS)), { lineCounter: this.#lines, uniqueKeys: true, prettyErrors: false });
+    this.#document = parseDocument(veil(text.slice(0, CONFIG_LIMIT_CHARACTERS)), {
+      lineCounter: this.#lines,
+      uniqueKeys: true,
+      prettyErrors: false,
+    });
     const problems = this.#document.errors.map((error) => ({ ...this.#at(error.pos[0]), message: firstLine(unveil(error.message)) }));
-    if (text.length > CONFIG_LIMIT_CHARACTERS) problems.push({ line: 1, column: 1, message: `The file is longer than ${CONFIG_LIMIT_CHARACTERS} characters.` });
+    if (text.length > CONFIG_LIMIT_CHARACTERS)
+      problems.push({ line: 1, column: 1, message: `The file is longer than ${CONFIG_LIMIT_CHARACTERS} characters.` });
     let value: Json = null;
     if (problems.length === 0) {
       try {

@@ -30,7 +30,11 @@ function describe(issue: Issue, base: Path, document: ConfigDocument, schema: z.
 
 /** Of a union's branches the one that fits the value's type, so that the complaint is about what the person tried to write. */
 function likeliestBranch(branches: readonly (readonly Issue[])[]): readonly Issue[] | undefined {
-  return branches.find((issues) => issues.length > 0 && !issues.some((issue) => issue.path.length === 0 && (issue.code === "invalid_type" || issue.code === "invalid_value")));
+  return branches.find(
+    (issues) =>
+      issues.length > 0 &&
+      !issues.some((issue) => issue.path.length === 0 && (issue.code === "invalid_type" || issue.code === "invalid_value")),
+  );
 }
 
 function sentence(issue: Issue): string {

@@ -68,7 +68,9 @@ function disabledProviders(expansion: Expansion): Map<string, string> {
 function strayVariables(expansion: Expansion, document: ConfigDocument): ConfigProblem[] {
   return expansion.unset
     .filter(({ path }) => path[0] !== "providers" || path.length <= 2)
-    .map(({ path, name }) => document.problem(path, `${path.join(".")}: \${${name}} is not set; set it, or give a default: \${${name}:-value}.`));
+    .map(({ path, name }) =>
+      document.problem(path, `${path.join(".")}: \${${name}} is not set; set it, or give a default: \${${name}:-value}.`),
+    );
 }
 
 /** The document without the providers that are off. One with nothing behind its name, as in `lab:`, is one without options. */
@@ -86,9 +88,12 @@ function validate(value: Json, expanded: readonly Path[]): ReturnType<typeof con
   if (first.success || expanded.length === 0) return first;
   const copy = structuredClone<Json>(value);
   for (const issue of first.error.issues) {
-    if (issue.code !== "invalid_type" || (issue.expected !== "number" && issue.expected !== "int" && issue.expected !== "boolean")) continue;
+    if (issue.code !== "invalid_type" || (issue.expected !== "number" && issue.expected !== "int" && issue.expected !== "boolean"))
+      continue;
     if (!expanded.some((path) => path.join("\0") === issue.path.map(String).join("\0"))) continue;
-    replaceAt(copy, issue.path.map(String), (text) => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text === "true" ? true : text === "false" ? false : text));
+    replaceAt(copy, issue.path.map(String), (text) =>
+      /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text === "true" ? true : text === "false" ? false : text,
+    );
   }
   return configSchema.safeParse(copy);
 }
@@ -110,7 +115,8 @@ interface Meaning {
 /** What a schema cannot see: names that must fit each other. */
 function checkMeaning(values: ConfigValues, disabled: ReadonlyMap<string, string>, document: ConfigDocument): Meaning {
   const meaning: Meaning = { aliases: new Map(), problems: [], warnings: [] };
-  for (const [name, reason] of disabled) meaning.warnings.push(document.problem(["providers", name], `The provider ${name} is off: ${reason}.`, true));
+  for (const [name, reason] of disabled)
+    meaning.warnings.push(document.problem(["providers", name], `The provider ${name} is off: ${reason}.`, true));
   for (const [name, options] of Object.entries(values.providers)) checkProvider(name, options, document, meaning.problems);
   for (const [name, model] of Object.entries(values.models)) {
     const written = typeof model === "string" ? { targets: [model] } : model;
@@ -120,7 +126,12 @@ function checkMeaning(values: ConfigValues, disabled: ReadonlyMap<string, string
       const path = typeof model === "string" ? ["models", name] : ["models", name, "targets", index];
       const problem = whyNoTarget(text, values, disabled);
       if (problem !== undefined) meaning.problems.push(document.problem(path, `models.${name}: ${problem}`));
-      else if (!disabled.has(providerOf(text))) targets.push({ provider: providerOf(text), model: text.slice(text.indexOf("/") + 1), weight: typeof entry === "string" ? 1 : entry.weight });
+      else if (!disabled.has(providerOf(text)))
+        targets.push({
+          provider: providerOf(text),
+          model: text.slice(text.indexOf("/") + 1),
+          weight: typeof entry === "string" ? 1 : entry.weight,
+        });
     }
     if (targets.length === 0 && meaning.problems.length === 0) {
       meaning.warnings.push(document.problem(["models", name], `The model ${name} is off: every provider behind it is.`, true));
@@ -132,14 +143,35 @@ function checkMeaning(values: ConfigValues, disabled: ReadonlyMap<string, string
   return meaning;
 }
 
-function checkProvider(name: string, options: ConfigValues["providers"][string], document: ConfigDocument, problems: ConfigProblem[]): void {
-  if (name === SIM) problems.push(document.problem(["providers", name], `providers.${name}: The simulator is always there; configure it under \`sim:\`.`, true));
-  else if (name.includes("/")) problems.push(document.problem(["providers", name], `providers.${name}: A provider's name has no slash; the first slash parts it from the model.`, true));
+function checkProvider(
+  name: string,
+  options: ConfigValues["providers"][string],
+  document: ConfigDocument,
+  problems: ConfigProblem[],
+): void {
+  if (name === SIM)
+    problems.push(
+      document.problem(["providers", name], `providers.${name}: The simulator is always there; configure it under \`sim:\`.`, true),
+    );
+  else if (name.includes("/"))
+    problems.push(
+      document.problem(
+        ["providers", name],
+        `providers.${name}: A provider's name has no slash; the first slash parts it from the model.`,
+        true,
+      ),
+    );
   const kind = options.kind ?? name;
   if (name === SIM || providerKinds.includes(kind)) return;
   const like = nearest(kind, providerKinds);
   const hint = like ? ` Did you mean "${like}"?` : " Name one with `kind:`; docs/providers.md lists them.";
-  problems.push(document.problem(["providers", name, ...(options.kind === undefined ? [] : ["kind"])], `providers.${name}: There is no kind of provider "${kind}".${hint}`, options.kind === undefined));
+  problems.push(
+    document.problem(
+      ["providers", name, ...(options.kind === undefined ? [] : ["kind"])],
+      `providers.${name}: There is no kind of provider "${kind}".${hint}`,
+      options.kind === undefined,
+    ),
+  );
 }
 
 function providerOf(target: string): string {
@@ -163,15 +195,31 @@ type WrittenAlias = Exclude<ConfigValues["models"][string], string>;
 
 function aliasOf(name: string, written: WrittenAlias | undefined, targets: readonly Target[], values: ConfigValues): Alias {
   const timeoutMs = written?.timeoutMs ?? values.serve.limits.defaultTimeoutMs;
-  return { name, targets, strategy: written?.strategy ?? "fallback", retries: written?.retries ?? DEFAULT_RETRIES, timeoutMs, continue: written?.continue ?? "never" };
+  return {
+    name,
+    targets,
+    strategy: written?.strategy ?? "fallback",
+    retries: written?.retries ?? DEFAULT_RETRIES,
+    timeoutMs,
+    continue: written?.continue ?? "never",
+  };
 }
 
 /** Harmless when missing, so they are accepted; but nobody should believe that they work. */
 function warnOfMissing(name: string, model: WrittenAlias, document: ConfigDocument, warnings: ConfigProblem[]): void {
   if (model.continue !== "never") {
-    warnings.push(document.problem(["models", name, "continue"], `models.${name}.continue: Continuing a broken stream is not built yet; such a stream ends in a problem.`, true));
+    warnings.push(
+      document.problem(
+        ["models", name, "continue"],
+        `models.${name}.continue: Continuing a broken stream is not built yet; such a stream ends in a problem.`,
+        true,
+      ),
+    );
   }
-  if (model.cache) warnings.push(document.problem(["models", name, "cache"], `models.${name}.cache: The cache is not built yet; every call goes upstream.`, true));
+  if (model.cache)
+    warnings.push(
+      document.problem(["models", name, "cache"], `models.${name}.cache: The cache is not built yet; every call goes upstream.`, true),
+    );
 }
 
 function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, aliases: ReadonlyMap<string, Alias>): GimbalConfig {

@@ -1,6 +1,6 @@
 import type { Alias, Provider, Snapshot } from "../canon/index.ts";
+import { simModels } from "../providers/sim/options.ts";
 import { SIM, type GimbalConfig } from "./read.ts";
-import { simModels } from "./rooms.ts";
 import { configSchema, DEFAULT_RETRIES } from "./schema.ts";
 
 /** What was found on the machine when there is no configuration file. */
@@ -46,5 +46,12 @@ export function snapshotOf(config: GimbalConfig, version: number, providers: Rea
 function addDirect(aliases: Map<string, Alias>, provider: string, model: string, timeoutMs: number): void {
   const name = `${provider}/${model}`;
   if (aliases.has(name)) return;
-  aliases.set(name, { name, targets: [{ provider, model, weight: 1 }], strategy: "fallback", retries: DEFAULT_RETRIES, timeoutMs, continue: "never" });
+  aliases.set(name, {
+    name,
+    targets: [{ provider, model, weight: 1 }],
+    strategy: "fallback",
+    retries: DEFAULT_RETRIES,
+    timeoutMs,
+    continue: "never",
+  });
 }

@@ -57,7 +57,9 @@ export function watchConfig(options: WatchOptions): ConfigWatch {
   };
   const reload = (): ReturnType<typeof look> => {
     const next = work.then(look).catch((error: unknown) => {
-      options.report([`The change could not be applied (${error instanceof Error ? error.message : String(error)}); the configuration in force stays.`]);
+      options.report([
+        `The change could not be applied (${error instanceof Error ? error.message : String(error)}); the configuration in force stays.`,
+      ]);
       return "refused" as const;
     });
     work = next;

@@ -43,7 +43,7 @@ process.stdout.write(JSON.stringify({ args: [word, ...rest], via: process.env["F
 if (word === "exit") process.exit(Number(rest[0]));
 if (word === "wait") {
   setInterval(() => {}, 1000);
-  process.on("SIGTERM", () => process.exit(7));
+  process.once("SIGTERM", () => setTimeout(() => process.exit(7), 300));
   process.stdout.write("waiting\\n");
 }
 `;
@@ -73,7 +73,11 @@ describe("the launcher", () => {
     const integrity = change.integrity ?? `sha512-${createHash("sha512").update(archive).digest("base64")}`;
     writeFileSync(
       join(checkout, "bin/runtime.json"),
-      JSON.stringify({ minimum: "99.0.0", version: "99.1.0", packages: { [PLATFORM]: { name: "node-test", integrity, binary: "bin/node" } } }),
+      JSON.stringify({
+        minimum: "99.0.0",
+        version: "99.1.0",
+        packages: { [PLATFORM]: { name: "node-test", integrity, binary: "bin/node" } },
+      }),
     );
   }
 
@@ -83,7 +87,10 @@ describe("the launcher", () => {
       stdio: ["ignore", "pipe", "pipe"],
     });
   }
-  async function launch(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<{ code: number | null; out: string; err: string }> {
+  async function launch(
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<{ code: number | null; out: string; err: string }> {
     const child = start(args, env);
     let [out, err] = ["", ""];
     child.stdout?.on("data", (chunk: Buffer) => (out += chunk.toString()));
@@ -116,13 +123,28 @@ describe("the launcher", () => {
   it.skipIf(process.platform === "win32")("passes signals on, and ends the program with itself", async () => {
     pretendOld();
     await launch(["exit", "0"]);
-    for (const [signal, code] of [["SIGTERM", 7], ["SIGKILL", null]] as const) {
+    for (const [signal, code] of [
+      ["SIGTERM", 7],
+      ["SIGKILL", null],
+    ] as const) {
       const child = start(["wait"]);
       const closed = new Promise<number | null>((ended) => child.on("close", ended));
       await new Promise<void>((waiting) => child.stdout?.on("data", (chunk: Buffer) => chunk.includes("waiting") && waiting()));
       child.kill(signal);
       // The pipes close only when the program has let go of them too: a program that lived on would hold the test here.
       expect(await closed).toBe(code);
+    }
+  });
+
+  it.skipIf(process.platform === "win32")("counts a signal that arrives twice once", async () => {
+    for (const old of [false, true]) {
+      if (old) pretendOld();
+      const child = start(["wait"]);
+      const closed = new Promise<number | null>((ended) => child.on("close", ended));
+      await new Promise<void>((waiting) => child.stdout?.on("data", (chunk: Buffer) => chunk.includes("waiting") && waiting()));
+      child.kill("SIGTERM");
+      setTimeout(() => child.kill("SIGTERM"), 50);
+      expect(await closed).toBe(7);
     }
   });
 
@@ -139,7 +161,9 @@ describe("the launcher", () => {
   it("says in one sentence why it could not install", async () => {
     const { code, err } = await launch(["exit", "0"], { FAKE_OFFLINE: "1" });
     expect(code).toBe(1);
-    expect(err.trim().split("\n").at(-1)).toBe("gimbal: npm could not install the dependencies: ENOTFOUND. Check the connection and start again.");
+    expect(err.trim().split("\n").at(-1)).toBe(
+      "gimbal: npm could not install the dependencies: ENOTFOUND. Check the connection and start again.",
+    );
   });
 
   it("takes over the lock of a start that died", async () => {
@@ -152,7 +176,8 @@ describe("the launcher", () => {
     const inCheckout = (development: boolean): boolean => isInstalled(checkout, { development });
     mkdirSync(join(checkout, "node_modules/x"), { recursive: true });
     expect(inCheckout(false)).toBe(false);
-    const record = (version: string): void => writeFileSync(join(checkout, "node_modules/.package-lock.json"), JSON.stringify({ packages: { "node_modules/x": { version } } }));
+    const record = (version: string): void =>
+      writeFileSync(join(checkout, "node_modules/.package-lock.json"), JSON.stringify({ packages: { "node_modules/x": { version } } }));
     record("0.9.0");
     expect(inCheckout(false)).toBe(false);
     record("1.0.0");
@@ -161,7 +186,12 @@ describe("the launcher", () => {
   });
 
   it("compares versions by number and reads tar archives", () => {
-    expect(["v24.15.0", "24.15.1", "26.0.0", "v25.0.0-nightly"].map((version) => atLeast(version, "24.15.0"))).toEqual([true, true, true, true]);
+    expect(["v24.15.0", "24.15.1", "26.0.0", "v25.0.0-nightly"].map((version) => atLeast(version, "24.15.0"))).toEqual([
+      true,
+      true,
+      true,
+      true,
+    ]);
     expect(["v24.14.9", "v9.99.99", "24.2.0"].map((version) => atLeast(version, "24.15.0"))).toEqual([false, false, false]);
     const tar = tarOf({ "a/b": "first", "a/c": "x".repeat(BLOCK_BYTES) });
     expect(readTarFile(tar, "a/c")?.length).toBe(BLOCK_BYTES);

@@ -12,14 +12,18 @@ function problems(text: string, env: Record<string, string> = {}): string[] {
 }
 function warnings(text: string, env: Record<string, string> = {}): string[] {
   const outcome = readConfig(text, env);
-  return outcome.ok ? outcome.warnings.map((problem) => `${problem.line} ${problem.message}`) : [`refused: ${outcome.problems[0]?.message}`];
+  return outcome.ok
+    ? outcome.warnings.map((problem) => `${problem.line} ${problem.message}`)
+    : [`refused: ${outcome.problems[0]?.message}`];
 }
 
 const LAB = "providers:\n  lab: { kind: openai-compatible, baseUrl: http://127.0.0.1:9999/v1, apiKey: x, allowPrivateNetwork: true }\n";
 
 describe("readConfig", () => {
   it("reads aliases in both forms and splits targets at the first slash", () => {
-    const config = read(`version: 1\n${LAB}models:\n  brain: lab/org/model:tag\n  fast:\n    targets: [lab/a, { target: lab/b, weight: 3 }]\n    strategy: weighted\n    retries: 0\n    timeoutMs: 5000\n`);
+    const config = read(
+      `version: 1\n${LAB}models:\n  brain: lab/org/model:tag\n  fast:\n    targets: [lab/a, { target: lab/b, weight: 3 }]\n    strategy: weighted\n    retries: 0\n    timeoutMs: 5000\n`,
+    );
     expect(config.aliases.get("brain")?.targets).toEqual([{ provider: "lab", model: "org/model:tag", weight: 1 }]);
     expect(config.aliases.get("brain")).toMatchObject({ strategy: "fallback", retries: 2, timeoutMs: 600_000, continue: "never" });
     expect(config.aliases.get("fast")).toMatchObject({ strategy: "weighted", retries: 0, timeoutMs: 5000 });
@@ -54,15 +58,23 @@ describe("readConfig", () => {
   });
 
   it("refuses an unset variable elsewhere, and reads an escaped one as text", () => {
-    expect(problems("version: 1\nserve:\n  host: ${HOST}\n")).toEqual(["3:9 serve.host: ${HOST} is not set; set it, or give a default: ${HOST:-value}."]);
+    expect(problems("version: 1\nserve:\n  host: ${HOST}\n")).toEqual([
+      "3:9 serve.host: ${HOST} is not set; set it, or give a default: ${HOST:-value}.",
+    ]);
     expect(read('version: 1\nserve: { host: "$${HOST}" }').serve.host).toBe("${HOST}");
   });
 
   it("names the nearest key and the line for an unknown one", () => {
     expect(problems("version: 1\nmodles: {}\n")).toEqual(['2:1 Unknown key "modles". Did you mean "models"?']);
-    expect(problems(`version: 1\n${LAB}models:\n  a:\n    targets: [lab/x]\n    retrys: 3\n`)).toEqual(['7:5 models.a: Unknown key "retrys". Did you mean "retries"?']);
-    expect(problems(`version: 1\nserve:\n  limits:\n    bodybyte: 3\n`)).toEqual(['4:5 serve.limits: Unknown key "bodybyte". Did you mean "bodyBytes"?']);
-    expect(problems(`version: 1\n${LAB}models:\n  a:\n    targets: [{ target: lab/x, wieght: 2 }]\n`)).toEqual(['6:32 models.a.targets.0: Unknown key "wieght". Did you mean "weight"?']);
+    expect(problems(`version: 1\n${LAB}models:\n  a:\n    targets: [lab/x]\n    retrys: 3\n`)).toEqual([
+      '7:5 models.a: Unknown key "retrys". Did you mean "retries"?',
+    ]);
+    expect(problems(`version: 1\nserve:\n  limits:\n    bodybyte: 3\n`)).toEqual([
+      '4:5 serve.limits: Unknown key "bodybyte". Did you mean "bodyBytes"?',
+    ]);
+    expect(problems(`version: 1\n${LAB}models:\n  a:\n    targets: [{ target: lab/x, wieght: 2 }]\n`)).toEqual([
+      '6:32 models.a.targets.0: Unknown key "wieght". Did you mean "weight"?',
+    ]);
   });
 
   it("refuses targets that lead nowhere", () => {
@@ -77,9 +89,13 @@ describe("readConfig", () => {
   });
 
   it("refuses kinds and names of providers that do not exist", () => {
-    expect(problems("version: 1\nproviders:\n  mine: { baseUrl: http://127.0.0.1:1 }\n")[0]).toMatch(/^3:3 providers.mine: There is no kind of provider "mine"/);
+    expect(problems("version: 1\nproviders:\n  mine: { baseUrl: http://127.0.0.1:1 }\n")[0]).toMatch(
+      /^3:3 providers.mine: There is no kind of provider "mine"/,
+    );
     expect(problems("version: 1\nproviders:\n  mine: { kind: openai-compatibel }\n")[0]).toContain('Did you mean "openai-compatible"?');
-    expect(problems("version: 1\nproviders:\n  sim: { kind: openai-compatible, baseUrl: http://127.0.0.1:1 }\n")[0]).toContain("configure it under `sim:`");
+    expect(problems("version: 1\nproviders:\n  sim: { kind: openai-compatible, baseUrl: http://127.0.0.1:1 }\n")[0]).toContain(
+      "configure it under `sim:`",
+    );
     expect(problems("version: 1\nproviders:\n  a/b: { kind: openai-compatible, baseUrl: http://127.0.0.1:1 }\n")[0]).toContain("no slash");
   });
 
@@ -94,7 +110,9 @@ describe("readConfig", () => {
     expect(problems("version: 1\nbudgets: [{ match: { team: search }, usd: 100 }]\n")).toEqual([
       "2:10 budgets: Budgets are not built yet: a wall that does not hold is worse than none. Take this section out.",
     ]);
-    expect(problems("version: 1\nmodels: { a: { targets: [sim/echo], strategy: cost } }\n")[0]).toContain("The strategy cost is not built yet");
+    expect(problems("version: 1\nmodels: { a: { targets: [sim/echo], strategy: cost } }\n")[0]).toContain(
+      "The strategy cost is not built yet",
+    );
     expect(warnings("version: 1\nmodels: { a: { targets: [sim/echo], continue: always, cache: { ttlSeconds: 6 } } }\n")).toHaveLength(2);
   });
 
@@ -105,7 +123,10 @@ describe("readConfig", () => {
     expect(problems("version: 1\nversion: 1\n")[0]).toMatch(/^2:1 /);
     expect(problems("version: 1\nmodels: {\n")[0]).toMatch(/^\d+:\d+ /);
     expect(problems(`version: 1\n# ${"x".repeat(1024 * 1024)}`)[0]).toContain("longer than");
-    const bomb = ["a: &a [x,x,x,x,x,x,x,x,x]", ...["b", "c", "d", "e", "f", "g"].map((name, at) => `${name}: &${name} [${Array(9).fill(`*${"abcdefg"[at]}`).join(",")}]`)];
+    const bomb = [
+      "a: &a [x,x,x,x,x,x,x,x,x]",
+      ...["b", "c", "d", "e", "f", "g"].map((name, at) => `${name}: &${name} [${Array(9).fill(`*${"abcdefg"[at]}`).join(",")}]`),
+    ];
     expect(problems(`version: 1\n${bomb.join("\n")}\n`).length).toBeGreaterThan(0);
   });
 });
