@@ -2,7 +2,8 @@
  * Load generator: one thread, one epoll, HTTP/1.1 over loopback. Prints one line of JSON.
  *
  *   load --port P --path /v1/chat/completions --body FILE [--header 'name: value']... [--pids 1,2]
- *        --mode closed --conns C --warm N --count N     every connection sends its next request when the last is answered
+ *        --mode closed --conns C --warm N --count N --secs S   every connection sends its next request when the last is answered;
+ *                                                      ends after N answers or S seconds
  *        --mode open   --conns C --warm S --secs S --rate R   a request every 1/R s; latency counts from the time it was due
  *        --mode hold   --conns C --secs S               opens C streams, waits for the first byte of each, holds them
  *
@@ -244,7 +245,7 @@ static void run_closed(void) {
   long warm = (long)opt.warm, answered = 0;
   uint64_t began = 0, cpu0 = 0;
   for (int i = 0; i < opt.conns; i++) send_request(&conns[i], now());
-  while (samples < opt.count && errors < 1000) {
+  while (samples < opt.count && errors < 1000 && !(opt.secs && began && (double)(now() - began) > opt.secs * 1e9)) {
     int n = epoll_wait(epoll_fd, events, 512, 10000);
     if (n <= 0) break;
     for (int i = 0; i < n && samples < opt.count; i++) {
