@@ -19,7 +19,9 @@ function checkItems(call: Call): Problem | undefined {
   for (const item of call.items) {
     if (item.type === "tool_call") called.add(item.callId);
     if (item.type === "tool_result" && !called.has(item.callId) && !continued) {
-      return refuse(`The tool result for "${shorten(item.callId)}" answers no tool call before it; send the assistant's tool call as well.`);
+      return refuse(
+        `The tool result for "${shorten(item.callId)}" answers no tool call before it; send the assistant's tool call as well.`,
+      );
     }
   }
   return undefined;

@@ -30,7 +30,10 @@ describe("checkCall", () => {
   });
 
   it("refuses a tool result whose call is missing or comes later, naming the id", () => {
-    for (const items of [[user, result("lost")], [user, result("lost"), toolCall("lost")]]) {
+    for (const items of [
+      [user, result("lost")],
+      [user, result("lost"), toolCall("lost")],
+    ]) {
       const problem = checkCall(call({ items }));
       expect(problem?.kind).toBe("invalid_request");
       expect(problem?.message).toContain('"lost"');
@@ -56,7 +59,11 @@ describe("checkCall", () => {
 });
 
 describe("FlatNames", () => {
-  const tools: ToolSpec[] = [fn("crm__find"), { type: "namespace", name: "crm", tools: [fn("find"), { type: "custom", name: "a.b" }] }, fn("plain")];
+  const tools: ToolSpec[] = [
+    fn("crm__find"),
+    { type: "namespace", name: "crm", tools: [fn("find"), { type: "custom", name: "a.b" }] },
+    fn("plain"),
+  ];
 
   it("is reversible, also when a plain tool has the name already", () => {
     const names = new FlatNames(tools);

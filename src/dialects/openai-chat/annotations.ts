@@ -20,5 +20,8 @@ export function annotationFor(annotation: Json): Json | undefined {
   const url = text(annotation["url"]);
   if (url === undefined) return undefined;
   const title = text(annotation["title"]) ?? "";
-  return { type: "url_citation", url_citation: { url, title, start_index: count(annotation["start_index"]), end_index: count(annotation["end_index"]) } };
+  return {
+    type: "url_citation",
+    url_citation: { url, title, start_index: count(annotation["start_index"]), end_index: count(annotation["end_index"]) },
+  };
 }

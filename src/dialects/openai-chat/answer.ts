@@ -1,4 +1,14 @@
-import { NO_USAGE, ProblemError, type Answer, type AnswerContext, type Item, type Json, type JsonObject, type StopReason, type Usage } from "../../canon/index.ts";
+import {
+  NO_USAGE,
+  ProblemError,
+  type Answer,
+  type AnswerContext,
+  type Item,
+  type Json,
+  type JsonObject,
+  type StopReason,
+  type Usage,
+} from "../../canon/index.ts";
 import { AnswerNames } from "./answer-names.ts";
 import { annotationsFor } from "./annotations.ts";
 import { CallIds, decodeAssistant, READABLE_REASONING } from "./decode-message.ts";
@@ -10,7 +20,7 @@ import { decodeUsage, replayUsage, usageObject, usageOf } from "./usage.ts";
 /** Place of an answer's envelope: unlike any of a request's messages. */
 export const ANSWER_PLACE = -1;
 
-export function broken(message: string): ProblemError {
+function broken(message: string): ProblemError {
   return new ProblemError({ kind: "upstream_broken", message });
 }
 
@@ -34,7 +44,12 @@ export function decodeAnswer(body: Json, context: { readonly provider?: string }
   const id = text(body["id"]) ?? "";
   const model = text(body["model"]) ?? "";
   const origin = { dialect: ID, ...(context.provider !== undefined && { provider: context.provider }) };
-  const { items, envelope } = decodeAssistant(message, { path: undefined, origin: { ...origin, model }, place: ANSWER_PLACE, ids: new CallIds(`call_${id}`) });
+  const { items, envelope } = decodeAssistant(message, {
+    path: undefined,
+    origin: { ...origin, model },
+    place: ANSWER_PLACE,
+    ids: new CallIds(`call_${id}`),
+  });
   const usage = usageObject(body);
   return {
     id,
@@ -49,7 +64,7 @@ export function decodeAnswer(body: Json, context: { readonly provider?: string }
   };
 }
 
-export function saidBy(items: readonly Item[]): { toolCalls: boolean; refusal: boolean } {
+function saidBy(items: readonly Item[]): { toolCalls: boolean; refusal: boolean } {
   return {
     toolCalls: items.some((item) => item.type === "tool_call"),
     refusal: items.some((item) => item.type === "message" && item.parts.some((part) => part.type === "refusal")),
@@ -61,12 +76,19 @@ function withLogprobs(items: readonly Item[], choice: JsonObject): readonly Item
   const tokens = object(choice["logprobs"])?.["content"];
   if (!isList(tokens) || tokens.length === 0) return items;
   return items.map((item) =>
-    item.type === "message" && item.parts[0]?.type === "text" ? { ...item, parts: [{ ...item.parts[0], logprobs: tokens }, ...item.parts.slice(1)] } : item,
+    item.type === "message" && item.parts[0]?.type === "text"
+      ? { ...item, parts: [{ ...item.parts[0], logprobs: tokens }, ...item.parts.slice(1)] }
+      : item,
   );
 }
 
 /** What the fast path needs of a plain answer. */
-export function readAnswer(body: JsonObject): { readonly usage: Usage | undefined; readonly id?: string; readonly model?: string; readonly stop?: StopReason } {
+export function readAnswer(body: JsonObject): {
+  readonly usage: Usage | undefined;
+  readonly id?: string;
+  readonly model?: string;
+  readonly stop?: StopReason;
+} {
   const choices = body["choices"];
   const first = isList(choices) ? object(choices[0]) : undefined;
   const message = object(first?.["message"]);
@@ -137,7 +159,8 @@ function encodeMessage(items: readonly Item[], frame: JsonObject | undefined, ow
     const raw = own && item.raw !== undefined && item.origin?.dialect === ID ? item.raw : undefined;
     if (item.type === "tool_call") {
       if (raw === undefined || names.isWrapped(item)) calls.push(names.toolCall(item));
-      else if (frame && "function_call" in frame && isObject(raw) && raw["function"] === undefined && raw["custom"] === undefined) message["function_call"] = raw;
+      else if (frame && "function_call" in frame && isObject(raw) && raw["function"] === undefined && raw["custom"] === undefined)
+        message["function_call"] = raw;
       else calls.push(raw);
     } else if ((item.type === "message" || item.type === "reasoning") && isObject(raw)) {
       for (const [key, value] of Object.entries(raw)) {

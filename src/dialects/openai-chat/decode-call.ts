@@ -85,7 +85,12 @@ function decodeMessages(messages: readonly Json[]): Item[] {
 function unusedPrefix(messages: readonly Json[]): string {
   let prefix = "call_unnamed";
   const taken = (): boolean =>
-    messages.some((message) => isObject(message) && isList(message["tool_calls"]) && message["tool_calls"].some((call) => isObject(call) && text(call["id"])?.startsWith(prefix)));
+    messages.some(
+      (message) =>
+        isObject(message) &&
+        isList(message["tool_calls"]) &&
+        message["tool_calls"].some((call) => isObject(call) && text(call["id"])?.startsWith(prefix)),
+    );
   while (taken()) prefix += "_";
   return prefix;
 }
@@ -101,15 +106,18 @@ function decodeMessage(message: JsonObject, path: string, place: number, ids: Ca
       return [{ type: "message", role, parts, raw, envelope, origin: ORIGIN }];
     case "tool": {
       const named = read(message, "tool_call_id", "string", `${path}.`);
-      if (named === undefined) throw invalid(`\`${path}.tool_call_id\` is missing: it must name the tool call that this answers.`, `${path}.tool_call_id`);
+      if (named === undefined)
+        throw invalid(`\`${path}.tool_call_id\` is missing: it must name the tool call that this answers.`, `${path}.tool_call_id`);
       const callId = named || ids.answerUnnamed();
-      if (callId === undefined) throw invalid(`\`${path}.tool_call_id\` is empty and no earlier tool call lacks an id.`, `${path}.tool_call_id`);
+      if (callId === undefined)
+        throw invalid(`\`${path}.tool_call_id\` is empty and no earlier tool call lacks an id.`, `${path}.tool_call_id`);
       return [{ type: "tool_result", callId, kind: "function", parts, raw, envelope, origin: ORIGIN }];
     }
     case "function": {
       const name = demand(message, "name", "string", `${path}.`);
       const callId = ids.answerLegacy(name);
-      if (callId === undefined) throw invalid(`\`${path}\` answers the function "${name}", which no earlier message calls.`, `${path}.name`);
+      if (callId === undefined)
+        throw invalid(`\`${path}.name\` is the function "${name}", which no earlier message calls.`, `${path}.name`);
       return [{ type: "tool_result", callId, kind: "function", parts, raw, envelope, origin: ORIGIN }];
     }
     default:
@@ -118,7 +126,12 @@ function decodeMessage(message: JsonObject, path: string, place: number, ids: Ca
 }
 
 /** A message that is one item: its content goes, the rest is its envelope. */
-function single(message: JsonObject, role: string, path: string, place: number): { parts: readonly Part[]; raw: JsonObject; envelope: NonNullable<Item["envelope"]> } {
+function single(
+  message: JsonObject,
+  role: string,
+  path: string,
+  place: number,
+): { parts: readonly Part[]; raw: JsonObject; envelope: NonNullable<Item["envelope"]> } {
   const content = message["content"];
   const parts = decodeContent(content, role, path);
   const frame: Draft = { ...message, content: isList(content) ? [] : null };
@@ -164,7 +177,8 @@ function decodeToolChoice(body: JsonObject): ToolChoice | undefined {
   if (choice === "auto" || choice === "none" || choice === "required") return { type: choice };
   // A vendor's older word for `required`.
   if (choice === "any") return { type: "required" };
-  if (typeof choice === "string") throw invalid("`tool_choice` must be auto, none, required or an object that names a tool.", "tool_choice");
+  if (typeof choice === "string")
+    throw invalid("`tool_choice` must be auto, none, required or an object that names a tool.", "tool_choice");
   if (!isObject(choice)) throw invalid("`tool_choice` must be a string or an object.", "tool_choice");
   const custom = object(choice["custom"]);
   const name = text((custom ?? object(choice["function"]) ?? choice)["name"]);

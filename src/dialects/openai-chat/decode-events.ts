@@ -16,7 +16,16 @@ const EARLY_FRAMES = 64;
 /** Fields of a chunk that are told by events, or are padding. */
 const CHUNK_FIELDS = new Set(["id", "choices", "usage", "obfuscation"]);
 const CHOICE_FIELDS = new Set(["index", "delta", "message", "finish_reason", "logprobs", "usage"]);
-const DELTA_FIELDS = new Set(["role", "content", "refusal", "annotations", "tool_calls", "function_call", "reasoning_content", "reasoning"]);
+const DELTA_FIELDS = new Set([
+  "role",
+  "content",
+  "refusal",
+  "annotations",
+  "tool_calls",
+  "function_call",
+  "reasoning_content",
+  "reasoning",
+]);
 
 /** Chat completion chunks to events. The regular end is `[DONE]`; a stream that ends without it was cut. */
 export class ChunkDecoder implements EventDecoder {
@@ -41,8 +50,10 @@ export class ChunkDecoder implements EventDecoder {
     if (this.#ended) return;
     if (frame.data === DONE) return this.#done();
     const chunk = parseJson(frame.data);
-    if (!isObject(chunk)) return this.#fail({ kind: "upstream_broken", message: "The provider sent a piece of its stream that is not a JSON object." });
-    if (frame.event === "error" || (chunk["error"] !== undefined && chunk["error"] !== null)) return this.#fail(embeddedProblem(chunk, this.#provider));
+    if (!isObject(chunk))
+      return this.#fail({ kind: "upstream_broken", message: "The provider sent a piece of its stream that is not a JSON object." });
+    if (frame.event === "error" || (chunk["error"] !== undefined && chunk["error"] !== null))
+      return this.#fail(embeddedProblem(chunk, this.#provider));
     this.#chunk(chunk);
   }
 

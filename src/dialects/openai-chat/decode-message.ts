@@ -51,7 +51,7 @@ export class CallIds {
   }
 }
 
-export interface MessageContext {
+interface MessageContext {
   /** Where the message stands, for faults: `messages[3]`. Undefined for a model's answer, which is tolerated whatever it is. */
   readonly path: string | undefined;
   readonly origin: Origin;
@@ -64,7 +64,10 @@ export interface MessageContext {
  * understood stays in the envelope.
  * @throws ProblemError when `context.path` is given and a field has the wrong type
  */
-export function decodeAssistant(message: JsonObject, context: MessageContext): { readonly items: readonly Item[]; readonly envelope: Envelope } {
+export function decodeAssistant(
+  message: JsonObject,
+  context: MessageContext,
+): { readonly items: readonly Item[]; readonly envelope: Envelope } {
   const frame: Draft = { ...message };
   const cut: string[] = [];
   const envelope = frameEnvelope("assistant", { message: frame, cut, answer: context.path === undefined }, context.place);
@@ -148,7 +151,13 @@ function decodeContent(message: JsonObject, context: MessageContext, base: ItemB
   const items = isList(content) && content.length > 0 ? contentList(content, context, base) : [];
   if (items.length > 0) take("content", []);
   else if (text(content) !== undefined) {
-    items.push({ type: "message", role: "assistant", parts: [{ type: "text", text: text(content) ?? "" }], raw: { content: content ?? null }, ...base });
+    items.push({
+      type: "message",
+      role: "assistant",
+      parts: [{ type: "text", text: text(content) ?? "" }],
+      raw: { content: content ?? null },
+      ...base,
+    });
     take("content");
   } else if (context.path !== undefined && content !== null && content !== undefined && content !== "" && !isList(content)) {
     throw invalid(`\`${context.path}.content\` must be a string or a list of parts.`, `${context.path}.content`);
@@ -166,7 +175,8 @@ function contentList(content: readonly Json[], context: MessageContext, base: It
     while (end < content.length && isThinking(content[end] ?? null) === thinking) end++;
     const run = content.slice(start, end);
     const raw = { content: run };
-    if (thinking) items.push({ ...reasoningItem(run.map((part) => (isObject(part) ? thinkingText(part) : "")).join(""), run, raw), ...base });
+    if (thinking)
+      items.push({ ...reasoningItem(run.map((part) => (isObject(part) ? thinkingText(part) : "")).join(""), run, raw), ...base });
     else {
       const first = start;
       items.push({ type: "message", role: "assistant", parts: run.map((part, at) => listPart(part, context, first + at)), raw, ...base });

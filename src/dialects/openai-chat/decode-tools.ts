@@ -13,7 +13,8 @@ export function decodeTools(body: JsonObject): { readonly tools: readonly ToolSp
     const value = body[key];
     const list = read(body, key, "list");
     if (list && list.length > 0) {
-      for (const [at, raw] of list.entries()) tools.push(key === "tools" ? decodeTool(raw, `tools[${at}]`) : decodeLegacy(raw, `functions[${at}]`));
+      for (const [at, raw] of list.entries())
+        tools.push(key === "tools" ? decodeTool(raw, `tools[${at}]`) : decodeLegacy(raw, `functions[${at}]`));
     } else if (value !== undefined) native[key] = isList(value) ? [] : null;
   }
   return { tools, native: native };

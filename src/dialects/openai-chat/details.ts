@@ -15,7 +15,7 @@ export function mergeDetails(whole: Draft[], pieces: readonly Json[]): void {
     }
     for (const [key, value] of Object.entries(piece)) {
       const grows = GROWING.some((name) => name === key) && typeof value === "string";
-      if (grows) open[key] = (text(open[key]) ?? "") + (value);
+      if (grows) open[key] = (text(open[key]) ?? "") + value;
       else if (value !== null) open[key] = value;
     }
   }

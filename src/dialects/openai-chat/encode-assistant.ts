@@ -62,7 +62,10 @@ export class AssistantTurn {
     const set: Draft = { ...this.#fields };
     const content = this.#content();
     if (content !== undefined) set["content"] = content;
-    if (this.#calls.length > 0) set[frame?.cut.includes("function_call") ? "function_call" : "tool_calls"] = frame?.cut.includes("function_call") ? this.#calls[0] : this.#calls;
+    if (this.#calls.length > 0)
+      set[frame?.cut.includes("function_call") ? "function_call" : "tool_calls"] = frame?.cut.includes("function_call")
+        ? this.#calls[0]
+        : this.#calls;
     for (const key of frame?.cut ?? []) if (!(key in set)) message[key] = key === "content" ? null : undefined;
     Object.assign(message, set);
     if (frame && !frame.answer) return message;

@@ -12,7 +12,12 @@ export const PATH = "/chat/completions";
 export function encodeCall(call: Call, target: EncodeTarget, note: (diagnostic: Diagnostic) => void): WireRequest {
   const context = new EncodeContext(call, target, note);
   const own = call.origin.dialect === ID;
-  const body: Draft = { model: target.model, messages: encodeMessages(call, context), ...(own && call.native), ...encodeTools(call, context) };
+  const body: Draft = {
+    model: target.model,
+    messages: encodeMessages(call, context),
+    ...(own && call.native),
+    ...encodeTools(call, context),
+  };
   body["model"] = target.model;
   for (const [field, writer] of Object.entries(WRITERS) as [keyof typeof WRITERS, Writer][]) {
     if (own && !call.touched.has(field)) continue;
@@ -20,7 +25,10 @@ export function encodeCall(call: Call, target: EncodeTarget, note: (diagnostic: 
     writer.write(call, body, context);
   }
   if (!own) noteForeign(call, context);
-  Object.assign(body, adaptations(body, target.capabilities, ({ field, action, reason }) => context.note(field, action, reason)));
+  Object.assign(
+    body,
+    adaptations(body, target.capabilities, ({ field, action, reason }) => context.note(field, action, reason)),
+  );
   return { method: "POST", path: PATH, headers: {}, body: JSON.stringify(body) };
 }
 
@@ -48,7 +56,10 @@ const WRITERS = {
       body[target.capabilities.maxTokensField ?? "max_tokens"] = call.maxOutputTokens;
     },
   },
-  sampling: { keys: ["temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "stop", "n", "logprobs", "top_logprobs"], write: writeSampling },
+  sampling: {
+    keys: ["temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "stop", "n", "logprobs", "top_logprobs"],
+    write: writeSampling,
+  },
   toolChoice: { keys: ["tool_choice", "function_call"], write: writeToolChoice },
   parallelToolCalls: {
     keys: ["parallel_tool_calls"],
@@ -143,14 +154,16 @@ function encodeTools(call: Call, context: EncodeContext): JsonObject {
     const raw = context.isNative(tool) ? tool.raw : undefined;
     const degrade = tool.type === "custom" && context.degradeCustom;
     if (raw !== undefined && !degrade) (isLegacyDeclaration(raw) ? functions : tools).push(raw);
-    else if (tool.type === "native") context.drop("tools[].native", `The tool "${tool.name ?? tool.kind}" is run by another provider itself.`);
+    else if (tool.type === "native")
+      context.drop("tools[].native", `The tool "${tool.name ?? tool.kind}" is run by another provider itself.`);
     else tools.push(...declarations(tool, context));
   }
   return { ...(tools.length > 0 && { tools }), ...(functions.length > 0 && { functions }) };
 }
 
 function declarations(tool: Exclude<ToolSpec, { type: "native" }>, context: EncodeContext): Json[] {
-  if (tool.cacheTtlSeconds !== undefined) context.drop("tools[].cacheTtlSeconds", "The provider's language has no breakpoints for its prompt cache that all its vendors know.");
+  if (tool.cacheTtlSeconds !== undefined)
+    context.drop("tools[].cacheTtlSeconds", "The provider's language has no breakpoints for its prompt cache that all its vendors know.");
   if (tool.type !== "namespace") return [declaration(tool, tool.name, context)];
   context.note("tools[].namespace", "renamed", "Chat completions has no namespaces: tools are called `namespace__name`.");
   return tool.tools.map((inner) => declaration(inner, context.names.of(tool.name, inner.name), context));
@@ -160,7 +173,10 @@ function declaration(tool: Exclude<ToolSpec, { type: "native" | "namespace" }>, 
   const described = tool.description !== undefined && { description: tool.description };
   if (tool.type === "function") {
     const { schema, strict } = tool;
-    return { type: "function", function: { name, ...described, ...(schema !== undefined && { parameters: schema }), ...(strict !== undefined && { strict }) } };
+    return {
+      type: "function",
+      function: { name, ...described, ...(schema !== undefined && { parameters: schema }), ...(strict !== undefined && { strict }) },
+    };
   }
   if (context.degradeCustom) {
     context.note("tools[].custom", "degraded", "The provider knows function tools only: the free text travels as the property `input`.");
@@ -173,7 +189,12 @@ function declaration(tool: Exclude<ToolSpec, { type: "native" | "namespace" }>, 
 function inputSchema(format: JsonObject | undefined): JsonObject {
   const definition = format?.["definition"];
   const hint = typeof definition === "string" ? { description: `Text that follows this grammar:\n${definition}` } : {};
-  return { type: "object", properties: { [CUSTOM_INPUT_PROPERTY]: { type: "string", ...hint } }, required: [CUSTOM_INPUT_PROPERTY], additionalProperties: false };
+  return {
+    type: "object",
+    properties: { [CUSTOM_INPUT_PROPERTY]: { type: "string", ...hint } },
+    required: [CUSTOM_INPUT_PROPERTY],
+    additionalProperties: false,
+  };
 }
 
 function nestedGrammar(format: JsonObject): JsonObject {

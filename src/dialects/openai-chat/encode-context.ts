@@ -2,7 +2,7 @@ import { FlatNames, type Call, type Diagnostic, type EncodeTarget, type Item, ty
 import { ID } from "./shape.ts";
 
 /** In `capabilities.refuses`: the upstream knows function tools only. */
-export const REFUSES_CUSTOM_TOOLS = "tools[].custom";
+const REFUSES_CUSTOM_TOOLS = "tools[].custom";
 
 /** What encoding a call needs everywhere: where it goes, the tools' names, and a place for diagnostics that says each loss once. */
 export class EncodeContext {

@@ -1,4 +1,14 @@
-import { NO_USAGE, type AnswerContext, type EmitFrame, type Event, type EventEncoder, type Item, type Json, type JsonObject, type Usage } from "../../canon/index.ts";
+import {
+  NO_USAGE,
+  type AnswerContext,
+  type EmitFrame,
+  type Event,
+  type EventEncoder,
+  type Item,
+  type Json,
+  type JsonObject,
+  type Usage,
+} from "../../canon/index.ts";
 import { CustomInputReader } from "../shared-tools.ts";
 import { asksForUsage } from "./adapt.ts";
 import { annotationFor } from "./annotations.ts";
@@ -14,7 +24,13 @@ type Open =
   | { readonly type: "message"; sent: number }
   /** `before` and `after` surround the JSON string of a piece of text; undefined where another frame carries it. */
   | { readonly type: "reasoning"; readonly before: string | undefined; readonly after: string }
-  | { readonly type: "call"; readonly before: string; readonly after: string; sent: number; readonly wrapped: CustomInputReader | undefined }
+  | {
+      readonly type: "call";
+      readonly before: string;
+      readonly after: string;
+      sent: number;
+      readonly wrapped: CustomInputReader | undefined;
+    }
   | { readonly type: "silent" };
 
 const SILENT: Open = { type: "silent" };
@@ -58,7 +74,8 @@ export class ChunkEncoder implements EventEncoder {
         return this.#text(event.index, event.text, event.logprobs);
       case "reasoning": {
         const open = this.#open[event.index];
-        if (open?.type === "reasoning" && open.before !== undefined) this.#emit(undefined, open.before + JSON.stringify(event.text) + open.after);
+        if (open?.type === "reasoning" && open.before !== undefined)
+          this.#emit(undefined, open.before + JSON.stringify(event.text) + open.after);
         return;
       }
       case "input": {
@@ -100,7 +117,12 @@ export class ChunkEncoder implements EventEncoder {
 
   #start({ id, model, createdAt, native }: Event & { type: "start" }): void {
     const own = isOwn(native) ? native : undefined;
-    const head = { id: this.#context.id ?? id, object: "chat.completion.chunk", created: createdAt || (own ? 0 : this.#context.createdAt), model };
+    const head = {
+      id: this.#context.id ?? id,
+      object: "chat.completion.chunk",
+      created: createdAt || (own ? 0 : this.#context.createdAt),
+      model,
+    };
     const lasting: Draft = {};
     const once: Draft = {};
     for (const [key, value] of Object.entries(own ?? {})) {
@@ -114,7 +136,10 @@ export class ChunkEncoder implements EventEncoder {
     const usage = this.#wantsUsage ? ',"usage":null' : "";
     this.#suffix = `,"logprobs":null,"finish_reason":null}]${usage}}`;
     const extra = Object.keys(once).length > 0 ? `,${JSON.stringify(once).slice(1, -1)}` : "";
-    this.#emit(undefined, `${this.#prefix}{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}]${usage}${extra}}`);
+    this.#emit(
+      undefined,
+      `${this.#prefix}{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}]${usage}${extra}}`,
+    );
   }
 
   #delta(delta: string): void {
@@ -130,7 +155,10 @@ export class ChunkEncoder implements EventEncoder {
     }
     const tokens = isList(logprobs) ? { content: logprobs, refusal: null } : logprobs;
     const usage = this.#wantsUsage ? ',"usage":null' : "";
-    this.#emit(undefined, `${this.#prefix}{"content":${JSON.stringify(value)}},"logprobs":${JSON.stringify(tokens)},"finish_reason":null}]${usage}}`);
+    this.#emit(
+      undefined,
+      `${this.#prefix}{"content":${JSON.stringify(value)}},"logprobs":${JSON.stringify(tokens)},"finish_reason":null}]${usage}}`,
+    );
   }
 
   #opened(item: Item): Open {
@@ -145,7 +173,13 @@ export class ChunkEncoder implements EventEncoder {
     const body = custom ? { type: "custom", custom: { name, input: "" } } : { type: "function", function: { name, arguments: "" } };
     this.#delta(JSON.stringify({ tool_calls: [{ index, id: item.callId, ...body }] }));
     const field = custom ? '"custom":{"input":' : '"function":{"arguments":';
-    return { type: "call", before: `${this.#prefix}{"tool_calls":[{"index":${index},${field}`, after: `}}]}${this.#suffix}`, sent: 0, wrapped };
+    return {
+      type: "call",
+      before: `${this.#prefix}{"tool_calls":[{"index":${index},${field}`,
+      after: `}}]}${this.#suffix}`,
+      sent: 0,
+      wrapped,
+    };
   }
 
   /** A client of this language gets reasoning in the field from which it came; from other languages in `reasoning_content`. */
@@ -207,7 +241,8 @@ export class ChunkEncoder implements EventEncoder {
       if (!OWN_FIELDS.has(key)) (typeof value === "object" && value !== null ? lists : fields)[key] = value;
     }
     this.#emit(undefined, JSON.stringify({ ...fields, choices: [choice], ...(this.#wantsUsage && { usage: null }), ...lists }));
-    if (this.#wantsUsage) this.#emit(undefined, JSON.stringify({ ...fields, choices: [], usage: replayUsage(this.#native?.["usage"], this.#usage) }));
+    if (this.#wantsUsage)
+      this.#emit(undefined, JSON.stringify({ ...fields, choices: [], usage: replayUsage(this.#native?.["usage"], this.#usage) }));
     this.#emit(undefined, DONE);
   }
 

@@ -10,7 +10,12 @@ import { isObject } from "./shape.ts";
 export function encodePart(part: Part, native: boolean, context: EncodeContext): Json | undefined {
   if (part.type === "text") return native && isObject(part.raw) ? { ...part.raw, text: part.text } : { type: "text", text: part.text };
   if (native && part.raw !== undefined) return part.raw;
-  if (part.cacheTtlSeconds !== undefined) context.note("items[].cacheTtlSeconds", "dropped", "The provider's language has no breakpoints for its prompt cache that all its vendors know.");
+  if (part.cacheTtlSeconds !== undefined)
+    context.note(
+      "items[].cacheTtlSeconds",
+      "dropped",
+      "The provider's language has no breakpoints for its prompt cache that all its vendors know.",
+    );
   switch (part.type) {
     case "refusal":
       return { type: "text", text: part.text };
@@ -27,7 +32,8 @@ export function encodePart(part: Part, native: boolean, context: EncodeContext):
 
 function encodeImage({ source, detail }: Part & { type: "image" }, context: EncodeContext): Json | undefined {
   const url = source.url ?? (source.data === undefined ? undefined : dataUrl(source.data, source.mediaType ?? "image/png"));
-  if (url === undefined) return context.drop("items[].parts[].image", "An image in another provider's file store cannot be read here; send it inline.");
+  if (url === undefined)
+    return context.drop("items[].parts[].image", "An image in another provider's file store cannot be read here; send it inline.");
   return { type: "image_url", image_url: { url, ...(detail !== undefined && { detail }) } };
 }
 
@@ -40,7 +46,10 @@ function encodeFile({ source, filename, text }: Part & { type: "file" }, context
     const file_data = dataUrl(source.data, source.mediaType ?? "application/pdf");
     return { type: "file", file: { filename: filename ?? "file.pdf", file_data } };
   }
-  const reason = source.url === undefined ? "A file in another provider's file store cannot be read here; send it inline." : "Chat completions fetch no files by address; send it inline.";
+  const reason =
+    source.url === undefined
+      ? "A file in another provider's file store cannot be read here; send it inline."
+      : "Chat completions fetch no files by address; send it inline.";
   return context.drop("items[].parts[].file", reason);
 }
 

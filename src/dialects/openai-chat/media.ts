@@ -20,7 +20,8 @@ export function sourceFromUrl(url: string, param: string): Source {
 
 /** @throws ProblemError naming `param` */
 export function checkedBase64(data: string, param: string): string {
-  if (data === "" || data.replace(/=+$/, "").length % 4 === 1 || !BASE64.test(data)) throw invalid(`\`${param}\` is not well-formed base64.`, param);
+  if (data === "" || data.replace(/=+$/, "").length % 4 === 1 || !BASE64.test(data))
+    throw invalid(`\`${param}\` is not well-formed base64.`, param);
   return data;
 }
 
@@ -28,7 +29,13 @@ export function dataUrl(data: string, mediaType: string): string {
   return `data:${mediaType};base64,${data}`;
 }
 
-const AUDIO_FORMATS: Readonly<Record<string, string>> = { "audio/mpeg": "mp3", "audio/mp3": "mp3", "audio/wav": "wav", "audio/x-wav": "wav", "audio/wave": "wav" };
+const AUDIO_FORMATS: Readonly<Record<string, string>> = {
+  "audio/mpeg": "mp3",
+  "audio/mp3": "mp3",
+  "audio/wav": "wav",
+  "audio/x-wav": "wav",
+  "audio/wave": "wav",
+};
 
 /** `wav` or `mp3`, the two that a request may carry; other formats keep their own name. */
 export function audioFormat(mediaType: string | undefined): string | undefined {

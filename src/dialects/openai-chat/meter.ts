@@ -77,7 +77,8 @@ export class ChunkMeter implements FrameMeter {
     if (usage) this.#seeUsage(raw.slice(start, end));
     const finish = hasValue(raw, '"finish_reason":', start, QUOTE_CODE);
     if (finish && !this.#finishing(raw.slice(start, end))) return "problem";
-    if (usage && hasValue(raw, '"choices":', start, BRACKET_CODE) && !hasEntries(raw, '"choices":', start)) return this.#withhold ? "withhold" : "quiet";
+    if (usage && hasValue(raw, '"choices":', start, BRACKET_CODE) && !hasEntries(raw, '"choices":', start))
+      return this.#withhold ? "withhold" : "quiet";
     const output = this.#delta(raw, start);
     if (usage || finish) this.#ordinary = -1;
     return output ? "output" : "quiet";

@@ -5,7 +5,7 @@ import { mergeDetails } from "./details.ts";
 import { frameEnvelope, isObject, object, text, type Draft } from "./shape.ts";
 
 /** Where a delta's readable reasoning stood. `content`: as thinking parts in the list of content. */
-export type ReasoningPlace = "reasoning_content" | "reasoning" | "reasoning_details" | "content";
+type ReasoningPlace = "reasoning_content" | "reasoning" | "reasoning_details" | "content";
 
 interface OpenReasoning {
   readonly index: number;
@@ -165,9 +165,19 @@ export class OpenItems {
   #callFor(delta: JsonObject): OpenCall {
     const id = text(delta["id"]);
     const at = typeof delta["index"] === "number" ? delta["index"] : undefined;
-    const open = at === undefined ? (id === undefined ? this.#calls.at(-1) : this.#calls.find((call) => call.raw["id"] === id)) : this.#byIndex.get(at);
+    const open =
+      at === undefined
+        ? id === undefined
+          ? this.#calls.at(-1)
+          : this.#calls.find((call) => call.raw["id"] === id)
+        : this.#byIndex.get(at);
     // Some vendors give every parallel call the index 0: another id with a name is another call.
-    const other = open && id !== undefined && open.raw["id"] !== id && text(open.raw["id"]) !== undefined && text(object(delta["function"])?.["name"]) !== undefined;
+    const other =
+      open &&
+      id !== undefined &&
+      open.raw["id"] !== id &&
+      text(open.raw["id"]) !== undefined &&
+      text(object(delta["function"])?.["name"]) !== undefined;
     if (open && !other) return open;
     const kind = delta["type"] === "custom" ? "custom" : "function";
     const raw: Draft = { id: delta["id"] ?? "", type: delta["type"] ?? kind };
@@ -289,6 +299,9 @@ function rawCall(call: OpenCall): JsonObject {
     if (key.startsWith(".")) inner[key.slice(1)] = value;
     else outer[key] = value;
   }
-  const body = call.kind === "custom" ? { custom: { name: call.name, input: call.input, ...inner } } : { function: { name: call.name, arguments: call.input, ...inner } };
+  const body =
+    call.kind === "custom"
+      ? { custom: { name: call.name, input: call.input, ...inner } }
+      : { function: { name: call.name, arguments: call.input, ...inner } };
   return { ...outer, ...body };
 }

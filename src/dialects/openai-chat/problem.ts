@@ -1,4 +1,13 @@
-import { PROBLEM_KINDS, problemStatus, type EncodedProblem, type Headers, type Json, type JsonObject, type Problem, type ProblemKind } from "../../canon/index.ts";
+import {
+  PROBLEM_KINDS,
+  problemStatus,
+  type EncodedProblem,
+  type Headers,
+  type Json,
+  type JsonObject,
+  type Problem,
+  type ProblemKind,
+} from "../../canon/index.ts";
 import { ID, isList, isObject, text, type Draft } from "./shape.ts";
 
 const MESSAGE_CHARACTERS = 1000;
@@ -102,7 +111,10 @@ function codeOf(error: JsonObject | undefined): string | undefined {
 /** The vendor's own words, wherever it puts them. */
 function said(body: Json | undefined, error: JsonObject | undefined): string | undefined {
   const detail = error?.["detail"];
-  const words = text(error?.["message"]) ?? (isObject(body) ? text(body["error"]) : undefined) ?? (typeof detail === "string" ? detail : isList(detail) ? JSON.stringify(detail) : undefined);
+  const words =
+    text(error?.["message"]) ??
+    (isObject(body) ? text(body["error"]) : undefined) ??
+    (typeof detail === "string" ? detail : isList(detail) ? JSON.stringify(detail) : undefined);
   return words === undefined ? undefined : clean(words);
 }
 

@@ -29,7 +29,8 @@ export function effortFor(reasoning: Reasoning | undefined, context: EncodeConte
   if (context.target.capabilities.reasoning === false) {
     return mode === "disabled" ? undefined : context.drop("reasoning", "The model does not reason.");
   }
-  if (summary !== undefined && summary !== "omitted") context.drop("reasoning.summary", "Chat completions cannot be asked for summaries of reasoning.");
+  if (summary !== undefined && summary !== "omitted")
+    context.drop("reasoning.summary", "Chat completions cannot be asked for summaries of reasoning.");
   if (mode === "disabled") return context.target.capabilities.reasoning === true ? "none" : undefined;
   if (effort !== undefined) return effort;
   if (budgetTokens !== undefined) {

@@ -55,7 +55,8 @@ export function read<K extends Kind>(holder: JsonObject, key: string, kind: K, p
 /** Reads a field that must be there and, as a string, must say something. @throws ProblemError */
 export function demand<K extends Kind>(holder: JsonObject, key: string, kind: K, path = ""): KindTypes[K] {
   const value = read(holder, key, kind, path);
-  if (value === undefined || value === "") throw invalid(`\`${path}${key}\` is missing: it must be ${kind === "object" ? "an object" : `a ${kind}`}.`, path + key);
+  if (value === undefined || value === "")
+    throw invalid(`\`${path}${key}\` is missing: it must be ${kind === "object" ? "an object" : `a ${kind}`}.`, path + key);
   return value;
 }
 

@@ -23,7 +23,13 @@ export function decodeUsage(usage: JsonObject, serviceTier: string | undefined):
   const input = object(usage["prompt_tokens_details"]) ?? {};
   const completion = object(usage["completion_tokens_details"]) ?? {};
   const prompt = count(usage["prompt_tokens"]);
-  const cacheRead = Math.min(prompt, count(input["cached_tokens"]) || count(usage["prompt_cache_hit_tokens"]) || count(usage["cached_tokens"]) || count(usage["num_cached_tokens"]));
+  const cacheRead = Math.min(
+    prompt,
+    count(input["cached_tokens"]) ||
+      count(usage["prompt_cache_hit_tokens"]) ||
+      count(usage["cached_tokens"]) ||
+      count(usage["num_cached_tokens"]),
+  );
   const cacheWrite = Math.min(prompt - cacheRead, count(input["cache_write_tokens"]) || count(input["cache_creation_tokens"]));
   const named = count(usage["completion_tokens"]);
   const beyond = Math.max(0, count(usage["total_tokens"]) - prompt - named);
@@ -88,7 +94,7 @@ export function nanodollars(decimal: string, decimals: number): number | undefin
 }
 
 /** Usage as this language writes it; totals include what canonical counts keep apart. */
-export function encodeUsage(usage: Usage): JsonObject {
+function encodeUsage(usage: Usage): JsonObject {
   const prompt = totalInput(usage);
   const cacheWrite = usage.cacheWrite5m + usage.cacheWrite1h;
   const media = usage.media ?? {};
@@ -107,6 +113,10 @@ export function encodeUsage(usage: Usage): JsonObject {
 export function replayUsage(native: Json | undefined, usage: Usage): Json {
   if (!isObject(native)) return encodeUsage(usage);
   const before = decodeUsage(native, usage.serviceTier);
-  const same = before.output === usage.output && before.cacheRead === usage.cacheRead && totalInput(before) === totalInput(usage) && before.reasoning === usage.reasoning;
+  const same =
+    before.output === usage.output &&
+    before.cacheRead === usage.cacheRead &&
+    totalInput(before) === totalInput(usage) &&
+    before.reasoning === usage.reasoning;
   return same ? native : encodeUsage(usage);
 }

@@ -4,8 +4,25 @@ import { captureFolders, readInteractions, readRecording, recordings, sharedData
 
 /** Every provider of the recordings whose traffic is, at least in part, in this language. */
 const PROVIDERS = [
-  "alibaba", "azure", "cerebras", "deepseek", "google", "groq", "huggingface", "local", "mistral", "moonshotai", "ollama", "openai",
-  "openai-compatible", "openrouter", "perplexity", "snowflake", "togetherai", "xai", "zai",
+  "alibaba",
+  "azure",
+  "cerebras",
+  "deepseek",
+  "google",
+  "groq",
+  "huggingface",
+  "local",
+  "mistral",
+  "moonshotai",
+  "ollama",
+  "openai",
+  "openai-compatible",
+  "openrouter",
+  "perplexity",
+  "snowflake",
+  "togetherai",
+  "xai",
+  "zai",
 ];
 
 export interface Named<T> {
@@ -45,7 +62,8 @@ export function readCorpus(): Corpus {
     for (const { request, response } of readInteractions(name)) {
       if (!request.path.includes("chat/completions")) continue;
       if (isRecord(request.body)) requests.push({ name, provider, value: request.body });
-      if (response.status >= 400 && isRecord(response.json)) refusals.push({ name, provider, value: { status: response.status, body: response.json } });
+      if (response.status >= 400 && isRecord(response.json))
+        refusals.push({ name, provider, value: { status: response.status, body: response.json } });
       else if (isChatAnswer(response.json)) answers.push({ name, provider, value: response.json });
       else if (response.sse !== undefined) streams.push({ name, provider, value: response.sse });
     }
@@ -62,7 +80,9 @@ export function readCorpus(): Corpus {
   }
   for (const folder of captureFolders()) {
     const index = readFileSync(sharedData("captures/index.jsonl") ?? "", "utf8");
-    for (const line of index.split("\n").filter((entry) => entry.includes(`"tag":"${folder}"`) && entry.includes('"/v1/chat/completions"'))) {
+    for (const line of index
+      .split("\n")
+      .filter((entry) => entry.includes(`"tag":"${folder}"`) && entry.includes('"/v1/chat/completions"'))) {
       const { seq } = JSON.parse(line) as { seq: number };
       const file = `captures/${folder}/${String(seq).padStart(2, "0")}_POST_v1_chat_completions.json`;
       const captured: unknown = JSON.parse(readFileSync(sharedData(file) ?? "", "utf8"));

@@ -22,9 +22,11 @@ describe.skipIf(corpus.requests.length === 0)("recorded traffic", () => {
     for (const { name, value } of corpus.requests) {
       const call = chat.decodeCall(value, door);
       const notes: unknown[] = [];
-      const wire = chat.encodeCall(call, { provider: "p", model: "target", capabilities: { streamUsage: false } }, (note) => notes.push(note));
-      expect(JSON.parse(wire.body), name).toEqual({ ...value, model: "target" });
-      expect(notes, name).toEqual([]);
+      const wire = chat.encodeCall(call, { provider: "p", model: "target", capabilities: { streamUsage: false } }, (note) =>
+        notes.push(note),
+      );
+      expect([name, JSON.parse(wire.body)]).toEqual([name, { ...value, model: "target" }]);
+      expect([name, notes]).toEqual([name, []]);
       expect(wire.path).toBe("/chat/completions");
       expect(chat.outline(value, door).model).toBe(value["model"]);
     }
@@ -35,7 +37,7 @@ describe.skipIf(corpus.requests.length === 0)("recorded traffic", () => {
       const call = chat.decodeCall(value, door);
       const stored = { ...call, items: JSON.parse(JSON.stringify(call.items)) as Call["items"] };
       const wire = chat.encodeCall(stored, { provider: "p", model: "target", capabilities: { streamUsage: false } }, () => {});
-      expect(JSON.parse(wire.body), name).toEqual({ ...value, model: "target" });
+      expect([name, JSON.parse(wire.body)]).toEqual([name, { ...value, model: "target" }]);
     }
   });
 
@@ -45,17 +47,27 @@ describe.skipIf(corpus.requests.length === 0)("recorded traffic", () => {
       const bare = { ...call, items: call.items.map(({ raw: _raw, envelope: _envelope, ...item }) => item as Call["items"][number]) };
       const wire = chat.encodeCall(bare, { provider: "p", model: "target", capabilities: { streamUsage: false } }, () => {});
       const again = chat.decodeCall(JSON.parse(wire.body) as JsonObject, door);
-      const essence = (items: Call["items"]): unknown => items.flatMap((item) => (item.type === "tool_call" ? [[item.callId, item.name, item.input]] : item.type === "tool_result" ? [[item.callId]] : []));
-      expect(essence(again.items), name).toEqual(essence(call.items));
+      const essence = (items: Call["items"]): unknown =>
+        items.flatMap((item) =>
+          item.type === "tool_call" ? [[item.callId, item.name, item.input]] : item.type === "tool_result" ? [[item.callId]] : [],
+        );
+      expect([name, essence(again.items)]).toEqual([name, essence(call.items)]);
     }
   });
 
   it("answers: decoded and encoded again are equal, and the fast path reads the same of them", () => {
     for (const { name, value, provider } of corpus.answers) {
       const answer = chat.decodeAnswer(value, { provider, operation: "generate" });
-      expect(chat.encodeAnswer(answer, contextFor()), name).toEqual(value);
+      expect([name, chat.encodeAnswer(answer, contextFor())]).toEqual([name, value]);
       const read = chat.readAnswer(value);
-      expect({ usage: read.usage ?? answer.usage, stop: read.stop, model: read.model ?? "" }, name).toEqual({ usage: answer.usage, stop: answer.stop, model: answer.model });
+      expect([name, { usage: read.usage ?? answer.usage, stop: read.stop, model: read.model ?? "" }]).toEqual([
+        name,
+        {
+          usage: answer.usage,
+          stop: answer.stop,
+          model: answer.model,
+        },
+      ]);
     }
   });
 
@@ -66,19 +78,20 @@ describe.skipIf(corpus.requests.length === 0)("recorded traffic", () => {
       const call = { ...contextFor().call, items: answer.items };
       const wire = chat.encodeCall(call, { provider, model: "m", capabilities: {} }, () => {});
       const [message, ...others] = (JSON.parse(wire.body) as { messages: JsonObject[] }).messages;
-      expect(others, name).toEqual([]);
+      expect([name, others]).toEqual([name, []]);
       const before = ((value["choices"] as JsonObject[])[0]?.["message"] ?? {}) as JsonObject;
-      expect(message?.["role"], name).toBe("assistant");
-      expect(message?.["content"] ?? "", name).toEqual(before["content"] ?? "");
-      expect(message?.["tool_calls"], name).toEqual(before["tool_calls"] ?? undefined);
+      expect([name, message?.["role"]]).toEqual([name, "assistant"]);
+      expect([name, message?.["content"] ?? ""]).toEqual([name, before["content"] ?? ""]);
+      expect([name, message?.["tool_calls"]]).toEqual([name, before["tool_calls"] ?? undefined]);
     }
   });
 
   it("refusals: keep their words and their status", () => {
     for (const { name, value, provider } of corpus.refusals) {
       const problem = chat.decodeProblem({ status: value.status, headers: {}, body: value.body, text: "", provider });
-      expect(problem.kind, name).toBe(value.status === 429 ? "rate_limited" : "upstream_rejected");
-      if (problem.kind === "upstream_rejected") expect(chat.encodeProblem(problem, "c"), name).toEqual({ status: value.status, body: value.body });
+      expect([name, problem.kind]).toEqual([name, value.status === 429 ? "rate_limited" : "upstream_rejected"]);
+      const told = chat.encodeProblem(problem, "c");
+      expect([name, told.status, told.body]).toEqual([name, value.status, problem.kind === "upstream_rejected" ? value.body : told.body]);
     }
   });
 });
