@@ -29,12 +29,30 @@ function* inTwo(bytes: Uint8Array, at: number): Generator<Uint8Array> {
 
 const DECODED_CUTS = 8;
 
-/** Where the frames end, as one string to compare. */
-function frameEnds(pieces: Iterable<Uint8Array>): string {
+/** Lengths of the frames that the splitter makes of these pieces. */
+function frameLengths(pieces: Iterable<Uint8Array>): number[] {
   const splitter = new FrameSplitter(1 << 25);
   const lengths: number[] = [];
   for (const piece of pieces) splitter.push(piece, (frame) => lengths.push(frame.length));
-  return lengths.join(" ");
+  return lengths;
+}
+
+/**
+ * The places at which a cut changes how the stream is split. The splitter keeps nothing across a frame's end, so each place is tried
+ * within its own frame and the next.
+ */
+function badCuts(bytes: Uint8Array, places: readonly number[]): number[] {
+  const lengths = frameLengths([bytes]);
+  let at = 0;
+  let start = 0;
+  return places
+    .toSorted((a, b) => a - b)
+    .filter((place) => {
+      while (place >= start + (lengths[at] ?? Number.POSITIVE_INFINITY)) start += lengths[at++] ?? 0;
+      const around = lengths.slice(at, at + 2);
+      const window = bytes.subarray(start, start + around.reduce((sum, length) => sum + length, 0));
+      return frameLengths(inTwo(window, place - start)).join(" ") !== around.join(" ");
+    });
 }
 
 function fold(events: readonly Event[]): AnswerFold {
@@ -146,11 +164,10 @@ describe.skipIf(streams.length === 0)("recorded streams", () => {
   it("give the same events cut in two", () => {
     for (const { name, value, events } of decoded) {
       const bytes = Buffer.from(value);
-      const frames = frameEnds([bytes]);
       const whole = JSON.stringify(events);
       const places = cutPlaces(bytes.length);
       // The decoder sees whole frames only: equal frames are equal events. Some are decoded all the same.
-      expect([name, places.filter((place) => frameEnds(inTwo(bytes, place)) !== frames)]).toEqual([name, []]);
+      expect([name, badCuts(bytes, places)]).toEqual([name, []]);
       const step = Math.ceil(places.length / DECODED_CUTS);
       const some = places.filter((_, at) => at % step === 0);
       expect([name, some.filter((place) => JSON.stringify(decodeStream(chat, inTwo(bytes, place))) !== whole)]).toEqual([name, []]);
