@@ -19,6 +19,7 @@ const NAME_WINDOW_BYTES = 120;
 const DELTA = Buffer.from('"delta":"');
 const FUNCTION_CALL = Buffer.from('"type":"function_call"');
 const CUSTOM_CALL = Buffer.from('"type":"custom_tool_call"');
+const NOTHING = new Uint8Array(0);
 const TYPE_KEY = '"type":"';
 
 /** What an event means, by its name. Everything not listed that begins with `response.` shows that a provider is at work. */
@@ -52,16 +53,23 @@ export class ResponsesMeter implements FrameMeter {
   #stop: StopReason | undefined;
   #problem: Problem | undefined;
   #characters = 0;
+  /** How the newest delta began, up to and with the end of its name. */
+  #delta: Uint8Array = NOTHING;
   #toolCall = false;
   #refusal = false;
 
   frame(frame: Buffer): FrameRole {
-    const meaning = meaningOf(nameOf(frame));
-    if (meaning === "delta") {
+    // Deltas come in long runs that begin with the same bytes, which are compared without a call into the runtime.
+    if (startsWith(frame, this.#delta)) {
       this.#count(frame);
       return "output";
     }
-    return this.#rare(meaning, frame);
+    const name = nameOf(frame);
+    const meaning = meaningOf(name);
+    if (meaning !== "delta") return this.#rare(meaning, frame);
+    this.#delta = headOf(frame, name);
+    this.#count(frame);
+    return "output";
   }
 
   usage(): Usage | undefined {
@@ -142,6 +150,19 @@ export class ResponsesMeter implements FrameMeter {
     }
     this.#characters += characters;
   }
+}
+
+function startsWith(frame: Uint8Array, head: Uint8Array): boolean {
+  const { length } = head;
+  if (length === 0 || frame.length < length) return false;
+  for (let at = 0; at < length; at++) if (frame[at] !== head[at]) return false;
+  return true;
+}
+
+/** The bytes up to one behind the name, which is a line end or a quote. */
+function headOf(frame: Buffer, name: string): Uint8Array {
+  const at = frame.indexOf(name);
+  return at < 0 ? NOTHING : new Uint8Array(frame.subarray(0, at + name.length + 1));
 }
 
 function meaningOf(name: string): Meaning {

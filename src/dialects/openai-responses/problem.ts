@@ -173,24 +173,17 @@ const NATIVE: Readonly<Record<ProblemKind, readonly [type: string, code: string 
   internal: ["server_error", "server_error"],
 };
 
-/** A turn that is not kept has a native name of its own, on which clients send the whole conversation again. */
-const UNKNOWN_TURN = "turn_not_found";
-const UNKNOWN_TURN_NATIVE = { code: "previous_response_not_found", param: "previous_response_id", status: 400 };
-
-/** Does the problem tell of an earlier turn that a call names, rather than of a path? */
-function isUnknownTurn(problem: Problem): boolean {
-  return problem.code === UNKNOWN_TURN && problem.message.startsWith("The earlier turn");
-}
+/** Codes of the gateway's own that clients know under another name: on this one they send the whole conversation again. */
+const CODE_NAMES: Readonly<Record<string, string>> = { turn_not_found: "previous_response_not_found" };
 
 function nativeError(problem: Problem, callId: string): JsonObject {
   const [type, code] = NATIVE[problem.kind];
   const remedy = PROBLEM_KINDS[problem.kind].remedy;
-  const unknownTurn = isUnknownTurn(problem);
   return {
     message: problem.message.endsWith(remedy) ? problem.message : `${problem.message} ${remedy}`,
     type,
-    param: problem.param ?? (unknownTurn ? UNKNOWN_TURN_NATIVE.param : null),
-    code: unknownTurn ? UNKNOWN_TURN_NATIVE.code : (problem.code ?? code),
+    param: problem.param ?? null,
+    code: CODE_NAMES[problem.code ?? ""] ?? problem.code ?? code,
     gimbal_call_id: callId,
   };
 }
@@ -200,10 +193,7 @@ export function encodeProblem(problem: Problem, callId: string): EncodedProblem 
   if (problem.kind === "upstream_rejected" && upstream?.dialect === ID && upstream.status >= 400 && isObject(upstream.body)) {
     return { status: upstream.status, body: upstream.body };
   }
-  return {
-    status: isUnknownTurn(problem) ? UNKNOWN_TURN_NATIVE.status : problemStatus(problem),
-    body: { error: nativeError(problem, callId) },
-  };
+  return { status: problemStatus(problem), body: { error: nativeError(problem, callId) } };
 }
 
 /** The event that tells of the error; flat as the specification has it, nested as it is really sent. */
