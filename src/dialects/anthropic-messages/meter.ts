@@ -6,8 +6,9 @@ import { decodeUsage, mergeUsage } from "./usage.ts";
 import { isList, isObject } from "./wire.ts";
 
 const TYPE = Buffer.from('"type":"');
-const DELTA_TYPE = Buffer.from('_delta","');
+const DELTA = Buffer.from('"delta":{"type":"');
 const QUOTE = 34;
+const COLON = 58;
 const LF = 10;
 /** `event: ` as the first seven bytes, of which the first two tell it from a data line. */
 const E = 101;
@@ -23,10 +24,11 @@ const AFTER_MESSAGE = 8;
 const D = 100;
 const S = 115;
 const T = 116;
+const I = 105;
 
 /**
  * Reads usage and end from the raw frames of a stream. Only the first and the last frames and errors are parsed; a delta is known by the
- * letters of its event name and measured by its length.
+ * letters of its event name and measured by its bytes.
  */
 export class MessageMeter implements FrameMeter {
   #native: JsonObject | undefined;
@@ -124,13 +126,21 @@ function nameAt(frame: Buffer): number {
 
 /** Bytes of text, thought or arguments in a delta frame; signatures and citations are not output. */
 function deltaLength(frame: Buffer, at: number): number {
-  const end = frame.indexOf(DELTA_TYPE, at + AFTER_CONTENT_BLOCK);
-  if (end < 0) return 0;
-  const kind = frame[end - 1];
-  // The last letters of text, thinking and input_json; of signature it is e, of citations s.
-  if (kind !== T && kind !== 103 && kind !== 110) return 0;
-  const open = frame.indexOf(QUOTE, frame.indexOf(QUOTE, end + DELTA_TYPE.length) + 1);
+  const delta = frame.indexOf(DELTA, at);
+  if (delta < 0) return parsedLength(frame);
+  const kind = delta + DELTA.length;
+  if (frame[kind] !== T && frame[kind] !== I) return 0;
+  // Behind the kind comes `","text":"` or the like, and the words' own closing quote is the frame's last.
+  const open = frame.indexOf(COLON, kind) + 1;
   return Math.max(0, frame.lastIndexOf(QUOTE) - open - 1);
+}
+
+/** For a provider that writes its JSON in another order or with spaces. */
+function parsedLength(frame: Buffer): number {
+  const delta = dataOf(frame)?.["delta"];
+  if (!isObject(delta)) return 0;
+  const words = delta["text"] ?? delta["thinking"] ?? delta["partial_json"];
+  return typeof words === "string" ? words.length : 0;
 }
 
 function dataOf(frame: Buffer): JsonObject | undefined {
