@@ -15,7 +15,7 @@ import { CallIds, decodeAssistant, READABLE_REASONING } from "./decode-message.t
 import { embeddedProblem } from "./problem.ts";
 import { frameOf, ID, isList, isObject, object, text, type Draft } from "./shape.ts";
 import { finishFor, isFailure, stopFrom } from "./stop.ts";
-import { decodeUsage, replayUsage, usageObject, usageOf } from "./usage.ts";
+import { decodeUsage, isServiceTier, replayUsage, usageObject, usageOf } from "./usage.ts";
 
 /** Place of an answer's envelope: unlike any of a request's messages. */
 export const ANSWER_PLACE = -1;
@@ -114,19 +114,23 @@ export function encodeAnswer(answer: Answer, context: AnswerContext): Json {
   choice["finish_reason"] = finishOf(answer, first);
   if (!first) choice["logprobs"] = logprobsOf(answer.items);
   const body: Draft = { ...native };
-  if (native === undefined) body["object"] = "chat.completion";
-  // A stream's pieces folded together are a whole answer.
-  else if (native["object"] === "chat.completion.chunk") body["object"] = "chat.completion";
-  setUnlessSame(body, "id", context.id ?? answer.id, native);
-  setUnlessSame(body, "model", answer.model, native);
-  if (native === undefined || answer.createdAt !== 0) setUnlessSame(body, "created", answer.createdAt || context.createdAt, native);
+  if (native === undefined) {
+    body["object"] = "chat.completion";
+    if (isServiceTier(answer.usage.serviceTier)) body["service_tier"] = answer.usage.serviceTier;
+  } else if (native["object"] === "chat.completion.chunk") {
+    // A stream's pieces folded together are a whole answer.
+    body["object"] = "chat.completion";
+  }
+  setUnlessEmpty(body, "id", context.id ?? answer.id, native);
+  setUnlessEmpty(body, "model", answer.model, native);
+  if (native === undefined || answer.createdAt !== 0) setUnlessEmpty(body, "created", answer.createdAt || context.createdAt, native);
   body["choices"] = [choice, ...(isList(choices) ? choices.slice(1) : [])];
   if (native === undefined || native["usage"] !== undefined) body["usage"] = replayUsage(native?.["usage"], answer.usage);
   return body;
 }
 
 /** A vendor that leaves a field out or empty is not corrected. */
-function setUnlessSame(body: Draft, key: string, value: string | number, native: JsonObject | undefined): void {
+function setUnlessEmpty(body: Draft, key: string, value: string | number, native: JsonObject | undefined): void {
   const empty = value === "" && native !== undefined;
   if (!empty) body[key] = value;
 }

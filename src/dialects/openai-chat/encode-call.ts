@@ -6,6 +6,7 @@ import { EncodeContext } from "./encode-context.ts";
 import { encodeMessages } from "./encode-messages.ts";
 import { effortFor } from "./reasoning.ts";
 import { ID, isObject, type Draft } from "./shape.ts";
+import { isServiceTier } from "./usage.ts";
 
 export const PATH = "/chat/completions";
 
@@ -138,12 +139,9 @@ function writeOutput({ output }: Call, body: Draft): void {
   };
 }
 
-/** Tiers of this language. `standard_only` and the like are other languages' words. */
-const SERVICE_TIERS = new Set(["auto", "default", "flex", "priority", "scale", "fast"]);
-
 function writeServiceTier({ serviceTier, origin }: Call, body: Draft, context: EncodeContext): void {
   if (serviceTier === undefined) return;
-  if (origin.dialect === ID || SERVICE_TIERS.has(serviceTier)) body["service_tier"] = serviceTier;
+  if (origin.dialect === ID || isServiceTier(serviceTier)) body["service_tier"] = serviceTier;
   else context.drop("serviceTier", `The tier "${serviceTier}" exists only in its own language.`);
 }
 

@@ -17,7 +17,7 @@ import { DONE } from "./decode-events.ts";
 import { errorBody } from "./problem.ts";
 import { frameOf, ID, isList, isObject, object, text, type Draft } from "./shape.ts";
 import { finishFor, stopFrom } from "./stop.ts";
-import { replayUsage } from "./usage.ts";
+import { isServiceTier, replayUsage } from "./usage.ts";
 
 /** What an open item needs for its next delta. */
 type Open =
@@ -234,7 +234,8 @@ export class ChunkEncoder implements EventEncoder {
     const named = text(object(first)?.["finish_reason"]) ?? text(event.stopNative?.["finish_reason"]);
     const same = this.#native !== undefined && named !== undefined && stopFrom(named, this.#said) === event.stop;
     const choice = { index: 0, delta: {}, logprobs: null, finish_reason: same ? named : finishFor(event.stop), ...extras };
-    const fields = { ...this.#fields };
+    const fields: Draft = { ...this.#fields };
+    if (isServiceTier(this.#usage.serviceTier)) fields["service_tier"] = this.#usage.serviceTier;
     const lists: Draft = {};
     // What came or changed after the opening is said now.
     for (const [key, value] of Object.entries(this.#native ?? {})) {

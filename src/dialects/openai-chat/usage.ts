@@ -93,6 +93,13 @@ export function nanodollars(decimal: string, decimals: number): number | undefin
   return Number.isSafeInteger(value) ? value : undefined;
 }
 
+/** Service tiers of this language; `standard_only` and the like are other languages' words. */
+const SERVICE_TIERS = new Set(["auto", "default", "flex", "priority", "scale", "fast"]);
+
+export function isServiceTier(tier: string | undefined): tier is string {
+  return tier !== undefined && SERVICE_TIERS.has(tier);
+}
+
 /** Usage as this language writes it; totals include what canonical counts keep apart. */
 function encodeUsage(usage: Usage): JsonObject {
   const prompt = totalInput(usage);
