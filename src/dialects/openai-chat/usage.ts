@@ -96,7 +96,7 @@ export function nanodollars(decimal: string, decimals: number): number | undefin
 /** Service tiers of this language; `standard_only` and the like are other languages' words. */
 const SERVICE_TIERS = new Set(["auto", "default", "flex", "priority", "scale", "fast"]);
 
-export function isServiceTier(tier: string | undefined): tier is string {
+export function isServiceTier(tier: string | undefined): boolean {
   return tier !== undefined && SERVICE_TIERS.has(tier);
 }
 
