@@ -56,14 +56,12 @@ async function measure(withOpen: boolean, first: number): Promise<{ cpu: number;
   try {
     let waiting = 0;
     let resume = (): void => {};
-    const done = (): void => {
+    const settle = async (row: LedgerRow): Promise<void> => {
+      await stores.ledger.settle(row);
       if (--waiting === WINDOW / 2) resume();
     };
-    const failed = (error: unknown): void => {
-      throw error;
-    };
     const run = async (from: number, count: number): Promise<void> => {
-      for (let at = from; at < from + count; ) {
+      for (let at = from; at < from + count;) {
         for (let portion = 0; portion < perTurn && at < from + count; portion++, at++) {
           const row = makeRow(at);
           if (withOpen) {
@@ -71,7 +69,7 @@ async function measure(withOpen: boolean, first: number): Promise<{ cpu: number;
             stores.ledger.open({ callId, startedAt, callerId, model, dialect, inputEstimate: 250, node: "bench" });
           }
           waiting++;
-          stores.ledger.settle(row).then(done, failed);
+          void settle(row);
         }
         await turn();
         // Sleeping, not spinning: waiting must not be counted as work.

@@ -15,7 +15,11 @@ export const limitOptions = z
     match: z
       .strictObject({ key: z.string().min(1).describe("Name of the key this limit is for; `*` for every key without a limit of its own.") })
       .describe("Whom the limit is for."),
-    requests: z.int().min(1).max(MOST_REQUESTS).describe("Requests in one window. All of them may come at once; the allowance fills evenly."),
+    requests: z
+      .int()
+      .min(1)
+      .max(MOST_REQUESTS)
+      .describe("Requests in one window. All of them may come at once; the allowance fills evenly."),
     inputTokens: notBuiltYet("inputTokens"),
     outputTokens: notBuiltYet("outputTokens"),
     concurrency: notBuiltYet("concurrency"),

@@ -7,11 +7,25 @@ import type { TurnHead } from "./turn-text.ts";
  * repeated after a crash between its commit and its acknowledgement without doing harm.
  */
 export interface Writes {
-  open: { args: readonly [callId: string, startedAt: number, callerId: string, model: string, dialect: string, inputEstimate: number, node: string]; result: void };
+  open: {
+    args: readonly [
+      callId: string,
+      startedAt: number,
+      callerId: string,
+      model: string,
+      dialect: string,
+      inputEstimate: number,
+      node: string,
+    ];
+    result: void;
+  };
   /** `opened` 0: no open record of this call was handed over. */
   settle: { args: readonly [opened: 0 | 1, row: RowValues]; result: void };
   interrupt: { args: readonly [node: string | null, priceVersion: string, at: number]; result: number };
-  keepTurn: { args: readonly [scope: string, id: string, previousId: string | null, createdAt: number, expiresAt: number, content: string]; result: void };
+  keepTurn: {
+    args: readonly [scope: string, id: string, previousId: string | null, createdAt: number, expiresAt: number, content: string];
+    result: void;
+  };
   deleteTurn: { args: readonly [scope: string, id: string]; result: boolean };
   keepNative: { args: readonly [scope: string, anchor: string, expiresAt: number, content: string]; result: void };
   /** Forgets at most `limit` rows, so that other writes are not kept waiting. */
@@ -27,9 +41,15 @@ export interface Reads {
   rows: { args: readonly [limit: number, callerId: string | null]; result: readonly LedgerRow[] };
   count: { args: readonly []; result: number };
   /** Newest first, the turn itself and then its predecessors; undefined when one is missing or there are more than `limit`. */
-  chain: { args: readonly [scope: string, id: string, limit: number, now: number]; result: readonly (readonly [TurnHead, string])[] | undefined };
+  chain: {
+    args: readonly [scope: string, id: string, limit: number, now: number];
+    result: readonly (readonly [TurnHead, string])[] | undefined;
+  };
   turn: { args: readonly [scope: string, id: string, now: number]; result: readonly [TurnHead, string] | undefined };
-  native: { args: readonly [scope: string, anchors: readonly string[], now: number]; result: readonly (readonly [anchor: string, content: string])[] };
+  native: {
+    args: readonly [scope: string, anchors: readonly string[], now: number];
+    result: readonly (readonly [anchor: string, content: string])[];
+  };
   keyByHash: { args: readonly [hash: string]; result: KeyRecord | undefined };
   keys: { args: readonly []; result: readonly KeyRecord[] };
   config: { args: readonly [version: number]; result: ConfigVersion | undefined };

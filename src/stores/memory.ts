@@ -1,4 +1,17 @@
-import type { CallStore, Clock, ConfigStore, ConfigVersion, KeptNative, KeptTurn, KeyRecord, KeyStore, LedgerRow, LedgerStore, OpenRecord, Stores } from "../canon/index.ts";
+import type {
+  CallStore,
+  Clock,
+  ConfigStore,
+  ConfigVersion,
+  KeptNative,
+  KeptTurn,
+  KeyRecord,
+  KeyStore,
+  LedgerRow,
+  LedgerStore,
+  OpenRecord,
+  Stores,
+} from "../canon/index.ts";
 import { interruptedRow } from "./ledger-values.ts";
 import { conflict } from "./problems.ts";
 import { packItems, packTurn, type TurnHead, unpackItems, unpackTurn } from "./turn-text.ts";
@@ -6,7 +19,13 @@ import { packItems, packTurn, type TurnHead, unpackItems, unpackTurn } from "./t
 /** Stores that forget everything with the process: for tests. They keep copies, as a database does. */
 export function memoryStores(clock: Clock): Stores {
   const keys = new Map<string, KeyRecord>();
-  return { calls: memoryCalls(), ledger: memoryLedger(clock, keys), keys: memoryKeys(keys), config: memoryConfig(), close: () => Promise.resolve() };
+  return {
+    calls: memoryCalls(),
+    ledger: memoryLedger(clock, keys),
+    keys: memoryKeys(keys),
+    config: memoryConfig(),
+    close: () => Promise.resolve(),
+  };
 }
 
 function memoryLedger(clock: Clock, keys: ReadonlyMap<string, KeyRecord>): LedgerStore {
@@ -35,7 +54,9 @@ function memoryLedger(clock: Clock, keys: ReadonlyMap<string, KeyRecord>): Ledge
       ),
     count: async () => rows.size,
     async interruptOpen(node, priceVersion) {
-      const left = [...open.values()].filter((record) => node === undefined || record.node === node).toSorted((a, b) => a.startedAt - b.startedAt);
+      const left = [...open.values()]
+        .filter((record) => node === undefined || record.node === node)
+        .toSorted((a, b) => a.startedAt - b.startedAt);
       return left.filter((record) => add(interrupted(record, keys.get(record.callerId), priceVersion, clock.now()))).length;
     },
     flush: () => Promise.resolve(),
@@ -98,7 +119,7 @@ function memoryCalls(): CallStore {
     readTurn: async (scope, id, now) => readTurn(scope, id, now),
     async readChain(scope, id, limit, now) {
       const chain: KeptTurn[] = [];
-      for (let next: string | undefined = id; next !== undefined; ) {
+      for (let next: string | undefined = id; next !== undefined;) {
         const turn: KeptTurn | undefined = chain.length < limit ? readTurn(scope, next, now) : undefined;
         if (!turn) return undefined;
         chain.unshift(turn);

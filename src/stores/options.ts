@@ -18,15 +18,28 @@ export const storageOptions = z
       .describe("The same bound in characters of the waiting writes; kept turns can be large."),
     reads: z.int().min(1).default(10_000).describe("Reads that may wait at the writer's thread; more are rejected."),
     batchRows: z.int().min(1).max(10_000).default(512).describe("Most writes of one transaction."),
-    flushRows: z.int().min(1).max(10_000).default(64).describe("Waiting writes that are committed at once instead of after `flushMs`."),
+    flushRows: z.int().min(1).max(10_000).default(256).describe("Waiting writes that are committed at once instead of after a pause."),
     flushMs: z.int().min(0).max(100).default(2).describe("Longest wait of a write for others to share its commit, in milliseconds."),
+    busyRows: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .default(32)
+      .describe("A batch of so many writes means a busy gateway: ledger rows then wait up to `busyMs`."),
+    busyMs: z.int().min(0).max(1000).default(8).describe("Longest wait of a ledger row in a busy gateway, in milliseconds."),
     openHoldMs: z
       .int()
       .min(1)
       .max(1000)
       .default(5)
-      .describe("How long the record of a call just begun may wait (up to twice this) for the call to end, in milliseconds: a call that ends sooner needs none."),
-    retryMs: z.int().min(1).default(100).describe("Wait before the first retry after a failed commit, in milliseconds; it doubles up to `retryMaxMs`."),
+      .describe(
+        "How long the record of a call just begun may wait (up to twice this) for the call to end, in milliseconds: a call that ends sooner needs none.",
+      ),
+    retryMs: z
+      .int()
+      .min(1)
+      .default(100)
+      .describe("Wait before the first retry after a failed commit, in milliseconds; it doubles up to `retryMaxMs`."),
     retryMaxMs: z.int().min(1).default(5000).describe("Longest wait between retries, in milliseconds."),
   })
   .describe("How the record on disk is written.");

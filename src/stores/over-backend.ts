@@ -1,4 +1,4 @@
-import type { CallStore, Clock, ConfigStore, KeyStore, LedgerStore, Stores } from "../canon/index.ts";
+import type { CallStore, Clock, ConfigStore, KeyStore, LedgerRow, LedgerStore, Stores } from "../canon/index.ts";
 import type { Backend } from "./backend.ts";
 import { rowToValues } from "./ledger-values.ts";
 import { packItems, packTurn, unpackItems, unpackTurn } from "./turn-text.ts";
@@ -15,15 +15,39 @@ const EXPIRE_ROWS = 500;
 
 /** The store seams over a backend: knows shapes, leaves the where and how to it. */
 export function storesOver(backend: Backend, clock: Clock, close: () => Promise<void>): HostedStores {
-  return { backend, calls: callStore(backend), ledger: ledgerStore(backend, clock), keys: keyStore(backend), config: configStore(backend), close };
+  return {
+    backend,
+    calls: callStore(backend),
+    ledger: ledgerStore(backend, clock),
+    keys: keyStore(backend),
+    config: configStore(backend),
+    close,
+  };
 }
 
 function ledgerStore(backend: Backend, clock: Clock): LedgerStore {
+  /** Rows on their way to the disk: who asks for a call that has just ended must find it. */
+  const unlanded = new Map<string, LedgerRow>();
   return {
     open: (record) =>
-      backend.open([record.callId, Math.round(record.startedAt), record.callerId, record.model, record.dialect, Math.round(record.inputEstimate), record.node]),
-    settle: (row) => backend.settle(row.callId, rowToValues(row)),
-    read: (callId) => backend.read("row", [callId]),
+      backend.open([
+        record.callId,
+        Math.round(record.startedAt),
+        record.callerId,
+        record.model,
+        record.dialect,
+        Math.round(record.inputEstimate),
+        record.node,
+      ]),
+    async settle(row) {
+      if (!unlanded.has(row.callId)) unlanded.set(row.callId, row);
+      try {
+        await backend.settle(row.callId, rowToValues(row));
+      } finally {
+        unlanded.delete(row.callId);
+      }
+    },
+    read: async (callId) => unlanded.get(callId) ?? backend.read("row", [callId]),
     list: ({ limit, callerId }) => backend.read("rows", [Math.min(limit, LIST_ROWS), callerId ?? null]),
     count: () => backend.read("count", []),
     interruptOpen: (node, priceVersion) => backend.write("interrupt", [node ?? null, priceVersion, clock.now()]),
@@ -33,22 +57,36 @@ function ledgerStore(backend: Backend, clock: Clock): LedgerStore {
 }
 
 function callStore(backend: Backend): CallStore {
+  const turns = new Landing();
+  const natives = new Landing();
   return {
-    keepTurn: (turn) => backend.write("keepTurn", [turn.scope, turn.id, turn.previousId ?? null, turn.createdAt, turn.expiresAt, packTurn(turn)]),
+    keepTurn: (turn) =>
+      turns.track(
+        [keyOf(turn.scope, turn.id)],
+        backend.write("keepTurn", [turn.scope, turn.id, turn.previousId ?? null, turn.createdAt, turn.expiresAt, packTurn(turn)]),
+      ),
     async readTurn(scope, id, now) {
+      await turns.landed([keyOf(scope, id)]);
       const found = await backend.read("turn", [scope, id, now]);
       return found && unpackTurn(...found);
     },
     async readChain(scope, id, limit, now) {
+      // Its predecessors were written before it.
+      await turns.landed([keyOf(scope, id)]);
       const found = await backend.read("chain", [scope, id, limit, now]);
       return found?.map(([head, content]) => unpackTurn(head, content)).toReversed();
     },
     deleteTurn: (scope, id) => backend.write("deleteTurn", [scope, id]),
     async keepNative(kept) {
-      await Promise.all(kept.map((one) => backend.write("keepNative", [one.scope, one.anchor, one.expiresAt, packItems(one.items)])));
+      const writes = kept.map((one) => backend.write("keepNative", [one.scope, one.anchor, one.expiresAt, packItems(one.items)]));
+      await natives.track(
+        kept.map((one) => keyOf(one.scope, one.anchor)),
+        Promise.all(writes),
+      );
     },
     async findNative(scope, anchors, now) {
       if (anchors.length === 0) return new Map();
+      await natives.landed(anchors.map((anchor) => keyOf(scope, anchor)));
       const found = await backend.read("native", [scope, anchors, now]);
       return new Map(found.map(([anchor, content]) => [anchor, unpackItems(content)]));
     },
@@ -61,6 +99,33 @@ function callStore(backend: Backend): CallStore {
       }
     },
   };
+}
+
+function keyOf(scope: string, id: string): string {
+  return `${scope}\u0000${id}`;
+}
+
+/**
+ * Writes under way, so that a read of the same thing waits for them: a client that has seen the end of an answer may name it as
+ * predecessor before its commit.
+ */
+class Landing {
+  readonly #underWay = new Map<string, Promise<unknown>>();
+
+  async track<T>(keys: readonly string[], write: Promise<T>): Promise<T> {
+    for (const key of keys) this.#underWay.set(key, write);
+    try {
+      return await write;
+    } finally {
+      for (const key of keys) if (this.#underWay.get(key) === write) this.#underWay.delete(key);
+    }
+  }
+
+  async landed(keys: readonly string[]): Promise<void> {
+    if (this.#underWay.size === 0) return;
+    // What could not be written is not found by the read either, which then says so.
+    await Promise.allSettled(keys.flatMap((key) => this.#underWay.get(key) ?? []));
+  }
 }
 
 function keyStore(backend: Backend): KeyStore {

@@ -58,7 +58,10 @@ describe("RateLimiter", () => {
   it("takes from all limits or from none, and names the tightest", () => {
     const clock = new ManualClock();
     const limiter = new RateLimiter(clock);
-    const limits: RequestLimit[] = [{ requests: 2, per: "minute" }, { requests: 3, per: "day" }];
+    const limits: RequestLimit[] = [
+      { requests: 2, per: "minute" },
+      { requests: 3, per: "day" },
+    ];
     expect(limiter.take("a", limits)).toMatchObject({ ok: true, remaining: 1, limit: limits[0] });
     expect(passes(limiter, "a", limits, 5)).toBe(1);
     clock.advance(60_000);
@@ -111,13 +114,20 @@ describe("limits: in the configuration", () => {
 
   it.each(["inputTokens", "outputTokens", "concurrency"])("refuses %s in a sentence", (name) => {
     const outcome = limitsOptions.safeParse([{ match: { key: "*" }, requests: 600, [name]: 5, per: "minute" }]);
-    expect(outcome.error?.issues[0]).toMatchObject({ path: [0, name], message: `limits[].${name} is not built yet; only \`requests\` is enforced. Remove it.` });
+    expect(outcome.error?.issues[0]).toMatchObject({
+      path: [0, name],
+      message: `limits[].${name} is not built yet; only \`requests\` is enforced. Remove it.`,
+    });
   });
 
-  it.each([[{ requests: 5 }], [{ match: { key: "*" }, requests: 0 }], [{ match: { key: "*" }, requests: 1.5 }], [{ match: { key: "*" }, requests: 1, per: "week" }], [{ match: { key: "*" } }], [{ match: { keys: "*" }, requests: 1 }]])(
-    "refuses %j",
-    (limit) => {
-      expect(limitsOptions.safeParse([limit]).success).toBe(false);
-    },
-  );
+  it.each([
+    [{ requests: 5 }],
+    [{ match: { key: "*" }, requests: 0 }],
+    [{ match: { key: "*" }, requests: 1.5 }],
+    [{ match: { key: "*" }, requests: 1, per: "week" }],
+    [{ match: { key: "*" } }],
+    [{ match: { keys: "*" }, requests: 1 }],
+  ])("refuses %j", (limit) => {
+    expect(limitsOptions.safeParse([limit]).success).toBe(false);
+  });
 });

@@ -61,7 +61,10 @@ describe("a process killed while it writes", () => {
 function idsIn(folder: string): string[] {
   const database = new DatabaseSync(join(folder, "record.db"), { readOnly: true });
   try {
-    return database.prepare("SELECT call_id FROM ledger").all().map((row) => String(row["call_id"]));
+    return database
+      .prepare("SELECT call_id FROM ledger")
+      .all()
+      .map((row) => String(row["call_id"]));
   } finally {
     database.close();
   }

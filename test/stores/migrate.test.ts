@@ -17,7 +17,10 @@ const broken: Migration = { number: 3, name: "broken", sql: "INSERT INTO people 
 function query(path: string, sql: string): unknown[] {
   const database = new DatabaseSync(path);
   try {
-    return database.prepare(sql).all().map((row) => ({ ...row }));
+    return database
+      .prepare(sql)
+      .all()
+      .map((row) => ({ ...row }));
   } finally {
     database.close();
   }

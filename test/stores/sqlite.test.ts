@@ -59,7 +59,9 @@ describe("the data folder", () => {
   it("is refused to a second process", async () => {
     const folder = temporaryFolder();
     const stores = await open(folder);
-    const child = spawn(process.execPath, [join(import.meta.dirname, "crash-child.ts"), folder, "x"], { stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(process.execPath, [join(import.meta.dirname, "crash-child.ts"), folder, "x"], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
     let said = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
     const code = await new Promise((resolve) => child.once("close", resolve));
@@ -87,7 +89,8 @@ describe("the data folder", () => {
     const stores = await open(folder);
     await stores.calls.keepTurn(keptTurn("resp_1"));
     expect(statSync(folder).mode & 0o777).toBe(0o700);
-    for (const name of readdirSync(folder).filter((file) => /^(record|serving)/.test(file))) expect([name, statSync(join(folder, name)).mode & 0o077]).toEqual([name, 0]);
+    for (const name of readdirSync(folder).filter((file) => /^(record|serving)/.test(file)))
+      expect([name, statSync(join(folder, name)).mode & 0o077]).toEqual([name, 0]);
     await stores.close();
   });
 
@@ -278,9 +281,13 @@ describe("a disk that refuses", () => {
   it("is noticed also when files may not grow: nothing acknowledged is lost", { timeout: 30_000 }, async () => {
     const folder = temporaryFolder();
     // The shell's unit is 512 or 1024 bytes; either way the record hits the limit after some dozen rows.
-    const child = spawn("sh", ["-c", 'ulimit -f 800; exec "$0" "$@"', process.execPath, join(import.meta.dirname, "full-child.ts"), folder], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
+    const child = spawn(
+      "sh",
+      ["-c", 'ulimit -f 800; exec "$0" "$@"', process.execPath, join(import.meta.dirname, "full-child.ts"), folder],
+      {
+        stdio: ["ignore", "pipe", "inherit"],
+      },
+    );
     let output = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
     expect(await new Promise((resolve) => child.once("close", resolve))).toBe(0);

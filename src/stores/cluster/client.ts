@@ -4,6 +4,7 @@ import type { RowValues } from "../ledger-values.ts";
 import { OpenHold } from "../open-hold.ts";
 import { DEFAULT_STORAGE, type StorageOptions } from "../options.ts";
 import { type HostedStores, storesOver } from "../over-backend.ts";
+import { Pace } from "../pace.ts";
 import { unavailable } from "../problems.ts";
 import { type Answered, type Channel, type FromHost, isTagged, TAG, type ToHost } from "./channel.ts";
 
@@ -31,11 +32,11 @@ class RemoteBackend implements Backend {
   readonly #channel: Channel;
   readonly #options: StorageOptions;
   readonly #hold: OpenHold;
+  readonly #pace: Pace;
   readonly #listeners = new Set<() => void>();
   readonly #waiting = new Map<number, Waiting>();
   #writes: (readonly [number, Command])[] = [];
   #reads: (readonly [number, ReadName, readonly unknown[]])[] = [];
-  #timer: ReturnType<typeof setTimeout> | undefined;
   #soon = false;
   #nextId = 1;
   #waitingWrites = 0;
@@ -48,7 +49,8 @@ class RemoteBackend implements Backend {
   constructor(channel: Channel, options: StorageOptions) {
     this.#channel = channel;
     this.#options = options;
-    this.#hold = new OpenHold(options.openHoldMs, (args) => this.#queueWrite(0, { name: "open", args }));
+    this.#pace = new Pace(options, () => this.#sendQueued());
+    this.#hold = new OpenHold(options.openHoldMs, (args) => this.#queueWrite(0, { name: "open", args }, true));
     this.ready = new Promise((resolve, reject) => {
       channel.onMessage((message) => {
         if (!isTagged(message)) return;
@@ -139,18 +141,14 @@ class RemoteBackend implements Backend {
       this.#waiting.set(id, { size, isWrite: true, resolve, reject });
       this.#waitingWrites++;
       this.#size += size;
-      this.#queueWrite(id, command);
+      this.#queueWrite(id, command, command.name === "settle");
     });
   }
 
-  #queueWrite(id: number, command: Command): void {
+  #queueWrite(id: number, command: Command, patient: boolean): void {
     if (this.#writes.push([id, command]) >= this.#options.flushRows) this.#sendQueued();
-    else this.#timer ??= setTimeout(this.#onTimer, this.#options.flushMs);
+    else this.#pace.wait(patient);
   }
-  readonly #onTimer = (): void => {
-    this.#timer = undefined;
-    this.#sendQueued();
-  };
 
   /** Reads wait for nobody but those of the same turn of the event loop. */
   #sendSoon(): void {
@@ -168,6 +166,7 @@ class RemoteBackend implements Backend {
     const reads = this.#reads;
     this.#writes = [];
     this.#reads = [];
+    this.#pace.left(writes.length);
     this.#send({ writes, reads });
   }
 
@@ -201,7 +200,7 @@ class RemoteBackend implements Backend {
   #end(why: string): void {
     if (this.#ended !== undefined) return;
     this.#ended = why;
-    clearTimeout(this.#timer);
+    this.#pace.stop();
     for (const waiting of this.#waiting.values()) waiting.reject(unavailable(why));
     this.#waiting.clear();
     this.#changed();

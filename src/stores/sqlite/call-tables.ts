@@ -27,8 +27,12 @@ export function callWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteTa
   const keepTurn = database.prepare("INSERT OR REPLACE INTO serving.turns VALUES (?, ?, ?, ?, ?, ?, ?)");
   const deleteTurn = database.prepare("DELETE FROM serving.turns WHERE scope = ? AND id = ?");
   const keepNative = database.prepare("INSERT OR REPLACE INTO serving.natives VALUES (?, ?, ?, ?, ?)");
-  const expireTurns = database.prepare("DELETE FROM serving.turns WHERE rowid IN (SELECT rowid FROM serving.turns WHERE expires_at <= ? LIMIT ?)");
-  const expireNatives = database.prepare("DELETE FROM serving.natives WHERE rowid IN (SELECT rowid FROM serving.natives WHERE expires_at <= ? LIMIT ?)");
+  const expireTurns = database.prepare(
+    "DELETE FROM serving.turns WHERE rowid IN (SELECT rowid FROM serving.turns WHERE expires_at <= ? LIMIT ?)",
+  );
+  const expireNatives = database.prepare(
+    "DELETE FROM serving.natives WHERE rowid IN (SELECT rowid FROM serving.natives WHERE expires_at <= ? LIMIT ?)",
+  );
   return {
     keepTurn: ([scope, id, previousId, createdAt, expiresAt, content]) => {
       const sealed = sealer.seal(content, turnIdentity(scope, id));
@@ -56,7 +60,13 @@ export function callReads(database: DatabaseSync, sealer: Sealer): Pick<ReadTabl
     const columns = readTurn.get(scope, id, now) as TurnColumns | undefined;
     const content = columns && sealer.open({ keyId: columns.key_id, bytes: columns.sealed }, turnIdentity(scope, id));
     if (columns === undefined || content === undefined) return undefined;
-    const head: TurnHead = { scope, id, previousId: columns.previous_id ?? undefined, createdAt: columns.created_at, expiresAt: columns.expires_at };
+    const head: TurnHead = {
+      scope,
+      id,
+      previousId: columns.previous_id ?? undefined,
+      createdAt: columns.created_at,
+      expiresAt: columns.expires_at,
+    };
     return [head, content];
   };
   return {
@@ -64,7 +74,7 @@ export function callReads(database: DatabaseSync, sealer: Sealer): Pick<ReadTabl
     chain: ([scope, id, limit, now]) => {
       const found: (readonly [TurnHead, string])[] = [];
       // The scope stays the same over the whole walk: a chain cannot lead to another caller's turns.
-      for (let next: string | undefined = id; next !== undefined; ) {
+      for (let next: string | undefined = id; next !== undefined;) {
         const one: readonly [TurnHead, string] | undefined = found.length < limit ? turn(scope, next, now) : undefined;
         if (!one) return undefined;
         found.push(one);

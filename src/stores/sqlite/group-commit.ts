@@ -2,6 +2,7 @@ import { type Clock, ProblemError } from "../../canon/index.ts";
 import { type BatchOutcome, type Command, type Outcome, sizeOf, type WriteName, type Writes } from "../backend.ts";
 import { OpenHold } from "../open-hold.ts";
 import type { StorageOptions } from "../options.ts";
+import { Pace } from "../pace.ts";
 import { unavailable } from "../problems.ts";
 
 interface Waiting {
@@ -20,7 +21,7 @@ const ignore = (): void => {};
 
 /**
  * Gathers writes into batches, one batch under way at a time: while it is being made durable the next one fills. A batch leaves when
- * `flushRows` wait, or `flushMs` after its first write.
+ * `flushRows` wait, or when `Pace` says so.
  *
  * When the disk refuses, ledger rows stay queued and the batch is tried again with growing pauses until it lands; other writes are
  * rejected, because somebody waits for their answer. Both are bounded.
@@ -31,11 +32,11 @@ export class GroupCommit {
   readonly #clock: Clock;
   readonly #changed: () => void;
   readonly #hold: OpenHold;
+  readonly #pace: Pace;
   #queue: Waiting[] = [];
   /** Characters queued or under way. */
   #size = 0;
   #underWay: readonly Waiting[] | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
   #due = false;
   #why: string | undefined;
   #overflow: string | undefined;
@@ -49,14 +50,14 @@ export class GroupCommit {
     this.#options = options;
     this.#clock = clock;
     this.#changed = changed;
+    this.#pace = new Pace(options, () => this.#post());
     this.#hold = new OpenHold(options.openHoldMs, (args) => this.#openDue(args));
   }
 
   write<K extends WriteName>(name: K, args: Writes[K]["args"]): Promise<Writes[K]["result"]> {
-    const patient = name === "probe" || name === "settle";
-    if (this.#why !== undefined && !patient) return Promise.reject(unavailable(this.#why));
+    if (this.#why !== undefined) return Promise.reject(unavailable(this.#why));
     if (name === "interrupt") this.#hold.release();
-    return this.#enqueue(name, args, patient);
+    return this.#enqueue(name, args, false);
   }
 
   open(args: Writes["open"]["args"]): void {
@@ -67,6 +68,7 @@ export class GroupCommit {
     return this.#enqueue("settle", [this.#hold.drop(callId) ? 0 : opened, row], true);
   }
 
+  /** Rejects when the disk refuses. */
   async flush(): Promise<void> {
     this.#hold.release();
     const done = this.write("probe", []);
@@ -90,7 +92,7 @@ export class GroupCommit {
       await landed;
       if (this.#why !== undefined && !this.#underWay) this.#rejectAll(unavailable(this.#why));
     }
-    clearTimeout(this.#timer);
+    this.#pace.stop();
   }
 
   #enqueue<K extends WriteName>(name: K, args: Writes[K]["args"], patient: boolean): Promise<Writes[K]["result"]> {
@@ -104,7 +106,7 @@ export class GroupCommit {
     this.#size += size;
     return new Promise((resolve, reject) => {
       this.#queue.push({ command: { name, args }, size, patient, resolve: resolve as (value: unknown) => void, reject });
-      this.#schedule();
+      this.#schedule(patient);
     });
   }
 
@@ -112,7 +114,8 @@ export class GroupCommit {
     const { queueRows, queueBytes } = this.#options;
     const reason = this.#why ?? "the disk is too slow";
     if (this.#queue.length >= queueRows) return `${queueRows} writes wait for the disk, which is the limit (storage.queueRows): ${reason}`;
-    if (this.#size + size > queueBytes) return `Writes of ${queueBytes} characters wait for the disk, which is the limit (storage.queueBytes): ${reason}`;
+    if (this.#size + size > queueBytes)
+      return `Writes of ${queueBytes} characters wait for the disk, which is the limit (storage.queueBytes): ${reason}`;
     return undefined;
   }
 
@@ -120,18 +123,13 @@ export class GroupCommit {
     const size = sizeOf("open", args);
     this.#size += size;
     this.#queue.push({ command: { name: "open", args }, size, patient: true, resolve: ignore, reject: ignore });
-    this.#schedule();
+    this.#schedule(true);
   }
 
-  #schedule(): void {
+  #schedule(patient: boolean): void {
     if (this.#queue.length >= this.#options.flushRows) this.#post();
-    // The pace of commits belongs to the disk, not to the gateway's notion of time: under a clock that stands still, writes still land.
-    else this.#timer ??= setTimeout(this.#onTimer, this.#options.flushMs);
+    else this.#pace.wait(patient);
   }
-  readonly #onTimer = (): void => {
-    this.#timer = undefined;
-    this.#post();
-  };
 
   #post(): void {
     if (this.#underWay) {
@@ -143,6 +141,7 @@ export class GroupCommit {
     this.#queue = batch === this.#queue ? [] : this.#queue.slice(batch.length);
     this.#due = this.#queue.length > 0;
     this.#underWay = batch;
+    this.#pace.left(batch.length);
     void this.#commit(batch.map((waiting) => waiting.command)).then((outcome) => this.#land(batch, outcome));
   }
 

@@ -18,7 +18,9 @@ interface OpenColumns {
 
 export function ledgerWrites(database: DatabaseSync): Pick<WriteTable, "open" | "settle" | "interrupt" | "probe"> {
   const marks = (count: number): string => Array.from({ length: count }, () => "?").join(",");
-  const insert = database.prepare(`INSERT INTO ledger (${LEDGER_COLUMNS.join(",")}) VALUES (${marks(LEDGER_COLUMNS.length)}) ON CONFLICT (call_id) DO NOTHING`);
+  const insert = database.prepare(
+    `INSERT INTO ledger (${LEDGER_COLUMNS.join(",")}) VALUES (${marks(LEDGER_COLUMNS.length)}) ON CONFLICT (call_id) DO NOTHING`,
+  );
   const insertOpen = database.prepare(
     `INSERT INTO open_calls SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM ledger WHERE call_id = ?1) ON CONFLICT (call_id) DO NOTHING`,
   );

@@ -30,7 +30,9 @@ export function migrate(path: string, migrations: readonly Migration[], now: num
     const database = new DatabaseSync(path);
     try {
       database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000;");
-      database.exec("CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT");
+      database.exec(
+        "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT",
+      );
       const from = versionOf(database);
       if (from > newest) {
         throw unavailable(
@@ -71,6 +73,8 @@ function step(database: DatabaseSync, migration: Migration, now: number): void {
     database.exec("COMMIT");
   } catch (error) {
     if (database.isTransaction) database.exec("ROLLBACK");
-    throw unavailable(`Step ${migration.number} (${migration.name}) of the upgrade failed: ${reasonOf(error)}. Nothing of it was kept.`, { cause: error });
+    throw unavailable(`Step ${migration.number} (${migration.name}) of the upgrade failed: ${reasonOf(error)}. Nothing of it was kept.`, {
+      cause: error,
+    });
   }
 }

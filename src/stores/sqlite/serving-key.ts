@@ -101,10 +101,14 @@ function writeWhole(path: string, text: string): void {
 function readKeys(path: string): [Buffer, ...Buffer[]] {
   // A copied or restored file may have become readable for others.
   if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, OWNER_ONLY);
-  const lines = readFileSync(path, "utf8").split("\n").filter((line) => line.trim() !== "");
+  const lines = readFileSync(path, "utf8")
+    .split("\n")
+    .filter((line) => line.trim() !== "");
   const [first, ...rest] = lines.map((line) => Buffer.from(line.trim(), "base64"));
   if (!first || [first, ...rest].some((key) => key.length !== KEY_BYTES)) {
-    throw unavailable(`${path} is damaged: each line must be a key of ${KEY_BYTES} bytes in Base64. Restore it from a backup, or delete it to give up all kept turns.`);
+    throw unavailable(
+      `${path} is damaged: each line must be a key of ${KEY_BYTES} bytes in Base64. Restore it from a backup, or delete it to give up all kept turns.`,
+    );
   }
   return [first, ...rest];
 }

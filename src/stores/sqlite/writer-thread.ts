@@ -31,7 +31,12 @@ export class WriterThread implements Backend {
   private constructor(folder: string, options: StorageOptions, clock: Clock) {
     this.#folder = folder;
     this.#options = options;
-    this.#group = new GroupCommit((commands) => this.#commit(commands), options, clock, () => this.#changed());
+    this.#group = new GroupCommit(
+      (commands) => this.#commit(commands),
+      options,
+      clock,
+      () => this.#changed(),
+    );
   }
 
   /** Resolves when the thread has the databases open. Rejects with `storage_unavailable`. */
@@ -104,7 +109,8 @@ export class WriterThread implements Backend {
   }
 
   #post(message: ToWriter): void {
-    (this.#worker ?? this.#start()).postMessage(message);
+    const worker = this.#worker ?? this.#start();
+    worker.postMessage(message, []);
   }
 
   #start(): Worker {
