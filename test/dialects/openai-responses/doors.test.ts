@@ -231,7 +231,6 @@ describe("a problem for the client", () => {
     const problem: Problem = { kind: "not_found", code: "turn_not_found", message: 'The earlier turn "resp_x" is unknown here.' };
     expect(dialect.encodeProblem(problem, "c")).toMatchObject({ status: 404, body: { error: { code: "previous_response_not_found" } } });
   });
-  });
 });
 
 describe("a WebSocket's messages", () => {
