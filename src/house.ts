@@ -1,11 +1,12 @@
 import type { Clock, Guard, ModelBook, Provider, Randomness, Secret, Snapshot, Stores } from "./canon/index.ts";
-import { defaultConfig, readConfig, snapshotOf, watchConfig, formatProblems, type ConfigWatch, type Discovered, type GimbalConfig } from "./config/index.ts";
+import { defaultConfig, readConfig, SIM, snapshotOf, watchConfig, formatProblems, type ConfigWatch, type Discovered, type GimbalConfig } from "./config/index.ts";
 import { dialects } from "./dialects/registry.generated.ts";
 import { createGateway, type GatewayDeps } from "./gateway/index.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { RateLimiter } from "./ledger/rate-limit.ts";
 import { createModelBook } from "./models/index.ts";
 import { createProvider, discover, overlayOf } from "./providers/index.ts";
+import { createSimulator, simOverlay } from "./providers/sim/index.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, upgradeHandler } from "./server/index.ts";
 import { openSqlite } from "./stores/index.ts";
@@ -55,9 +56,9 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   const config = await configOf(options);
   const stores = options.stores ?? (await openSqlite({ folder, node, clock, options: config.storage, onFailure: (why) => log(why === undefined ? "The record can be written again." : `The record cannot be written: ${why}`) }));
   const version = options.config ? (await stores.config.append({ createdAt: clock.now(), author: "file", text: options.config.text })).version : 0;
-  let book = createModelBook(overlayOf(config.providers));
+  let book = bookOf(config);
   if (!options.stores) await stores.ledger.interruptOpen(undefined, book.version);
-  let snapshot = snapshotOf(config, version, openProviders(config, { clock, env, facts: (...asked) => book.facts(...asked) }));
+  let snapshot = snapshotOf(config, version, openProviders(config, { clock, env, randomness, book }));
 
   const gateway = createGateway({
     clock,
@@ -85,8 +86,8 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   });
   const watch = follow(options, stores, clock, (next, number) => {
     const before = snapshot;
-    book = createModelBook(overlayOf(next.providers));
-    snapshot = snapshotOf(next, number, openProviders(next, { clock, env, facts: (...asked) => book.facts(...asked) }));
+    book = bookOf(next);
+    snapshot = snapshotOf(next, number, openProviders(next, { clock, env, randomness, book }));
     // Calls keep the snapshot they began with: its providers close when the last of them must be over.
     clock.after(before.limits.drainMs, () => void closeProviders(before.providers));
   });
@@ -131,12 +132,21 @@ export function discovered(env: HouseOptions["env"], clock: Clock): Promise<Disc
 interface Wiring {
   readonly clock: Clock;
   readonly env: HouseOptions["env"];
-  readonly facts: ModelBook["facts"];
+  readonly randomness: Randomness;
+  readonly book: ModelBook;
+}
+
+/** Facts and prices as a configuration corrects them. */
+export function bookOf(config: GimbalConfig): ModelBook {
+  const models = overlayOf(config.providers);
+  const simulated = simOverlay(SIM, config.sim);
+  return createModelBook({ kinds: { ...models.kinds, ...simulated.kinds }, models: { ...models.models, ...simulated.models } });
 }
 
 /** The running providers of a configuration, by name; the simulator is always among them. */
-export function openProviders(config: GimbalConfig, { clock, env, facts }: Wiring): ReadonlyMap<string, Provider> {
-  const providers = new Map<string, Provider>();
+export function openProviders(config: GimbalConfig, { clock, env, randomness, book }: Wiring): ReadonlyMap<string, Provider> {
+  const { facts } = book;
+  const providers = new Map<string, Provider>([[SIM, createSimulator(SIM, config.sim, { dialects, clock, randomness })]]);
   for (const [name, options] of config.providers) providers.set(name, createProvider(name, options, { connect, clock, env, facts }));
   return providers;
 }

@@ -5,7 +5,7 @@ import { setInterval } from "node:timers";
 import { ProblemError } from "./canon/index.ts";
 import { runCli, type ServeSettings } from "./cli/index.ts";
 import { type GimbalConfig } from "./config/index.ts";
-import { discovered, openHouse, openProviders, type House, type HouseOptions } from "./house.ts";
+import { bookOf, discovered, openHouse, openProviders, type House, type HouseOptions } from "./house.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { createModelBook } from "./models/index.ts";
 import { adminTokenOf, announce } from "./server/admin-token.ts";
@@ -114,7 +114,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   serve,
   openStores: (folder) => openSqlite({ folder, node: "cli", clock }),
   discover: () => discovered(process.env, clock),
-  openProviders: async (config: GimbalConfig) => openProviders(config, { clock, env: process.env, facts: createModelBook().facts }),
+  openProviders: async (config: GimbalConfig) => openProviders(config, { clock, env: process.env, randomness, book: bookOf(config) }),
   isRunning,
   fetch,
 });
