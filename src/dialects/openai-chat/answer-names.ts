@@ -1,4 +1,4 @@
-import { FlatNames, type Call, type JsonObject, type ToolCallItem } from "../../canon/index.ts";
+import { FlatNames, offeredTools, type Call, type JsonObject, type ToolCallItem } from "../../canon/index.ts";
 import { unwrapCustomInput } from "../shared-tools.ts";
 import { encodeToolCall } from "./encode-assistant.ts";
 
@@ -13,7 +13,7 @@ export class AnswerNames {
 
   /** Made only when a tool is called at all. */
   get #names(): FlatNames {
-    return (this.#flat ??= new FlatNames(this.#call.tools));
+    return (this.#flat ??= new FlatNames(offeredTools(this.#call)));
   }
 
   toolCall(item: ToolCallItem): JsonObject {

@@ -17,7 +17,7 @@ export function encodeCall(call: Call, target: EncodeTarget, note: (diagnostic: 
     model: target.model,
     messages: encodeMessages(call, context),
     ...(own && call.native),
-    ...encodeTools(call, context),
+    ...encodeTools(context),
   };
   body["model"] = target.model;
   for (const [field, writer] of Object.entries(WRITERS) as [keyof typeof WRITERS, Writer][]) {
@@ -64,9 +64,9 @@ const WRITERS = {
   toolChoice: { keys: ["tool_choice", "function_call"], write: writeToolChoice },
   parallelToolCalls: {
     keys: ["parallel_tool_calls"],
-    write(call, body) {
+    write(call, body, { tools }) {
       // Upstreams refuse the field where there are no tools.
-      if (call.tools.length > 0) body["parallel_tool_calls"] = call.parallelToolCalls;
+      if (tools.length > 0) body["parallel_tool_calls"] = call.parallelToolCalls;
     },
   },
   output: { keys: ["response_format", "verbosity"], write: writeOutput },
@@ -118,7 +118,7 @@ function writeSampling({ sampling, origin }: Call, body: Draft, context: EncodeC
 
 function writeToolChoice(call: Call, body: Draft, context: EncodeContext): void {
   const choice = call.toolChoice;
-  if (!choice || call.tools.length === 0) return;
+  if (!choice || context.tools.length === 0) return;
   if (choice.type === "native") context.drop("toolChoice", "This choice of tools exists only in its own language.");
   else if (choice.type === "tool") {
     const name = context.names.of(choice.namespace, choice.name);
@@ -145,10 +145,10 @@ function writeServiceTier({ serviceTier, origin }: Call, body: Draft, context: E
   else context.drop("serviceTier", `The tier "${serviceTier}" exists only in its own language.`);
 }
 
-function encodeTools(call: Call, context: EncodeContext): JsonObject {
+function encodeTools(context: EncodeContext): JsonObject {
   const tools: Json[] = [];
   const functions: Json[] = [];
-  for (const tool of call.tools) {
+  for (const tool of context.tools) {
     const raw = context.isNative(tool) ? tool.raw : undefined;
     const degrade = tool.type === "custom" && context.degradeCustom;
     if (raw !== undefined && !degrade) (isLegacyDeclaration(raw) ? functions : tools).push(raw);

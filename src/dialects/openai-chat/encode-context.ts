@@ -1,4 +1,4 @@
-import { FlatNames, type Call, type Diagnostic, type EncodeTarget, type Item, type ToolSpec } from "../../canon/index.ts";
+import { FlatNames, offeredTools, type Call, type Diagnostic, type EncodeTarget, type Item, type ToolSpec } from "../../canon/index.ts";
 import { ID } from "./shape.ts";
 
 /** In `capabilities.refuses`: the upstream knows function tools only. */
@@ -7,6 +7,8 @@ const REFUSES_CUSTOM_TOOLS = "tools[].custom";
 /** What encoding a call needs everywhere: where it goes, the tools' names, and a place for diagnostics that says each loss once. */
 export class EncodeContext {
   readonly target: EncodeTarget;
+  /** Every tool on offer, also those that items of other languages brought in. */
+  readonly tools: readonly ToolSpec[];
   readonly names: FlatNames;
   /** Custom tools become functions with one string `input`. */
   readonly degradeCustom: boolean;
@@ -15,7 +17,8 @@ export class EncodeContext {
 
   constructor(call: Call, target: EncodeTarget, note: (diagnostic: Diagnostic) => void) {
     this.target = target;
-    this.names = new FlatNames(call.tools);
+    this.tools = offeredTools(call);
+    this.names = new FlatNames(this.tools);
     this.degradeCustom = target.capabilities.refuses?.includes(REFUSES_CUSTOM_TOOLS) ?? false;
     this.#note = note;
   }

@@ -24,16 +24,19 @@ export default defineDialect({
   },
   encodeModels: (models) => ({ object: "list", data: models.map(listed) }),
   encodeModel: (model) => listed(model),
-  // This is the listing that clients get who show no other language; it claims none.
-
   outline,
   decodeCall,
   encodeCall,
   forwardCall(body, _context, { capabilities }) {
     const messages = renamedRoles(body, capabilities.instructionsRole);
     const replace = adaptations(body, capabilities, () => {});
-    const withholdUsage = replace["stream_options"] !== undefined;
-    return { path: PATH, headers: {}, replace: messages === undefined ? replace : { ...replace, messages }, withholdUsage };
+    return {
+      path: PATH,
+      headers: {},
+      replace: messages === undefined ? replace : { ...replace, messages },
+      // The only reason for which these are ever replaced by a value.
+      ...(replace["stream_options"] !== undefined && { withholdUsage: true }),
+    };
   },
 
   decodeAnswer,

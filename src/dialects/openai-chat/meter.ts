@@ -46,7 +46,8 @@ export class ChunkMeter implements FrameMeter {
     this.#withhold = options.withholdUsage;
   }
 
-  frame(frame: Buffer): FrameRole {
+  frame(given: Buffer): FrameRole {
+    const frame = asBuffer(given);
     const characters = this.#shapes.match(frame);
     if (characters > 0 && !this.#done && !this.#problem) {
       this.#characters += characters;
@@ -181,6 +182,11 @@ export class ChunkMeter implements FrameMeter {
   problem(): Problem | undefined {
     return this.#problem;
   }
+}
+
+/** A frame that spans two chunks may come as plain bytes, whose methods are others. */
+function asBuffer(bytes: Uint8Array): Buffer {
+  return bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** The index of the first letter of a value that stands behind its key. */

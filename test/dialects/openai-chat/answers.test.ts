@@ -355,6 +355,14 @@ describe("the meter", () => {
     expect(meter(frames).meter.outputCharacters()).toBe(15);
   });
 
+  it("takes frames as plain bytes, as they come when a frame spans two chunks", () => {
+    const made = chat.usageFrames({ withholdUsage: false });
+    const roles = [chunk({ content: "a" }), chunk({ content: "b" }), FINISH, "[DONE]"].map((frame) =>
+      made.frame(new TextEncoder().encode(`data: ${frame}\n\n`) as Buffer),
+    );
+    expect(roles).toEqual(["output", "output", "quiet", "done"]);
+  });
+
   it("sees errors, named or not", () => {
     expect(meter([chunk({ content: "a" }), '{"error":{"message":"x","code":429}}']).roles).toEqual(["output", "problem"]);
     const named = meter(['event: error\ndata: {"message":"x","type":"server_error"}\n\n']);

@@ -266,7 +266,8 @@ describe("what an upstream needs", () => {
 
   it("is the same on both paths", () => {
     const target = { provider: "p", model: "m", capabilities };
-    const { replace, path } = chat.forwardCall(body, door, target);
+    const { replace, path, withholdUsage } = chat.forwardCall(body, door, target);
+    expect(withholdUsage).toBe(true);
     const forwarded: Record<string, Json | undefined> = { ...body, ...replace };
     expect(JSON.parse(JSON.stringify(forwarded))).toEqual(adapted);
     expect(path).toBe("/chat/completions");
@@ -279,6 +280,12 @@ describe("what an upstream needs", () => {
 
   it("is nothing for a plain call to an upstream that takes everything", () => {
     expect(chat.forwardCall({ model: "m", messages: [] }, door, { provider: "p", model: "m", capabilities: {} }).replace).toEqual({});
+    const asked = { model: "m", messages: [], stream: true, stream_options: { include_usage: true } };
+    expect(chat.forwardCall(asked, door, { provider: "p", model: "m", capabilities: {} })).toEqual({
+      path: "/chat/completions",
+      headers: {},
+      replace: {},
+    });
     expect(
       chat.forwardCall({ model: "m", messages: [], stream: true }, door, {
         provider: "p",
@@ -522,6 +529,23 @@ describe("calls of other languages", () => {
     [{ effort: "high" }, { reasoning: false }, undefined],
   ] as const)("reasoning %j with %j is the effort %s", (reasoning, capabilities, effort) => {
     expect(encode(foreign([user("x")], { reasoning }), capabilities).body["reasoning_effort"]).toBe(effort);
+  });
+
+  it("offer tools that an item brought in", () => {
+    const items: Item[] = [
+      user("x"),
+      {
+        type: "unknown",
+        kind: "tool_search_output",
+        role: "user",
+        raw: {},
+        tools: [{ type: "namespace", name: "crm", tools: [{ type: "function", name: "find" }] }],
+      },
+    ];
+    expect(encode(foreign(items, { parallelToolCalls: true })).body).toMatchObject({
+      tools: [{ type: "function", function: { name: "crm__find" } }],
+      parallel_tool_calls: true,
+    });
   });
 
   it("leave out what no part can say, with a note", () => {
