@@ -140,8 +140,11 @@ export async function secondStart(root: string, folder: string): Promise<StartFi
     const child = start("any", "npm", ["start", "--silent", "--", "--port", "0", "--data", join(folder, "start")], {}, root);
     const port = await readyPort(child);
     const readyMs = performance.now() - began;
-    figures = { readyMs, firstCallMs: await firstCall(port) };
-    await child.stop();
+    try {
+      figures = { readyMs, firstCallMs: await firstCall(port) };
+    } finally {
+      await child.stop();
+    }
   }
   return figures;
 }

@@ -82,7 +82,7 @@ async function measure(folder: string): Promise<Measured> {
   for (const candidate of all) await candidate.stop();
   const idle = wanted("idle") ? await idleCase(folder, helpers, bodies, upstream.port, plan) : undefined;
   await upstream.stop();
-  const start = wanted("start") && existsSync(join(ROOT, "src", "main.ts")) ? await secondStart(ROOT, folder) : undefined;
+  const start = wanted("start") ? await startCase(folder, notes) : undefined;
   const versions = Object.fromEntries(all.filter(({ version }) => version).map(({ title, version }) => [title, version]));
   return {
     plan,
@@ -97,6 +97,16 @@ async function measure(folder: string): Promise<Measured> {
     notes,
     versions: { Node: process.version, ...versions },
   };
+}
+
+async function startCase(folder: string, notes: string[]): Promise<Measured["start"]> {
+  say("measuring: npm start");
+  try {
+    return await secondStart(ROOT, folder);
+  } catch (error) {
+    notes.push(`\`npm start\` could not be measured: ${error instanceof Error ? error.message : String(error)}.`);
+    return undefined;
+  }
 }
 
 /** In a process of its own, whose memory no other case has touched. */
