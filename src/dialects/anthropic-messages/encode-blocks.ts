@@ -23,7 +23,9 @@ function encodePart(part: Part, side: "user" | "assistant" | "system" | "result"
   const raw = own && isObject(part.raw) ? part.raw : undefined;
   // A guard that rewrites text may keep the part's other members; then `raw` no longer tells it.
   if (raw && (part.type !== "text" || raw["type"] !== "text" || raw["text"] === part.text)) return raw;
-  const drop = (what: string, reason: string): undefined => context.note({ field: `items[].parts[].${what}`, action: "dropped", reason }) as undefined;
+  const drop = (what: string, reason: string): undefined => {
+    context.note({ field: `items[].parts[].${what}`, action: "dropped", reason });
+  };
   if (side !== "user" && side !== "result" && part.type !== "text" && part.type !== "refusal") {
     return drop(part.type, `A message of the ${side} cannot hold this.`);
   }
@@ -63,7 +65,9 @@ export function textBlock(text: string, cacheTtlSeconds?: number, citations?: re
 /** Reasoning goes back only to whom it came from, and only with its proof: the API refuses thinking that it did not sign. */
 export function encodeThinking(item: ReasoningItem, context: BlockContext): JsonObject | undefined {
   const provider = item.origin?.provider;
-  const drop = (reason: string): undefined => context.note({ field: "items[].reasoning", action: "dropped", reason }) as undefined;
+  const drop = (reason: string): undefined => {
+    context.note({ field: "items[].reasoning", action: "dropped", reason });
+  };
   if (!isOwn(item)) return drop("Reasoning of another language cannot be checked by this provider.");
   if (provider !== undefined && provider !== context.target.provider) return drop(`The reasoning was signed for "${provider}".`);
   if (isObject(item.raw) && (provider !== undefined || item.signature !== undefined || item.encrypted !== undefined)) return item.raw;

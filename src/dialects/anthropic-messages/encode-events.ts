@@ -85,8 +85,9 @@ export class MessageEncoder implements EventEncoder {
       stop_sequence: null,
       stop_details: null,
       container: null,
-      // The figures of other languages come at the end; clients take those of `message_delta` over these.
-      usage: encodeUsage(this.#usage),
+      // The figures of other languages come at the end; clients take those of `message_delta` over these, but for the split of cache
+      // writes, which would stay at a false zero.
+      usage: { ...encodeUsage(this.#usage), cache_creation: null },
     };
     // An answer that was already whole when it was told as a stream says its stop reason at the end, like every stream.
     const begun = { ...message, id: this.#context.id ?? event.id, content: [], stop_reason: null, stop_sequence: null };
