@@ -3,10 +3,10 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
+import { enter } from "./enter.mjs";
 import { alone, installDependencies, isInstalled } from "./install.mjs";
 import { atLeast, installRuntime, readPins, runtimePath } from "./runtime.mjs";
-import { countSignalsOnce } from "./signals.mjs";
 import { Trouble } from "./trouble.mjs";
 
 const FORWARDED = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"];
@@ -19,7 +19,8 @@ export async function launch(entry, args, { development }) {
   try {
     const node = await prepare(root, development);
     const program = join(root, entry);
-    if (node === process.execPath) await runHere(program, args);
+    // In this very process where that is possible: signals, exit code and process id need no care then.
+    if (node === process.execPath) await enter(program, args);
     else runThere(node, program, args);
   } catch (error) {
     if (!(error instanceof Trouble)) throw error;
@@ -49,13 +50,6 @@ async function prepare(root, development) {
     });
   }
   return node;
-}
-
-/** In this very process: signals, exit code and process id need no care, and nothing is started twice. */
-async function runHere(program, args) {
-  countSignalsOnce();
-  process.argv = [process.execPath, program, ...args];
-  await import(pathToFileURL(program).href);
 }
 
 function runThere(node, program, args) {

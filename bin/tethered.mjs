@@ -1,7 +1,6 @@
 // The first module of a program that the launcher started as a child: ties its life to the launcher's, then runs the program.
 import { Socket } from "node:net";
-import { pathToFileURL } from "node:url";
-import { countSignalsOnce } from "./signals.mjs";
+import { enter } from "./enter.mjs";
 
 /** The pipe to the launcher; nothing is ever written to it. */
 const TETHER_FD = 3;
@@ -14,7 +13,5 @@ tether.on("end", () => process.kill(process.pid, "SIGKILL"));
 tether.resume();
 tether.unref();
 
-countSignalsOnce();
-const [node, , program, ...args] = process.argv;
-process.argv = [node, program, ...args];
-await import(pathToFileURL(program).href);
+const [, , program, ...args] = process.argv;
+await enter(program, args);
