@@ -100,7 +100,8 @@ export function wrapCustomInput(text: string): string {
 export function unwrapCustomInput(input: string): string {
   try {
     const value: unknown = JSON.parse(input);
-    if (typeof value === "object" && value !== null && CUSTOM_INPUT_PROPERTY in value && typeof value[CUSTOM_INPUT_PROPERTY] === "string") return value[CUSTOM_INPUT_PROPERTY];
+    if (typeof value === "object" && value !== null && CUSTOM_INPUT_PROPERTY in value && typeof value[CUSTOM_INPUT_PROPERTY] === "string")
+      return value[CUSTOM_INPUT_PROPERTY];
   } catch {
     // Not JSON: the model ignored the schema and wrote its text at once.
   }
@@ -165,7 +166,11 @@ function decodeLiteral(literal: string): string {
   }
 }
 
-function flatten(tool: FunctionToolSpec | CustomToolSpec, name: string, note: ((diagnostic: Diagnostic) => void) | undefined): FunctionToolSpec {
+function flatten(
+  tool: FunctionToolSpec | CustomToolSpec,
+  name: string,
+  note: ((diagnostic: Diagnostic) => void) | undefined,
+): FunctionToolSpec {
   if (tool.type === "function") {
     if (name === tool.name) return tool;
     const { raw: _raw, ...rest } = tool;
@@ -200,6 +205,7 @@ function describeCustom(tool: CustomToolSpec): string {
   const about = tool.description ?? "";
   if (format?.["type"] !== "grammar" || typeof format["definition"] !== "string") return about;
   const syntax = typeof format["syntax"] === "string" ? `${format["syntax"]} ` : "";
-  const grammar = format["definition"].length <= MAX_GRAMMAR_LETTERS ? `:\n${format["definition"]}` : ", which is too long to be quoted here.";
+  const grammar =
+    format["definition"].length <= MAX_GRAMMAR_LETTERS ? `:\n${format["definition"]}` : ", which is too long to be quoted here.";
   return `${about}${about ? "\n\n" : ""}The input must match this ${syntax}grammar${grammar}`;
 }

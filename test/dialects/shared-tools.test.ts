@@ -1,14 +1,35 @@
 import { describe, expect, it } from "vitest";
 import type { ToolCallItem, ToolSpec } from "../../src/canon/index.ts";
-import { CustomInputReader, flattenToolCall, flattenTools, unflattenToolCall, unwrapCustomInput, wrapCustomInput } from "../../src/dialects/shared-tools.ts";
+import {
+  CustomInputReader,
+  flattenToolCall,
+  flattenTools,
+  unflattenToolCall,
+  unwrapCustomInput,
+  wrapCustomInput,
+} from "../../src/dialects/shared-tools.ts";
 
 const tools: ToolSpec[] = [
   { type: "function", name: "a__b", schema: { type: "object" } },
-  { type: "namespace", name: "a", tools: [{ type: "function", name: "b" }, { type: "custom", name: "patch" }] },
+  {
+    type: "namespace",
+    name: "a",
+    tools: [
+      { type: "function", name: "b" },
+      { type: "custom", name: "patch" },
+    ],
+  },
   { type: "custom", name: "shell", description: "Runs.", format: { type: "grammar", syntax: "lark", definition: "start: x" } },
   { type: "native", kind: "web_search", raw: {} },
 ];
-const call = (patch: Partial<ToolCallItem>): ToolCallItem => ({ type: "tool_call", callId: "c", name: "n", kind: "function", input: "{}", ...patch });
+const call = (patch: Partial<ToolCallItem>): ToolCallItem => ({
+  type: "tool_call",
+  callId: "c",
+  name: "n",
+  kind: "function",
+  input: "{}",
+  ...patch,
+});
 
 describe("flat tools", () => {
   it("keeps order and plain functions, and names each loss", () => {
@@ -16,7 +37,11 @@ describe("flat tools", () => {
     const flat = flattenTools(tools, (note) => notes.push(`${note.field} ${note.action}`));
     expect(flat.tools.map((tool) => tool.name)).toEqual(["a__b", "a__b_2", "a__patch", "shell", undefined]);
     expect(flat.tools[0]).toBe(tools[0]);
-    expect(flat.tools[3]).toMatchObject({ type: "function", schema: { required: ["input"] }, description: "Runs.\n\nThe input must match this lark grammar:\nstart: x" });
+    expect(flat.tools[3]).toMatchObject({
+      type: "function",
+      schema: { required: ["input"] },
+      description: "Runs.\n\nThe input must match this lark grammar:\nstart: x",
+    });
     expect(notes).toEqual(["tools[].namespace renamed", "tools[].custom degraded", "tools[].custom degraded"]);
   });
 

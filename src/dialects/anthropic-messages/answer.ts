@@ -1,4 +1,15 @@
-import { ProblemError, type Answer, type AnswerContext, type Item, type Json, type JsonObject, type Operation, type Origin, type StopReason, type Usage } from "../../canon/index.ts";
+import {
+  ProblemError,
+  type Answer,
+  type AnswerContext,
+  type Item,
+  type Json,
+  type JsonObject,
+  type Operation,
+  type Origin,
+  type StopReason,
+  type Usage,
+} from "../../canon/index.ts";
 import { wrapCustomInput } from "../shared-tools.ts";
 import { decodeBlocks } from "./decode-items.ts";
 import { inputObject, isOwn } from "./encode-blocks.ts";
@@ -48,7 +59,12 @@ export function endOf(native: JsonObject): { readonly stop: StopReason; readonly
 }
 
 /** The little that settling needs of an answer that passes unread. */
-export function readAnswer(body: JsonObject): { readonly usage: Usage | undefined; readonly id?: string; readonly model?: string; readonly stop?: StopReason } {
+export function readAnswer(body: JsonObject): {
+  readonly usage: Usage | undefined;
+  readonly id?: string;
+  readonly model?: string;
+  readonly stop?: StopReason;
+} {
   const { id, model, usage } = body;
   return {
     usage: isObject(usage) ? decodeUsage(usage) : undefined,
@@ -99,7 +115,13 @@ export function encodeItem(item: Item): JsonObject[] {
       return item.parts.flatMap((part): JsonObject[] => {
         if (own && isObject(part.raw) && (part.type !== "text" || part.raw["text"] === part.text)) return [part.raw];
         if (part.type !== "text" && part.type !== "refusal") return [];
-        return [{ type: "text", text: part.text, ...(own ? part.type === "text" && part.annotations && { citations: part.annotations } : { citations: null }) }];
+        return [
+          {
+            type: "text",
+            text: part.text,
+            ...(own ? part.type === "text" && part.annotations && { citations: part.annotations } : { citations: null }),
+          },
+        ];
       });
     case "reasoning": {
       if (own && item.encrypted !== undefined) return [{ type: "redacted_thinking", data: item.encrypted }];
@@ -108,7 +130,14 @@ export function encodeItem(item: Item): JsonObject[] {
       return [{ type: "thinking", thinking, signature: own ? (item.signature ?? "") : "" }];
     }
     case "tool_call":
-      return [{ type: "tool_use", id: item.callId, name: item.name, input: inputObject(item.kind === "custom" ? wrapCustomInput(item.input) : item.input) }];
+      return [
+        {
+          type: "tool_use",
+          id: item.callId,
+          name: item.name,
+          input: inputObject(item.kind === "custom" ? wrapCustomInput(item.input) : item.input),
+        },
+      ];
     case "compaction":
     case "tool_result":
     case "unknown":

@@ -17,7 +17,22 @@ import { decodeText } from "./decode-parts.ts";
 import { isLegalId } from "./encode-blocks.ts";
 import { decodeTool, decodeToolChoice } from "./tools.ts";
 import { readBetas, readVersion } from "./versions.ts";
-import { DIALECT, isList, isObject, needList, needName, needObject, needString, type Path, readBoolean, readCount, readNumber, readObject, readString, without } from "./wire.ts";
+import {
+  DIALECT,
+  isList,
+  isObject,
+  needList,
+  needName,
+  needObject,
+  needString,
+  type Path,
+  readBoolean,
+  readCount,
+  readNumber,
+  readObject,
+  readString,
+  without,
+} from "./wire.ts";
 
 const ORIGIN = { dialect: DIALECT };
 /** The API's own bound. */
@@ -30,7 +45,8 @@ export function outline(body: JsonObject, context: DoorContext): Outline {
   const messages = needMessages(body);
   const stream = readBoolean(body["stream"], "stream") ?? false;
   const maxOutputTokens = readCount(body["max_tokens"], "max_tokens");
-  if (maxOutputTokens === undefined && context.operation === "generate") throw invalid("max_tokens: field required, as a whole number.", "max_tokens");
+  if (maxOutputTokens === undefined && context.operation === "generate")
+    throw invalid("max_tokens: field required, as a whole number.", "max_tokens");
   const thread = readThread(body);
   const slow = thread ? "the gateway keeps the turns of a message thread" : foreignTraces(messages);
   return {
@@ -54,7 +70,8 @@ function foreignTraces(messages: readonly Json[]): string | undefined {
     for (const block of message["content"]) {
       if (!isObject(block)) continue;
       if (block["type"] === "thinking" && block["signature"] === "") return "thinking without a signature must be taken out";
-      if (block["type"] === "tool_use" && typeof block["id"] === "string" && !isLegalId(block["id"])) return "the id of a tool call must be rewritten";
+      if (block["type"] === "tool_use" && typeof block["id"] === "string" && !isLegalId(block["id"]))
+        return "the id of a tool call must be rewritten";
     }
   }
   return undefined;
@@ -135,10 +152,15 @@ function decodeMessages(messages: readonly Json[]): Item[] {
 /** A message without any block still leaves an item: an empty message, so that it is there again on the way back. */
 function decodeMessage(message: JsonObject, path: Path): Item[] {
   const role = needString(message["role"], `${path}.role`);
-  if (role !== "user" && role !== "assistant" && role !== "system") throw invalid(`${path}.role: must be user, assistant or system.`, `${path}.role`);
+  if (role !== "user" && role !== "assistant" && role !== "system")
+    throw invalid(`${path}.role: must be user, assistant or system.`, `${path}.role`);
   const content = message["content"];
   const shape: ContentShape = typeof content === "string" ? "string" : content === undefined || content === null ? "absent" : "list";
-  const envelope: Envelope = { dialect: DIALECT, role, raw: { shape, fields: without(message, "role", ...(shape === "absent" ? [] : ["content"])) } };
+  const envelope: Envelope = {
+    dialect: DIALECT,
+    role,
+    raw: { shape, fields: without(message, "role", ...(shape === "absent" ? [] : ["content"])) },
+  };
   const place: Place = { role, origin: ORIGIN, envelope };
   if (shape === "absent" && role !== "system") throw invalid(`${path}.content: field required.`, `${path}.content`);
   if (typeof content === "string") {
@@ -179,7 +201,10 @@ function decodeSampling(body: JsonObject): Sampling {
   const topP = readNumber(body["top_p"], "top_p");
   const topK = readCount(body["top_k"], "top_k");
   const sequences = body["stop_sequences"];
-  const stop = sequences === undefined || sequences === null ? undefined : needList(sequences, "stop_sequences").map((text, at) => needString(text, `stop_sequences.${at}`));
+  const stop =
+    sequences === undefined || sequences === null
+      ? undefined
+      : needList(sequences, "stop_sequences").map((text, at) => needString(text, `stop_sequences.${at}`));
   return {
     ...(temperature !== undefined && { temperature }),
     ...(topP !== undefined && { topP }),

@@ -105,7 +105,8 @@ export class MessageDecoder implements EventDecoder {
     this.#emit({ type: "start", id: typeof id === "string" ? id : "", model: name, createdAt: 0, native: this.#native });
     if (isObject(usage)) this.#emit({ type: "usage", usage: decodeUsage(usage) });
     // An answer that was ready at once (calls made from within running code) comes whole in its first frame.
-    if (isList(content)) for (const item of decodeBlocks(content, { role: "assistant", origin: this.#origin }, "content")) this.#wholeItem(item);
+    if (isList(content))
+      for (const item of decodeBlocks(content, { role: "assistant", origin: this.#origin }, "content")) this.#wholeItem(item);
   }
 
   #wholeItem(item: Item): void {
@@ -113,7 +114,8 @@ export class MessageDecoder implements EventDecoder {
     const { raw: _raw, ...bare } = item;
     if (item.type === "message") {
       this.#emit({ type: "item_start", index, item: { ...item, parts: [] } });
-      for (const [part, value] of item.parts.entries()) if (value.type === "text") this.#emit({ type: "text", index, part, text: value.text });
+      for (const [part, value] of item.parts.entries())
+        if (value.type === "text") this.#emit({ type: "text", index, part, text: value.text });
     } else if (item.type === "tool_call") {
       this.#emit({ type: "item_start", index, item: { ...item, input: "" } });
       this.#emit({ type: "input", index, text: item.input });
@@ -141,7 +143,11 @@ export class MessageDecoder implements EventDecoder {
         const { id, name } = block;
         if (typeof id !== "string" || typeof name !== "string") throw new ProblemError(broken("a tool call has no id or no name"));
         const raw = hasMore(block, PLAIN_TOOL_USE) ? { raw: block } : {};
-        this.#emit({ type: "item_start", index, item: { type: "tool_call", callId: id, name, kind: "function", input: "", origin: this.#origin, ...raw } });
+        this.#emit({
+          type: "item_start",
+          index,
+          item: { type: "tool_call", callId: id, name, kind: "function", input: "", origin: this.#origin, ...raw },
+        });
         return;
       }
       default: {
@@ -157,7 +163,11 @@ export class MessageDecoder implements EventDecoder {
     if (!isText) return { index: this.#nextIndex++, part: 0 };
     if (!this.#message) {
       this.#message = { index: this.#nextIndex++, parts: [], started: 0 };
-      this.#emit({ type: "item_start", index: this.#message.index, item: { type: "message", role: "assistant", parts: [], origin: this.#origin } });
+      this.#emit({
+        type: "item_start",
+        index: this.#message.index,
+        item: { type: "message", role: "assistant", parts: [], origin: this.#origin },
+      });
     }
     return { index: this.#message.index, part: this.#message.started++ };
   }

@@ -88,7 +88,11 @@ export function decodeBlock(block: JsonObject, place: Place, path: Path): Item {
   }
 }
 
-function decodeThinking(block: JsonObject, base: Pick<ReasoningItem, "origin" | "envelope" | "cacheTtlSeconds">, path: Path): ReasoningItem {
+function decodeThinking(
+  block: JsonObject,
+  base: Pick<ReasoningItem, "origin" | "envelope" | "cacheTtlSeconds">,
+  path: Path,
+): ReasoningItem {
   const thinking = needString(block["thinking"], `${path}.thinking`);
   const signature = block["signature"];
   const plain = typeof signature === "string" && !hasMore(block, PLAIN_THINKING);

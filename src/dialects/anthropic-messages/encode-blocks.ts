@@ -1,4 +1,14 @@
-import type { Diagnostic, EncodeTarget, Item, Json, JsonObject, Part, ReasoningItem, ToolCallItem, ToolResultItem } from "../../canon/index.ts";
+import type {
+  Diagnostic,
+  EncodeTarget,
+  Item,
+  Json,
+  JsonObject,
+  Part,
+  ReasoningItem,
+  ToolCallItem,
+  ToolResultItem,
+} from "../../canon/index.ts";
 import { CUSTOM_INPUT_PROPERTY, flattenToolCall, type FlatTools } from "../shared-tools.ts";
 import { encodeSource } from "./sources.ts";
 import { cacheControl, DIALECT, isObject } from "./wire.ts";
@@ -15,11 +25,21 @@ export function isOwn(item: Pick<Item, "origin">): boolean {
 }
 
 /** The parts of a message or tool result as content blocks; what cannot be carried is noted and left out. */
-export function encodeParts(parts: readonly Part[], side: "user" | "assistant" | "system" | "result", own: boolean, context: BlockContext): JsonObject[] {
+export function encodeParts(
+  parts: readonly Part[],
+  side: "user" | "assistant" | "system" | "result",
+  own: boolean,
+  context: BlockContext,
+): JsonObject[] {
   return parts.map((part) => encodePart(part, side, own, context)).filter((block) => block !== undefined);
 }
 
-function encodePart(part: Part, side: "user" | "assistant" | "system" | "result", own: boolean, context: BlockContext): JsonObject | undefined {
+function encodePart(
+  part: Part,
+  side: "user" | "assistant" | "system" | "result",
+  own: boolean,
+  context: BlockContext,
+): JsonObject | undefined {
   const raw = own && isObject(part.raw) ? part.raw : undefined;
   // A guard that rewrites text may keep the part's other members; then `raw` no longer tells it.
   if (raw && (part.type !== "text" || raw["type"] !== "text" || raw["text"] === part.text)) return raw;
@@ -34,22 +54,37 @@ function encodePart(part: Part, side: "user" | "assistant" | "system" | "result"
       if (part.annotations && !own) drop("annotations", "Citations are written differently in each language.");
       return textBlock(part.text, part.cacheTtlSeconds, own ? part.annotations : undefined, own);
     case "refusal":
-      context.note({ field: "items[].parts[].refusal", action: "degraded", reason: "The language has no refusal part; its words are sent as text." });
+      context.note({
+        field: "items[].parts[].refusal",
+        action: "degraded",
+        reason: "The language has no refusal part; its words are sent as text.",
+      });
       return textBlock(part.text, part.cacheTtlSeconds);
     case "image": {
       if (context.target.capabilities.vision === false) return drop("image", "The model takes no images.");
       const source = encodeSource(part.source, own);
-      return source ? { type: "image", source, ...cacheControl(part.cacheTtlSeconds) } : drop("image", "The image is in another provider's file store.");
+      return source
+        ? { type: "image", source, ...cacheControl(part.cacheTtlSeconds) }
+        : drop("image", "The image is in another provider's file store.");
     }
     case "file": {
       if (context.target.capabilities.files === false) return drop("file", "The model takes no files.");
       const source = part.text === undefined ? encodeSource(part.source, own) : { type: "text", media_type: "text/plain", data: part.text };
       if (!source) return drop("file", "The file is in another provider's file store.");
-      return { type: "document", source, ...(part.filename !== undefined && { title: part.filename }), ...cacheControl(part.cacheTtlSeconds) };
+      return {
+        type: "document",
+        source,
+        ...(part.filename !== undefined && { title: part.filename }),
+        ...cacheControl(part.cacheTtlSeconds),
+      };
     }
     case "audio":
       if (part.transcript === undefined) return drop("audio", "The language has no audio.");
-      context.note({ field: "items[].parts[].audio", action: "degraded", reason: "The language has no audio; the transcript is sent as text." });
+      context.note({
+        field: "items[].parts[].audio",
+        action: "degraded",
+        reason: "The language has no audio; the transcript is sent as text.",
+      });
       return textBlock(part.transcript, part.cacheTtlSeconds);
     case "unknown":
       return drop(part.kind, "Only its own language can carry it.");
@@ -80,7 +115,13 @@ export function encodeToolUse(item: ToolCallItem, context: BlockContext): JsonOb
   const id = wireId(item.callId, context);
   if (isOwn(item) && isObject(item.raw)) return id === item.callId ? item.raw : { ...item.raw, id };
   const { name, input } = flattenToolCall(item, context.flat);
-  return { type: "tool_use", id, name, input: inputObject(input, () => context.note(NOT_AN_OBJECT)), ...cacheControl(item.cacheTtlSeconds) };
+  return {
+    type: "tool_use",
+    id,
+    name,
+    input: inputObject(input, () => context.note(NOT_AN_OBJECT)),
+    ...cacheControl(item.cacheTtlSeconds),
+  };
 }
 
 const NOT_AN_OBJECT: Diagnostic = {
@@ -130,7 +171,11 @@ export function isLegalId(id: string): boolean {
 /** Ids of other languages may hold letters that the API refuses. The mark keeps different ids apart. */
 function wireId(id: string, context: BlockContext): string {
   if (isLegalId(id)) return id;
-  context.note({ field: "items[].callId", action: "renamed", reason: "The API takes only letters, digits, _ and - in the id of a tool call." });
+  context.note({
+    field: "items[].callId",
+    action: "renamed",
+    reason: "The API takes only letters, digits, _ and - in the id of a tool call.",
+  });
   let mark = 0x811c9dc5;
   for (let at = 0; at < id.length; at++) mark = Math.imul(mark ^ id.charCodeAt(at), 0x01000193);
   return `${id.replaceAll(/[^a-zA-Z0-9_-]/g, "_")}_${(mark >>> 0).toString(36)}`;

@@ -1,4 +1,12 @@
-import { offeredTools, type Call, type Diagnostic, type EncodeTarget, type Json, type JsonObject, type WireRequest } from "../../canon/index.ts";
+import {
+  offeredTools,
+  type Call,
+  type Diagnostic,
+  type EncodeTarget,
+  type Json,
+  type JsonObject,
+  type WireRequest,
+} from "../../canon/index.ts";
 import { flattenTools } from "../shared-tools.ts";
 import { encodeParts, isPlainText, type BlockContext } from "./encode-blocks.ts";
 import { encodeMessages } from "./encode-messages.ts";
@@ -16,7 +24,10 @@ type Fields = Record<string, Json | undefined>;
  */
 export function encodeCall(call: Call, target: EncodeTarget, note: Note): WireRequest {
   const own = call.origin.dialect === DIALECT;
-  const client = { version: own ? (call.origin.version ?? OLD_VERSION) : foreignVersion(call, target), betas: own ? (call.origin.betas ?? []) : [] };
+  const client = {
+    version: own ? (call.origin.version ?? OLD_VERSION) : foreignVersion(call, target),
+    betas: own ? (call.origin.betas ?? []) : [],
+  };
   const flat = flattenTools(own ? call.tools : offeredTools(call), own ? undefined : note);
   const context: BlockContext = { target, flat, note };
   const { messages, system } = encodeMessages(call.items, context);
@@ -155,7 +166,11 @@ function foreignSampling(call: Call, thinking: JsonObject | undefined, note: Not
 function outputInstructions(call: Call, target: EncodeTarget, note: Note): string[] {
   const format = call.output?.format;
   if (format?.type === "json_object") {
-    note({ field: "output.format", action: "degraded", reason: "The language has no plain JSON mode; the model is told to answer in JSON." });
+    note({
+      field: "output.format",
+      action: "degraded",
+      reason: "The language has no plain JSON mode; the model is told to answer in JSON.",
+    });
     return ["Answer with one JSON object and nothing else."];
   }
   if (format?.type !== "json_schema" || target.capabilities.structuredOutput !== false) return [];

@@ -143,7 +143,11 @@ export class MessageEncoder implements EventEncoder {
     switch (item.type) {
       case "tool_call": {
         const raw = isOwn(item) && isObject(item.raw) ? item.raw : undefined;
-        return this.#open({ ...(raw ?? { type: "tool_use", id: item.callId, name: item.name }), input: {} }, "input_json_delta", "partial_json");
+        return this.#open(
+          { ...(raw ?? { type: "tool_use", id: item.callId, name: item.name }), input: {} },
+          "input_json_delta",
+          "partial_json",
+        );
       }
       case "unknown":
       case "compaction":
@@ -183,13 +187,15 @@ export class MessageEncoder implements EventEncoder {
         if (block?.["type"] === "redacted_thinking") this.#open(block);
         else if (block && typeof block["thinking"] === "string") {
           if (!current.told && (block["thinking"] !== "" || block["signature"] !== "")) this.#reasoning(current, 0, block["thinking"]);
-          if (typeof block["signature"] === "string" && block["signature"] !== "") this.#delta({ type: "signature_delta", signature: block["signature"] });
+          if (typeof block["signature"] === "string" && block["signature"] !== "")
+            this.#delta({ type: "signature_delta", signature: block["signature"] });
         }
         return this.#close();
       }
       case "tool_call": {
         const input = item.kind === "custom" ? wrapCustomInput(item.input) : item.input;
-        if (!current.told && input !== "" && input !== "{}") this.#emit("content_block_delta", this.#deltaHead + JSON.stringify(input) + "}}");
+        if (!current.told && input !== "" && input !== "{}")
+          this.#emit("content_block_delta", this.#deltaHead + JSON.stringify(input) + "}}");
         return this.#close();
       }
       case "compaction":
@@ -244,11 +250,15 @@ export class MessageEncoder implements EventEncoder {
     const stop = encodedStop(event.stop, this.#finished);
     const kept = own && decodeStop(own["stop_reason"]) === event.stop ? own : undefined;
     const delta: JsonObject = {
-      ...(kept ? { stop_reason: kept["stop_reason"], stop_sequence: kept["stop_sequence"] ?? null, stop_details: kept["stop_details"] ?? null } : encodeStop(stop)),
+      ...(kept
+        ? { stop_reason: kept["stop_reason"], stop_sequence: kept["stop_sequence"] ?? null, stop_details: kept["stop_details"] ?? null }
+        : encodeStop(stop)),
       container: own?.["container"] ?? null,
     };
     const usage = own ? encodeOwnUsage(own["usage"], this.#usage) : encodeUsage(this.#usage);
-    const rest = own ? without(own, "id", "type", "role", "model", "content", "container", "usage", "stop_reason", "stop_sequence", "stop_details") : {};
+    const rest = own
+      ? without(own, "id", "type", "role", "model", "content", "container", "usage", "stop_reason", "stop_sequence", "stop_details")
+      : {};
     this.#emit("message_delta", JSON.stringify({ type: "message_delta", delta, ...rest, usage }));
     this.#emit("message_stop", '{"type":"message_stop"}');
   }

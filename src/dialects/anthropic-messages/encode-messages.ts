@@ -1,5 +1,14 @@
 import type { Envelope, Item, JsonObject, MessageItem } from "../../canon/index.ts";
-import { encodeParts, encodeThinking, encodeToolResult, encodeToolUse, isOwn, isPlainText, textBlock, type BlockContext } from "./encode-blocks.ts";
+import {
+  encodeParts,
+  encodeThinking,
+  encodeToolResult,
+  encodeToolUse,
+  isOwn,
+  isPlainText,
+  textBlock,
+  type BlockContext,
+} from "./encode-blocks.ts";
 import { cacheControl, DIALECT, isObject, textAt } from "./wire.ts";
 
 type Role = "user" | "assistant" | "system";
@@ -19,7 +28,10 @@ interface Draft {
  * Items as messages. Items that share an envelope become the message they were cut from, in its shape; others are gathered by role.
  * Standing instructions of another language at the start of the list are returned apart, for `system`.
  */
-export function encodeMessages(items: readonly Item[], context: BlockContext): { readonly messages: JsonObject[]; readonly system: JsonObject[] } {
+export function encodeMessages(
+  items: readonly Item[],
+  context: BlockContext,
+): { readonly messages: JsonObject[]; readonly system: JsonObject[] } {
   let first = 0;
   const system: JsonObject[] = [];
   for (; first < items.length; first++) {
@@ -64,7 +76,13 @@ function addMessage(drafts: Draft[], item: MessageItem, context: BlockContext): 
   const own = isOwn(item);
   if (!isForeignInstruction(item)) {
     const role = item.role === "developer" ? "system" : item.role;
-    return add(drafts, role, item, encodeParts(item.parts, role, own, context), item.parts.length === 0 && item.envelope?.dialect === DIALECT);
+    return add(
+      drafts,
+      role,
+      item,
+      encodeParts(item.parts, role, own, context),
+      item.parts.length === 0 && item.envelope?.dialect === DIALECT,
+    );
   }
   const blocks = encodeParts(item.parts, "system", own, context);
   if (context.target.capabilities.laterInstructions === true) return add(drafts, "system", item, blocks);
@@ -86,7 +104,11 @@ function addCompaction(drafts: Draft[], item: Extract<Item, { type: "compaction"
     return add(drafts, "assistant", item, [block]);
   }
   if (item.text === undefined) {
-    return context.note({ field: "items[].compaction", action: "dropped", reason: "The summary can be read only by the provider that made it." });
+    return context.note({
+      field: "items[].compaction",
+      action: "dropped",
+      reason: "The summary can be read only by the provider that made it.",
+    });
   }
   context.note({ field: "items[].compaction", action: "degraded", reason: "The summary of earlier turns is sent as the user's text." });
   add(drafts, "user", item, listOf(textBlock(`Summary of the conversation so far:\n${item.text}`)));
@@ -125,7 +147,8 @@ function withCache(blocks: readonly JsonObject[], item: Item): readonly JsonObje
 function pairResults(drafts: readonly Draft[], context: BlockContext): Draft[] {
   const results = new Map<string, { readonly block: JsonObject; readonly home: Draft }>();
   for (const draft of drafts) {
-    for (const block of draft.blocks) if (draft.role === "user" && block["type"] === "tool_result") results.set(textAt(block, "tool_use_id"), { block, home: draft });
+    for (const block of draft.blocks)
+      if (draft.role === "user" && block["type"] === "tool_result") results.set(textAt(block, "tool_use_id"), { block, home: draft });
   }
   const paired: Draft[] = [];
   const moved = new Set<JsonObject>();
@@ -152,7 +175,11 @@ function pairResults(drafts: readonly Draft[], context: BlockContext): Draft[] {
   return withoutMoved(paired, moved, results);
 }
 
-function withoutMoved(drafts: readonly Draft[], moved: ReadonlySet<JsonObject>, results: ReadonlyMap<string, { readonly block: JsonObject; readonly home: Draft }>): Draft[] {
+function withoutMoved(
+  drafts: readonly Draft[],
+  moved: ReadonlySet<JsonObject>,
+  results: ReadonlyMap<string, { readonly block: JsonObject; readonly home: Draft }>,
+): Draft[] {
   if (moved.size === 0) return [...drafts];
   for (const block of moved) {
     const home = results.get(textAt(block, "tool_use_id"))?.home;
@@ -171,14 +198,22 @@ function withoutMoved(drafts: readonly Draft[], moved: ReadonlySet<JsonObject>, 
 }
 
 function unanswered(id: string, context: BlockContext): JsonObject {
-  context.note({ field: "items[].toolResult", action: "restored", reason: `The tool call ${id} has no result; the API demands one, so it is told that there is none.` });
+  context.note({
+    field: "items[].toolResult",
+    action: "restored",
+    reason: `The tool call ${id} has no result; the API demands one, so it is told that there is none.`,
+  });
   return { type: "tool_result", tool_use_id: id, content: "There is no result: the tool was not run.", is_error: true };
 }
 
 /** The API wants the user to speak first. */
 function beginWithUser(drafts: readonly Draft[], context: BlockContext): Draft[] {
   if (drafts[0]?.role !== "assistant") return [...drafts];
-  context.note({ field: "items", action: "degraded", reason: "The conversation begins with the assistant; a short user message is put before it." });
+  context.note({
+    field: "items",
+    action: "degraded",
+    reason: "The conversation begins with the assistant; a short user message is put before it.",
+  });
   return [{ role: "user", envelope: undefined, blocks: [{ type: "text", text: "Hello." }], verbatim: false, empty: false }, ...drafts];
 }
 

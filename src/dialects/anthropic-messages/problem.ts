@@ -41,7 +41,10 @@ export function decodeProblem(response: {
   readonly provider: string;
 }): Problem {
   const retryAfterMs = readRetryAfter(response.headers);
-  return { ...problemOf(response.status, response.body, response.text, response.provider), ...(retryAfterMs !== undefined && { retryAfterMs }) };
+  return {
+    ...problemOf(response.status, response.body, response.text, response.provider),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  };
 }
 
 /** An `error` object that came inside a stream, or as a plain answer with status 200. */
@@ -54,7 +57,10 @@ export function problemOfErrorBody(body: JsonObject, provider: string): Problem 
 function problemOf(status: number, body: Json | undefined, text: string, provider: string): Problem {
   const kind = kindOf(status);
   const error = isObject(body) && isObject(body["error"]) ? body["error"] : undefined;
-  const code = error && isObject(error["details"]) && typeof error["details"]["error_code"] === "string" ? error["details"]["error_code"] : error?.["type"];
+  const code =
+    error && isObject(error["details"]) && typeof error["details"]["error_code"] === "string"
+      ? error["details"]["error_code"]
+      : error?.["type"];
   const said = typeof error?.["message"] === "string" ? error["message"].slice(0, MAX_MESSAGE_LETTERS) : plainWords(text);
   const upstream = { status, dialect: DIALECT, provider };
   if (status === 401 || status === 403) {
@@ -145,7 +151,10 @@ export function encodeProblem(problem: Problem, callId: string): EncodedProblem 
   // What the provider said in this language goes out in its own words; only the call's id is added.
   if (upstream && isObject(native)) return { status: upstream.status, body: { ...native, gimbal_call_id: callId } };
   const overloaded = problem.kind === "upstream_unavailable" && upstream?.status === 529;
-  return { status: overloaded ? 529 : problemStatus(problem), body: errorBody(problem, callId, overloaded ? "overloaded_error" : undefined) };
+  return {
+    status: overloaded ? 529 : problemStatus(problem),
+    body: errorBody(problem, callId, overloaded ? "overloaded_error" : undefined),
+  };
 }
 
 /** Clients throw on this frame, whatever came before it. */
@@ -159,7 +168,11 @@ function errorBody(problem: Problem, callId: string, type: string = typeOf(probl
   const code = problem.code === undefined ? undefined : (CODES[problem.code] ?? problem.code);
   return {
     type: "error",
-    error: { type, message: `${placed} ${PROBLEM_KINDS[problem.kind].remedy}`, ...(code !== undefined && { details: { error_code: code } }) },
+    error: {
+      type,
+      message: `${placed} ${PROBLEM_KINDS[problem.kind].remedy}`,
+      ...(code !== undefined && { details: { error_code: code } }),
+    },
     request_id: callId,
     gimbal_call_id: callId,
   };
@@ -168,5 +181,8 @@ function errorBody(problem: Problem, callId: string, type: string = typeOf(probl
 /** A refusal of 402 or 404 by a provider of another language keeps its meaning. */
 function typeOf(problem: Problem): string {
   if (problem.kind !== "upstream_rejected") return TYPES[problem.kind];
-  return Object.entries(STATUS_OF_TYPE).find(([, status]) => status === problemStatus(problem))?.[0] ?? (problemStatus(problem) >= 500 ? "api_error" : TYPES.upstream_rejected);
+  return (
+    Object.entries(STATUS_OF_TYPE).find(([, status]) => status === problemStatus(problem))?.[0] ??
+    (problemStatus(problem) >= 500 ? "api_error" : TYPES.upstream_rejected)
+  );
 }

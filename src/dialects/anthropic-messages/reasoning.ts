@@ -17,7 +17,14 @@ import type { Call, Diagnostic, EncodeTarget, JsonObject, Reasoning } from "../.
  * table counts as `medium`. Thinking is then `adaptive` beside an effort, `enabled` beside a budget.
  */
 const BUDGETS: Readonly<Record<string, number>> = { minimal: 1024, low: 2048, medium: 8192, high: 16_384, xhigh: 32_768, max: 64_000 };
-const EFFORTS: Readonly<Record<string, string>> = { minimal: "low", low: "low", medium: "medium", high: "high", xhigh: "xhigh", max: "max" };
+const EFFORTS: Readonly<Record<string, string>> = {
+  minimal: "low",
+  low: "low",
+  medium: "medium",
+  high: "high",
+  xhigh: "xhigh",
+  max: "max",
+};
 
 /** The API's smallest budget. */
 const MIN_BUDGET_TOKENS = 1024;
@@ -31,7 +38,12 @@ export interface EncodedReasoning {
 }
 
 /** Thinking, effort and the output cap together: the cap must exceed the budget. `forced`: the choice of tools leaves the model no choice. */
-export function encodeReasoning(call: Call, forced: boolean, target: EncodeTarget, note: (diagnostic: Diagnostic) => void): EncodedReasoning {
+export function encodeReasoning(
+  call: Call,
+  forced: boolean,
+  target: EncodeTarget,
+  note: (diagnostic: Diagnostic) => void,
+): EncodedReasoning {
   const limit = target.capabilities.maxOutputTokens;
   const asked = call.maxOutputTokens;
   const maxTokens = Math.max(1, Math.min(asked ?? limit ?? DEFAULT_MAX_TOKENS, limit ?? Number.MAX_SAFE_INTEGER));
@@ -53,7 +65,11 @@ export function encodeReasoning(call: Call, forced: boolean, target: EncodeTarge
   if (target.capabilities.reasoningControl === "budget") return withBudget(reasoning, { asked, limit, maxTokens }, note);
   const effort = effortOf(reasoning);
   if (reasoning.effort !== undefined && effort !== reasoning.effort) {
-    note({ field: "reasoning.effort", action: "degraded", reason: `The language has no effort "${reasoning.effort}"; ${effort} is asked for.` });
+    note({
+      field: "reasoning.effort",
+      action: "degraded",
+      reason: `The language has no effort "${reasoning.effort}"; ${effort} is asked for.`,
+    });
   }
   return { maxTokens, thinking: { type: "adaptive", ...displayOf(reasoning) }, ...(effort !== undefined && { effort }) };
 }
@@ -63,17 +79,33 @@ function withBudget(
   caps: { readonly asked: number | undefined; readonly limit: number | undefined; readonly maxTokens: number },
   note: (diagnostic: Diagnostic) => void,
 ): EncodedReasoning {
-  const wished = Math.max(MIN_BUDGET_TOKENS, reasoning.budgetTokens ?? BUDGETS[reasoning.effort ?? "medium"] ?? BUDGETS["medium"] ?? MIN_BUDGET_TOKENS);
-  const maxTokens = caps.asked === undefined ? Math.min(wished + DEFAULT_MAX_TOKENS, caps.limit ?? Number.MAX_SAFE_INTEGER) : caps.maxTokens;
+  const wished = Math.max(
+    MIN_BUDGET_TOKENS,
+    reasoning.budgetTokens ?? BUDGETS[reasoning.effort ?? "medium"] ?? BUDGETS["medium"] ?? MIN_BUDGET_TOKENS,
+  );
+  const maxTokens =
+    caps.asked === undefined ? Math.min(wished + DEFAULT_MAX_TOKENS, caps.limit ?? Number.MAX_SAFE_INTEGER) : caps.maxTokens;
   const budget = Math.min(wished, maxTokens - 1);
   if (budget < MIN_BUDGET_TOKENS) {
-    note({ field: "reasoning", action: "dropped", reason: `A cap of ${maxTokens} output tokens leaves no room for the smallest thinking budget, ${MIN_BUDGET_TOKENS}.` });
+    note({
+      field: "reasoning",
+      action: "dropped",
+      reason: `A cap of ${maxTokens} output tokens leaves no room for the smallest thinking budget, ${MIN_BUDGET_TOKENS}.`,
+    });
     return { maxTokens };
   }
   if (reasoning.budgetTokens === undefined) {
-    note({ field: "reasoning.effort", action: "degraded", reason: `The model takes a thinking budget; ${budget} tokens stand for the effort.` });
+    note({
+      field: "reasoning.effort",
+      action: "degraded",
+      reason: `The model takes a thinking budget; ${budget} tokens stand for the effort.`,
+    });
   } else if (budget < reasoning.budgetTokens) {
-    note({ field: "reasoning.budgetTokens", action: "degraded", reason: `The budget must stay below the cap of ${maxTokens} output tokens.` });
+    note({
+      field: "reasoning.budgetTokens",
+      action: "degraded",
+      reason: `The budget must stay below the cap of ${maxTokens} output tokens.`,
+    });
   }
   return { maxTokens, thinking: { type: "enabled", budget_tokens: budget, ...displayOf(reasoning) } };
 }

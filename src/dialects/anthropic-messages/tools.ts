@@ -1,7 +1,28 @@
-import type { Call, Diagnostic, EncodeTarget, FunctionToolSpec, Json, JsonObject, NativeToolSpec, ToolChoice, ToolSpec } from "../../canon/index.ts";
+import type {
+  Call,
+  Diagnostic,
+  EncodeTarget,
+  FunctionToolSpec,
+  Json,
+  JsonObject,
+  NativeToolSpec,
+  ToolChoice,
+  ToolSpec,
+} from "../../canon/index.ts";
 import { invalid } from "../../canon/index.ts";
 import type { FlatTools } from "../shared-tools.ts";
-import { cacheControl, cacheTtlOf, DIALECT, isObject, needName, needObject, type Path, readBoolean, readObject, readString } from "./wire.ts";
+import {
+  cacheControl,
+  cacheTtlOf,
+  DIALECT,
+  isObject,
+  needName,
+  needObject,
+  type Path,
+  readBoolean,
+  readObject,
+  readString,
+} from "./wire.ts";
 
 /** One entry of `tools`. Without a type, or with `custom`, it is the client's own; every other type is a tool the provider knows. @throws ProblemError invalid_request */
 export function decodeTool(tool: JsonObject, path: Path): ToolSpec {
@@ -25,13 +46,22 @@ export function decodeTool(tool: JsonObject, path: Path): ToolSpec {
 }
 
 /** Tools on this wire; what cannot be carried is noted and left out. */
-export function encodeTools(tools: readonly (FunctionToolSpec | NativeToolSpec)[], target: EncodeTarget, note: (diagnostic: Diagnostic) => void): JsonObject[] {
+export function encodeTools(
+  tools: readonly (FunctionToolSpec | NativeToolSpec)[],
+  target: EncodeTarget,
+  note: (diagnostic: Diagnostic) => void,
+): JsonObject[] {
   const encoded: JsonObject[] = [];
   for (const tool of tools) {
     const own = tool.origin?.dialect === DIALECT && isObject(tool.raw) ? tool.raw : undefined;
     if (own) encoded.push(own);
     else if (tool.type === "function") encoded.push(encodeFunction(tool, target, note));
-    else note({ field: "tools[].native", action: "dropped", reason: `${tool.kind} is a tool that only ${tool.origin?.dialect ?? "its own language"} knows.` });
+    else
+      note({
+        field: "tools[].native",
+        action: "dropped",
+        reason: `${tool.kind} is a tool that only ${tool.origin?.dialect ?? "its own language"} knows.`,
+      });
   }
   return encoded;
 }
@@ -108,7 +138,11 @@ export function encodeToolChoice(
     case "tool": {
       const name = flat.names.of(toolChoice.namespace, toolChoice.name);
       if (offered.has(name)) return { type: "tool", name, ...sequential };
-      note({ field: "toolChoice", action: "dropped", reason: `The tool "${toolChoice.name}" cannot be offered to this target; the model chooses.` });
+      note({
+        field: "toolChoice",
+        action: "dropped",
+        reason: `The tool "${toolChoice.name}" cannot be offered to this target; the model chooses.`,
+      });
       return { type: "auto", ...sequential };
     }
   }

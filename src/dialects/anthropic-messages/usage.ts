@@ -7,11 +7,16 @@ function count(object: JsonObject, key: string): number {
 }
 
 /** Tokens of one usage object. Input excludes both kinds of cache tokens here, so the counts are disjoint as they stand. */
-function tokensOf(usage: JsonObject): Pick<Usage, "inputUncached" | "cacheRead" | "cacheWrite5m" | "cacheWrite1h" | "output" | "reasoning"> {
+function tokensOf(
+  usage: JsonObject,
+): Pick<Usage, "inputUncached" | "cacheRead" | "cacheWrite5m" | "cacheWrite1h" | "output" | "reasoning"> {
   const detail = isObject(usage["cache_creation"]) ? usage["cache_creation"] : {};
   const hour = count(detail, "ephemeral_1h_input_tokens");
   // The total comes again with each frame, the split only with the first: where they disagree the total is newer.
-  const total = typeof usage["cache_creation_input_tokens"] === "number" ? count(usage, "cache_creation_input_tokens") : hour + count(detail, "ephemeral_5m_input_tokens");
+  const total =
+    typeof usage["cache_creation_input_tokens"] === "number"
+      ? count(usage, "cache_creation_input_tokens")
+      : hour + count(detail, "ephemeral_5m_input_tokens");
   const cacheWrite1h = Math.min(hour, total);
   const details = isObject(usage["output_tokens_details"]) ? usage["output_tokens_details"] : {};
   const output = count(usage, "output_tokens");

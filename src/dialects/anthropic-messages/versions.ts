@@ -124,14 +124,22 @@ export function adaptBody(
   return replace;
 }
 
-function adaptTools(tools: Json | undefined, lost: (prefixes: readonly string[]) => string | undefined, note: (diagnostic: Diagnostic) => void): JsonObject {
+function adaptTools(
+  tools: Json | undefined,
+  lost: (prefixes: readonly string[]) => string | undefined,
+  note: (diagnostic: Diagnostic) => void,
+): JsonObject {
   if (!isList(tools)) return {};
   const kept = tools.filter((tool) => {
     const kind = isObject(tool) && typeof tool["type"] === "string" ? tool["type"] : "";
     const rule = TOOL_BETAS.find(([prefix]) => kind.startsWith(prefix));
     const beta = rule && lost([rule[1]]);
     if (beta === undefined) return true;
-    note({ field: "tools[].native", action: "dropped", reason: `The tool ${kind} needs the beta ${beta}, which the upstream does not take.` });
+    note({
+      field: "tools[].native",
+      action: "dropped",
+      reason: `The tool ${kind} needs the beta ${beta}, which the upstream does not take.`,
+    });
     return false;
   });
   return kept.length === tools.length ? {} : { tools: kept };

@@ -26,7 +26,8 @@ export function requests(): Recorded[] {
   const found: Recorded[] = [];
   for (const { file } of recordings(PROVIDERS, ["exchange", "exchange-stream"])) {
     for (const [at, { request }] of readInteractions(file).entries()) {
-      if (request.path.includes("/v1/messages") && isObject(request.body)) found.push({ name: `${file} ${at}`, path: request.path, headers: lower(request.headers), body: request.body });
+      if (request.path.includes("/v1/messages") && isObject(request.body))
+        found.push({ name: `${file} ${at}`, path: request.path, headers: lower(request.headers), body: request.body });
     }
   }
   for (const folder of captureFolders()) {
@@ -35,7 +36,12 @@ export function requests(): Recorded[] {
     for (const file of readdirSync(where).filter((name) => name.includes("v1_messages"))) {
       const captured = parseJson(readFileSync(join(where, file), "utf8"));
       if (isObject(captured) && isObject(captured["body"])) {
-        found.push({ name: `${folder} ${file}`, path: textAt(captured, "path"), headers: lower(captured["headers"]), body: captured["body"] });
+        found.push({
+          name: `${folder} ${file}`,
+          path: textAt(captured, "path"),
+          headers: lower(captured["headers"]),
+          body: captured["body"],
+        });
       }
     }
   }
@@ -43,14 +49,17 @@ export function requests(): Recorded[] {
 }
 
 function lower(headers: unknown): Record<string, string> {
-  return Object.fromEntries(Object.entries(isObject(headers) ? headers : {}).map(([name, value]) => [name.toLowerCase(), typeof value === "string" ? value : ""]));
+  return Object.fromEntries(
+    Object.entries(isObject(headers) ? headers : {}).map(([name, value]) => [name.toLowerCase(), typeof value === "string" ? value : ""]),
+  );
 }
 
 /** Every plain answer of a model in this language. */
 export function answers(): { readonly name: string; readonly body: JsonObject }[] {
   const found: { name: string; body: JsonObject }[] = [];
   for (const { file } of recordings(PROVIDERS, ["exchange", "exchange-stream"])) {
-    for (const [at, { response }] of readInteractions(file).entries()) if (isMessage(response.json)) found.push({ name: `${file} ${at}`, body: response.json });
+    for (const [at, { response }] of readInteractions(file).entries())
+      if (isMessage(response.json)) found.push({ name: `${file} ${at}`, body: response.json });
   }
   for (const { file } of recordings(["anthropic"], ["response"])) {
     const body = parseJson(readRecording(file));
@@ -67,7 +76,8 @@ function isMessage(body: unknown): body is JsonObject {
 export function streams(): { readonly name: string; readonly bytes: Buffer }[] {
   const found: { name: string; bytes: Buffer }[] = [];
   for (const { file } of recordings(["anthropic"], ["exchange-stream"])) {
-    for (const [at, { response }] of readInteractions(file).entries()) if (response.sse !== undefined) found.push({ name: `${file} ${at}`, bytes: Buffer.from(response.sse) });
+    for (const [at, { response }] of readInteractions(file).entries())
+      if (response.sse !== undefined) found.push({ name: `${file} ${at}`, bytes: Buffer.from(response.sse) });
   }
   for (const { file } of recordings(["anthropic"], ["stream"])) found.push(...chunkStreams(file));
   return found;

@@ -1,6 +1,14 @@
 import Anthropic, { APIError } from "@anthropic-ai/sdk";
 import { describe, expect, it } from "vitest";
-import { checkCall, PROBLEM_KINDS, ProblemError, type Json, type JsonObject, type Problem, type ProblemKind } from "../../../src/canon/index.ts";
+import {
+  checkCall,
+  PROBLEM_KINDS,
+  ProblemError,
+  type Json,
+  type JsonObject,
+  type Problem,
+  type ProblemKind,
+} from "../../../src/canon/index.ts";
 import dialect from "../../../src/dialects/anthropic-messages/index.ts";
 import { context, target } from "./corpus.ts";
 
@@ -80,12 +88,22 @@ describe("what the door refuses, and by which name", () => {
   });
 
   it("needs no output cap for a count", () => {
-    expect(dialect.outline({ model: "m", messages: [] }, context("/v1/messages/count_tokens"))).toEqual({ model: "m", stream: false, keep: false, background: false });
+    expect(dialect.outline({ model: "m", messages: [] }, context("/v1/messages/count_tokens"))).toEqual({
+      model: "m",
+      stream: false,
+      keep: false,
+      background: false,
+    });
   });
 
   it("leaves the fast path for what another model left in the history", () => {
     const outline = (content: Json) => dialect.outline(ask(content, "assistant"), context("/v1/messages")).slow;
-    expect(outline([{ type: "thinking", thinking: "x", signature: "s" }, { type: "tool_use", id: "a", name: "f", input: {} }])).toBeUndefined();
+    expect(
+      outline([
+        { type: "thinking", thinking: "x", signature: "s" },
+        { type: "tool_use", id: "a", name: "f", input: {} },
+      ]),
+    ).toBeUndefined();
     expect(outline([{ type: "thinking", thinking: "x", signature: "" }])).toContain("signature");
     expect(outline([{ type: "tool_use", id: "f:0", name: "f", input: {} }])).toContain("id");
   });
@@ -104,7 +122,9 @@ describe("credentials and lists", () => {
     expect(dialect.answersModels?.({ "anthropic-version": "2023-06-01" })).toBe(true);
     expect(dialect.answersModels?.({})).toBe(false);
     const list = await client(200, dialect.encodeModels?.(models, {}) ?? null).models.list();
-    expect(list.data).toMatchObject([{ id: "a/b", type: "model", created_at: "2023-11-14T22:13:20.000Z", max_input_tokens: 10, max_tokens: null }]);
+    expect(list.data).toMatchObject([
+      { id: "a/b", type: "model", created_at: "2023-11-14T22:13:20.000Z", max_input_tokens: 10, max_tokens: null },
+    ]);
     expect(list.hasNextPage()).toBe(false);
   });
 
@@ -118,7 +138,10 @@ function client(status: number, body: Json): Anthropic {
   return new Anthropic({
     apiKey: "none",
     maxRetries: 0,
-    fetch: () => Promise.resolve(new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json", "request-id": "call_1" } })),
+    fetch: () =>
+      Promise.resolve(
+        new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json", "request-id": "call_1" } }),
+      ),
   });
 }
 
@@ -149,13 +172,16 @@ describe("problems for clients", () => {
 
   it("ends a stream in one error frame", () => {
     const frames: (readonly [string | undefined, unknown])[] = [];
-    dialect.encodeProblemFrames({ kind: "upstream_broken", message: "Cut." }, "call_1", (event, data) => frames.push([event, JSON.parse(data)]));
+    dialect.encodeProblemFrames({ kind: "upstream_broken", message: "Cut." }, "call_1", (event, data) =>
+      frames.push([event, JSON.parse(data)]),
+    );
     expect(frames).toMatchObject([["error", { type: "error", error: { type: "api_error" }, request_id: "call_1" }]]);
   });
 });
 
 describe("problems of upstreams", () => {
-  const decode = (status: number, body: Json | undefined, headers = {}, text = ""): Problem => dialect.decodeProblem({ status, headers, body, text, provider: "p" });
+  const decode = (status: number, body: Json | undefined, headers = {}, text = ""): Problem =>
+    dialect.decodeProblem({ status, headers, body, text, provider: "p" });
   const said = (type: string, message = "Because."): JsonObject => ({ type: "error", error: { type, message }, request_id: "req_1" });
 
   it.each([
@@ -179,7 +205,10 @@ describe("problems of upstreams", () => {
     const problem = decode(400, body);
     expect(problem.message).toContain("max_tokens: too large");
     expect(dialect.encodeProblem(problem, "call_1")).toEqual({ status: 400, body: { ...body, gimbal_call_id: "call_1" } });
-    expect(dialect.encodeProblem(decode(529, said("overloaded_error")), "call_1")).toMatchObject({ status: 529, body: { error: { type: "overloaded_error" } } });
+    expect(dialect.encodeProblem(decode(529, said("overloaded_error")), "call_1")).toMatchObject({
+      status: 529,
+      body: { error: { type: "overloaded_error" } },
+    });
   });
 
   it("never blame the client's key for the gateway's, nor echo one", () => {
@@ -205,7 +234,10 @@ describe("problems of upstreams", () => {
   });
 
   it("carry the provider's error code", () => {
-    const body = { type: "error", error: { type: "invalid_request_error", message: "m", details: { error_code: "image_dimensions_too_large" } } };
+    const body = {
+      type: "error",
+      error: { type: "invalid_request_error", message: "m", details: { error_code: "image_dimensions_too_large" } },
+    };
     expect(decode(400, body).code).toBe("image_dimensions_too_large");
   });
 });
@@ -218,7 +250,9 @@ describe("message threads", () => {
   const continued = decode({ ...good, thread: { type: "continue", previous_message_id: "msg_1" } });
 
   it("are kept by the gateway and never sent upstream", () => {
-    expect(dialect.outline({ ...good, thread: { type: "continue", previous_message_id: "msg_1" } }, context("/v1/messages", headers))).toMatchObject({ keep: true, previousId: "msg_1", slow: expect.any(String) as string });
+    expect(
+      dialect.outline({ ...good, thread: { type: "continue", previous_message_id: "msg_1" } }, context("/v1/messages", headers)),
+    ).toMatchObject({ keep: true, previousId: "msg_1", slow: expect.any(String) as string });
     expect([created.thread, created.store, continued.thread, continued.previousId]).toEqual(["create", true, "continue", "msg_1"]);
     const request = dialect.encodeCall(continued, target, () => undefined);
     expect(request.headers["anthropic-beta"]).toBe("other");

@@ -19,7 +19,11 @@ function frames(events: Iterable<Event>): { event: string | undefined; data: str
 }
 
 function bytesOf(events: Iterable<Event>): Buffer {
-  return Buffer.from(frames(events).map(({ event, data }) => formatFrame(event, data)).join(""));
+  return Buffer.from(
+    frames(events)
+      .map(({ event, data }) => formatFrame(event, data))
+      .join(""),
+  );
 }
 
 function respond(bytes: Buffer): typeof fetch {
@@ -59,7 +63,18 @@ describe("a stream of another language", () => {
       { type: "thinking", thinking: "First.\n\nSecondly.", signature: "" },
       { type: "text", text: 'Hello "\n' },
     ]);
-    expect(result).toMatchObject({ id: "resp_1", model: "gpt", stop_reason: "end_turn", usage: { input_tokens: 3, cache_read_input_tokens: 4, cache_creation_input_tokens: 5, output_tokens: 7, output_tokens_details: { thinking_tokens: 2 } } });
+    expect(result).toMatchObject({
+      id: "resp_1",
+      model: "gpt",
+      stop_reason: "end_turn",
+      usage: {
+        input_tokens: 3,
+        cache_read_input_tokens: 4,
+        cache_creation_input_tokens: 5,
+        output_tokens: 7,
+        output_tokens_details: { thinking_tokens: 2 },
+      },
+    });
   });
 
   it("has its overlapping items one after the other", async () => {
@@ -88,7 +103,13 @@ describe("a stream of another language", () => {
   });
 
   it("ends well when items were never finished", async () => {
-    const result = await final([start, { type: "item_start", index: 0, item: message }, text(0, "cut"), { type: "item_start", index: 1, item: call("a") }, { type: "done", stop: "max_tokens" }]);
+    const result = await final([
+      start,
+      { type: "item_start", index: 0, item: message },
+      text(0, "cut"),
+      { type: "item_start", index: 1, item: call("a") },
+      { type: "done", stop: "max_tokens" },
+    ]);
     expect(result.content).toMatchObject([{ text: "cut" }, { type: "tool_use", id: "a", input: {} }]);
     expect(result.stop_reason).toBe("max_tokens");
   });
@@ -100,7 +121,14 @@ describe("a stream of another language", () => {
       createdAt: 0,
       items: [
         { type: "reasoning", parts: [], encrypted: "gAAA", origin: { dialect: "other" } },
-        { type: "message", role: "assistant", parts: [{ type: "text", text: "a" }, { type: "refusal", text: "no" }] },
+        {
+          type: "message",
+          role: "assistant",
+          parts: [
+            { type: "text", text: "a" },
+            { type: "refusal", text: "no" },
+          ],
+        },
         { type: "tool_call", callId: "c", name: "shell", kind: "custom", input: "ls\n" },
         { type: "unknown", kind: "web_search_call", role: "assistant", raw: {}, origin: { dialect: "other" } },
       ],
@@ -110,9 +138,15 @@ describe("a stream of another language", () => {
       native: { object: "response", usage: 5 },
     };
     const result = await final(unfold(answer));
-    expect(result.content).toEqual([{ type: "text", text: "a" }, { type: "text", text: "no" }, { type: "tool_use", id: "c", name: "shell", input: { input: "ls\n" } }]);
+    expect(result.content).toEqual([
+      { type: "text", text: "a" },
+      { type: "text", text: "no" },
+      { type: "tool_use", id: "c", name: "shell", input: { input: "ls\n" } },
+    ]);
     const plain = dialect.encodeAnswer(answer, told) as unknown as Anthropic.Message;
-    expect(plain.content.map((block) => ({ ...block, citations: undefined }))).toEqual(result.content.map((block) => ({ ...block, citations: undefined })));
+    expect(plain.content.map((block) => ({ ...block, citations: undefined }))).toEqual(
+      result.content.map((block) => ({ ...block, citations: undefined })),
+    );
     expect(plain.stop_reason).toBe("tool_use");
     expect({ ...plain.usage, cache_creation: null }).toEqual(result.usage);
   });
@@ -137,7 +171,17 @@ describe("a stream of another language", () => {
 
   it("comes back as it was told", () => {
     const fold = new AnswerFold({ dialect: dialect.id });
-    for (const event of decodeStream(dialect, [bytesOf([start, { type: "item_start", index: 0, item: message }, text(0, "a"), text(0, "b"), { type: "usage", usage }, { type: "done", stop: "refusal" }])])) fold.event(event);
+    for (const event of decodeStream(dialect, [
+      bytesOf([
+        start,
+        { type: "item_start", index: 0, item: message },
+        text(0, "a"),
+        text(0, "b"),
+        { type: "usage", usage },
+        { type: "done", stop: "refusal" },
+      ]),
+    ]))
+      fold.event(event);
     expect(fold.answer()).toMatchObject({ id: "resp_1", model: "gpt", stop: "refusal", usage, items: [{ parts: [{ text: "ab" }] }] });
   });
 
@@ -146,7 +190,12 @@ describe("a stream of another language", () => {
     const encoder = dialect.encodeEvents((_event, data) => out.push(data), { ...told, id: "msg_promised" });
     encoder.event(start);
     expect(JSON.parse(out[0] ?? "")).toMatchObject({ message: { id: "msg_promised" } });
-    expect(dialect.encodeAnswer({ id: "x", model: "m", createdAt: 0, items: [], stop: "end", usage, origin: { dialect: dialect.id }, native: { id: "x" } }, { ...told, id: "msg_promised" })).toMatchObject({ id: "msg_promised" });
+    expect(
+      dialect.encodeAnswer(
+        { id: "x", model: "m", createdAt: 0, items: [], stop: "end", usage, origin: { dialect: dialect.id }, native: { id: "x" } },
+        { ...told, id: "msg_promised" },
+      ),
+    ).toMatchObject({ id: "msg_promised" });
   });
 });
 
@@ -160,12 +209,32 @@ describe("a stream that is not what it should be", () => {
     ["no JSON", `${begin}event: content_block_delta\ndata: {"type":"conte\n\n`, "upstream_broken"],
     ["a web page", frame("<html>"), "upstream_broken"],
     ["JSON that is no object", frame("[1]"), "upstream_broken"],
-    ["a delta without its block", begin + frame('{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"x"}}'), "upstream_broken"],
-    ["a block without its message", frame('{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}'), "upstream_broken"],
+    [
+      "a delta without its block",
+      begin + frame('{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"x"}}'),
+      "upstream_broken",
+    ],
+    [
+      "a block without its message",
+      frame('{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}'),
+      "upstream_broken",
+    ],
     ["a stop alone", frame('{"type":"message_stop"}'), "upstream_broken"],
-    ["a delta of the wrong type", `${begin}${frame('{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}')}${frame('{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":5}}')}`, "upstream_broken"],
-    ["a tool call without a name", begin + frame('{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"a"}}'), "upstream_broken"],
-    ["overload", `${begin}event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n`, "upstream_unavailable"],
+    [
+      "a delta of the wrong type",
+      `${begin}${frame('{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}')}${frame('{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":5}}')}`,
+      "upstream_broken",
+    ],
+    [
+      "a tool call without a name",
+      begin + frame('{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"a"}}'),
+      "upstream_broken",
+    ],
+    [
+      "overload",
+      `${begin}event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n`,
+      "upstream_unavailable",
+    ],
     ["a rate limit", frame('{"type":"error","error":{"type":"rate_limit_error","message":"Slow"}}'), "rate_limited"],
     ["a refused key", frame('{"type":"error","error":{"type":"authentication_error","message":"sk-ant-secret"}}'), "upstream_rejected"],
     ["a timeout", frame('{"type":"error","error":{"type":"timeout_error","message":"Late"}}'), "upstream_timeout"],
@@ -193,7 +262,9 @@ describe("a stream that is not what it should be", () => {
     const meter = () => dialect.usageFrames({ withholdUsage: false });
     const failing = meter();
     expect(failing.frame(Buffer.from(begin))).toBe("quiet");
-    expect(failing.frame(Buffer.from('event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Busy"}}\n\n'))).toBe("problem");
+    expect(
+      failing.frame(Buffer.from('event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Busy"}}\n\n')),
+    ).toBe("problem");
     expect(failing.problem()).toMatchObject({ kind: "upstream_unavailable" });
     expect(failing.usage()).toMatchObject({ inputUncached: 9 });
     expect(meter().frame(Buffer.from(": keep-alive\n\n"))).toBe("quiet");
@@ -201,7 +272,13 @@ describe("a stream that is not what it should be", () => {
     expect(meter().frame(Buffer.from('event: message_stop\ndata: {"type":"message_stop"}\n\n'))).toBe("problem");
     const spaced = meter();
     spaced.frame(Buffer.from(begin));
-    expect(spaced.frame(Buffer.from('event: content_block_delta\ndata: {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "four"}}\n\n'))).toBe("output");
+    expect(
+      spaced.frame(
+        Buffer.from(
+          'event: content_block_delta\ndata: {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "four"}}\n\n',
+        ),
+      ),
+    ).toBe("output");
     expect(spaced.outputCharacters()).toBe(4);
   });
 });
@@ -210,7 +287,18 @@ describe("usage", () => {
   const read = (wire: JsonObject) => dialect.readAnswer({ usage: wire }).usage;
 
   it("is disjoint, with the cache writes by lifetime", () => {
-    expect(read({ input_tokens: 1, cache_read_input_tokens: 2, cache_creation_input_tokens: 7, cache_creation: { ephemeral_5m_input_tokens: 3, ephemeral_1h_input_tokens: 4 }, output_tokens: 9, output_tokens_details: { thinking_tokens: 5 }, service_tier: "priority", server_tool_use: { web_search_requests: 2, web_fetch_requests: 0 } })).toEqual({
+    expect(
+      read({
+        input_tokens: 1,
+        cache_read_input_tokens: 2,
+        cache_creation_input_tokens: 7,
+        cache_creation: { ephemeral_5m_input_tokens: 3, ephemeral_1h_input_tokens: 4 },
+        output_tokens: 9,
+        output_tokens_details: { thinking_tokens: 5 },
+        service_tier: "priority",
+        server_tool_use: { web_search_requests: 2, web_fetch_requests: 0 },
+      }),
+    ).toEqual({
       inputUncached: 1,
       cacheRead: 2,
       cacheWrite5m: 3,
@@ -230,12 +318,27 @@ describe("usage", () => {
       { type: "message", input_tokens: 5, output_tokens: 6 },
       { type: "advisor_message", input_tokens: 30, output_tokens: 4, cache_read_input_tokens: 2 },
     ];
-    expect(read({ input_tokens: 5, output_tokens: 6, iterations })).toEqual({ ...NO_USAGE, inputUncached: 105, output: 16, media: { advisor_input_tokens: 30, advisor_cache_read_tokens: 2, advisor_output_tokens: 4 } });
+    expect(read({ input_tokens: 5, output_tokens: 6, iterations })).toEqual({
+      ...NO_USAGE,
+      inputUncached: 105,
+      output: 16,
+      media: { advisor_input_tokens: 30, advisor_cache_read_tokens: 2, advisor_output_tokens: 4 },
+    });
   });
 
   it("is written anew where the gateway's figures differ from the provider's", () => {
-    const body = { type: "message", id: "i", model: "m", content: [], stop_reason: "end_turn", usage: { input_tokens: 5, output_tokens: 6, extra: 1 } };
+    const body = {
+      type: "message",
+      id: "i",
+      model: "m",
+      content: [],
+      stop_reason: "end_turn",
+      usage: { input_tokens: 5, output_tokens: 6, extra: 1 },
+    };
     const answer = dialect.decodeAnswer(body, { operation: "generate" });
-    expect(dialect.encodeAnswer({ ...answer, usage: { ...answer.usage, output: 60 }, stop: "max_tokens" }, told)).toMatchObject({ stop_reason: "max_tokens", usage: { input_tokens: 5, output_tokens: 60, extra: 1 } });
+    expect(dialect.encodeAnswer({ ...answer, usage: { ...answer.usage, output: 60 }, stop: "max_tokens" }, told)).toMatchObject({
+      stop_reason: "max_tokens",
+      usage: { input_tokens: 5, output_tokens: 60, extra: 1 },
+    });
   });
 });

@@ -1,5 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { amend, type Call, type Capabilities, type Diagnostic, type Item, type Json, type JsonObject, type WireRequest } from "../../../src/canon/index.ts";
+import {
+  amend,
+  type Call,
+  type Capabilities,
+  type Diagnostic,
+  type Item,
+  type Json,
+  type JsonObject,
+  type WireRequest,
+} from "../../../src/canon/index.ts";
 import dialect from "../../../src/dialects/anthropic-messages/index.ts";
 import { parseJson } from "../../../src/kit/index.ts";
 import { context, foreignCall } from "./corpus.ts";
@@ -21,11 +30,25 @@ function send(call: Call, capabilities: Capabilities = {}): Sent {
 
 const user = (text: string): Item => ({ type: "message", role: "user", parts: [{ type: "text", text }] });
 const assistant = (text: string): Item => ({ type: "message", role: "assistant", parts: [{ type: "text", text }] });
-const system = (text: string, role: "system" | "developer" = "system"): Item => ({ type: "message", role, parts: [{ type: "text", text }] });
+const system = (text: string, role: "system" | "developer" = "system"): Item => ({
+  type: "message",
+  role,
+  parts: [{ type: "text", text }],
+});
 const toolCall = (callId: string, input = "{}"): Item => ({ type: "tool_call", callId, name: "f", kind: "function", input });
-const result = (callId: string, text: string): Item => ({ type: "tool_result", callId, kind: "function", parts: text ? [{ type: "text", text }] : [] });
+const result = (callId: string, text: string): Item => ({
+  type: "tool_result",
+  callId,
+  kind: "function",
+  parts: text ? [{ type: "text", text }] : [],
+});
 const use = (id: string, input: Json = {}): Json => ({ type: "tool_use", id, name: "f", input });
-const res = (id: string, content?: Json, more: JsonObject = {}): Json => ({ type: "tool_result", tool_use_id: id, ...(content !== undefined && { content }), ...more });
+const res = (id: string, content?: Json, more: JsonObject = {}): Json => ({
+  type: "tool_result",
+  tool_use_id: id,
+  ...(content !== undefined && { content }),
+  ...more,
+});
 
 describe("a call of another language", () => {
   it("needs an output cap, which the caller, the model or the house gives", () => {
@@ -39,17 +62,36 @@ describe("a call of another language", () => {
   it("has its instructions at the start as system, and later ones where the model takes them", () => {
     const items = [system("a"), system("b", "developer"), user("x"), system("c", "developer"), user("y")];
     const plain = send(foreignCall({ items, instructions: { parts: [{ type: "text", text: "first" }] } }));
-    expect(plain.body["system"]).toEqual([{ type: "text", text: "first" }, { type: "text", text: "a" }, { type: "text", text: "b" }]);
-    expect(plain.messages).toEqual([{ role: "user", content: [{ type: "text", text: "x" }, { type: "text", text: "<developer>\nc\n</developer>" }, { type: "text", text: "y" }] }]);
+    expect(plain.body["system"]).toEqual([
+      { type: "text", text: "first" },
+      { type: "text", text: "a" },
+      { type: "text", text: "b" },
+    ]);
+    expect(plain.messages).toEqual([
+      {
+        role: "user",
+        content: [
+          { type: "text", text: "x" },
+          { type: "text", text: "<developer>\nc\n</developer>" },
+          { type: "text", text: "y" },
+        ],
+      },
+    ]);
     expect(plain.notes).toEqual(["items[].role degraded"]);
     const able = send(foreignCall({ items }), { laterInstructions: true });
-    expect(able.messages).toEqual([{ role: "user", content: "x" }, { role: "system", content: "c" }, { role: "user", content: "y" }]);
+    expect(able.messages).toEqual([
+      { role: "user", content: "x" },
+      { role: "system", content: "c" },
+      { role: "user", content: "y" },
+    ]);
     expect(able.notes).toEqual([]);
     expect(send(foreignCall({ items: [system("only")] })).body).toMatchObject({ system: "only", messages: [{ role: "user" }] });
   });
 
   it("has the results of parallel tool calls at the head of one user message, wherever they stood", () => {
-    const call = foreignCall({ items: [user("go"), toolCall("a", '{"x":1}'), toolCall("b"), user("and?"), result("b", "B"), result("a", ""), assistant("ok")] });
+    const call = foreignCall({
+      items: [user("go"), toolCall("a", '{"x":1}'), toolCall("b"), user("and?"), result("b", "B"), result("a", ""), assistant("ok")],
+    });
     expect(send(call).messages).toEqual([
       { role: "user", content: "go" },
       { role: "assistant", content: [use("a", { x: 1 }), use("b")] },
@@ -59,7 +101,9 @@ describe("a call of another language", () => {
   });
 
   it("has every tool call answered, late ones at once and lost ones with a word", () => {
-    const late = send(foreignCall({ items: [user("go"), toolCall("a"), assistant("wait"), user("hm"), assistant("yes"), result("a", "A"), user("end")] }));
+    const late = send(
+      foreignCall({ items: [user("go"), toolCall("a"), assistant("wait"), user("hm"), assistant("yes"), result("a", "A"), user("end")] }),
+    );
     expect(late.messages).toEqual([
       { role: "user", content: "go" },
       { role: "assistant", content: [use("a"), { type: "text", text: "wait" }] },
@@ -69,7 +113,16 @@ describe("a call of another language", () => {
     ]);
     const lost = send(foreignCall({ items: [user("go"), toolCall("a"), user("never mind")] }));
     expect(lost.notes).toEqual(["items[].toolResult restored"]);
-    expect(lost.messages).toMatchObject([{}, { content: [use("a")] }, { content: [{ type: "tool_result", tool_use_id: "a", is_error: true }, { type: "text", text: "never mind" }] }]);
+    expect(lost.messages).toMatchObject([
+      {},
+      { content: [use("a")] },
+      {
+        content: [
+          { type: "tool_result", tool_use_id: "a", is_error: true },
+          { type: "text", text: "never mind" },
+        ],
+      },
+    ]);
     const last = send(foreignCall({ items: [user("go"), toolCall("a")] }));
     expect(last.messages).toMatchObject([{}, {}, { role: "user", content: [{ tool_use_id: "a", is_error: true }] }]);
   });
@@ -77,7 +130,17 @@ describe("a call of another language", () => {
   it("keeps tool call ids, and bends those that the API refuses the same way on both sides", () => {
     const kept = send(foreignCall({ items: [user("x"), toolCall("call_A-1"), result("call_A-1", "r")] }));
     expect(kept.messages).toMatchObject([{}, { content: [{ id: "call_A-1" }] }, { content: [{ tool_use_id: "call_A-1" }] }]);
-    const bent = send(foreignCall({ items: [user("x"), toolCall("functions.f:0"), toolCall("functions.f.0"), result("functions.f:0", "r"), result("functions.f.0", "s")] }));
+    const bent = send(
+      foreignCall({
+        items: [
+          user("x"),
+          toolCall("functions.f:0"),
+          toolCall("functions.f.0"),
+          result("functions.f:0", "r"),
+          result("functions.f.0", "s"),
+        ],
+      }),
+    );
     const [, calls, results] = bent.messages as { content: { id: string; tool_use_id: string }[] }[];
     const ids = calls?.content.map((block) => block.id) ?? [];
     expect(new Set(ids).size).toBe(2);
@@ -87,7 +150,11 @@ describe("a call of another language", () => {
   });
 
   it("lets the user speak first", () => {
-    expect(send(foreignCall({ items: [assistant("a"), user("b")] })).messages).toMatchObject([{ role: "user" }, { role: "assistant" }, { role: "user", content: "b" }]);
+    expect(send(foreignCall({ items: [assistant("a"), user("b")] })).messages).toMatchObject([
+      { role: "user" },
+      { role: "assistant" },
+      { role: "user", content: "b" },
+    ]);
   });
 
   it("drops reasoning that it cannot prove, without turning it into words", () => {
@@ -95,20 +162,48 @@ describe("a call of another language", () => {
       user("x"),
       { type: "reasoning", parts: [{ kind: "text", text: "hmm" }] },
       { type: "reasoning", parts: [], encrypted: "gAAA", origin: { dialect: "openai-responses" } },
-      { type: "reasoning", parts: [{ kind: "summary", text: "signed elsewhere" }], signature: "s", origin: { dialect: dialect.id, provider: "q" } },
-      { type: "reasoning", parts: [{ kind: "summary", text: "signed here" }], signature: "s", origin: { dialect: dialect.id, provider: "p" } },
+      {
+        type: "reasoning",
+        parts: [{ kind: "summary", text: "signed elsewhere" }],
+        signature: "s",
+        origin: { dialect: dialect.id, provider: "q" },
+      },
+      {
+        type: "reasoning",
+        parts: [{ kind: "summary", text: "signed here" }],
+        signature: "s",
+        origin: { dialect: dialect.id, provider: "p" },
+      },
       { type: "reasoning", parts: [], encrypted: "zz", origin: { dialect: dialect.id, provider: "p" } },
-      { type: "unknown", kind: "web_search_call", role: "assistant", raw: { type: "web_search_call" }, origin: { dialect: "openai-responses" } },
+      {
+        type: "unknown",
+        kind: "web_search_call",
+        role: "assistant",
+        raw: { type: "web_search_call" },
+        origin: { dialect: "openai-responses" },
+      },
       assistant("y"),
       user("z"),
     ];
     const sent = send(foreignCall({ items }));
     expect(sent.messages).toEqual([
       { role: "user", content: "x" },
-      { role: "assistant", content: [{ type: "thinking", thinking: "signed here", signature: "s" }, { type: "redacted_thinking", data: "zz" }, { type: "text", text: "y" }] },
+      {
+        role: "assistant",
+        content: [
+          { type: "thinking", thinking: "signed here", signature: "s" },
+          { type: "redacted_thinking", data: "zz" },
+          { type: "text", text: "y" },
+        ],
+      },
       { role: "user", content: "z" },
     ]);
-    expect(sent.notes).toEqual(["items[].reasoning dropped", "items[].reasoning dropped", "items[].reasoning dropped", "items[].web_search_call dropped"]);
+    expect(sent.notes).toEqual([
+      "items[].reasoning dropped",
+      "items[].reasoning dropped",
+      "items[].reasoning dropped",
+      "items[].web_search_call dropped",
+    ]);
   });
 
   it("carries images and files, and says which it cannot", () => {
@@ -137,8 +232,15 @@ describe("a call of another language", () => {
         ],
       },
     ]);
-    expect(sent.notes).toEqual(["items[].parts[].image dropped", "items[].parts[].audio dropped", "items[].parts[].audio degraded", "items[].parts[].refusal degraded"]);
-    expect(send(foreignCall({ items: [{ type: "message", role: "user", parts }] }), { vision: false, files: false }).messages).toMatchObject([{ content: [{ text: "said" }, { text: "no" }] }]);
+    expect(sent.notes).toEqual([
+      "items[].parts[].image dropped",
+      "items[].parts[].audio dropped",
+      "items[].parts[].audio degraded",
+      "items[].parts[].refusal degraded",
+    ]);
+    expect(
+      send(foreignCall({ items: [{ type: "message", role: "user", parts }] }), { vision: false, files: false }).messages,
+    ).toMatchObject([{ content: [{ text: "said" }, { text: "no" }] }]);
   });
 
   it("offers tools, flat, and the choice among them", () => {
@@ -148,7 +250,14 @@ describe("a call of another language", () => {
       { type: "custom", name: "shell" },
       { type: "native", kind: "web_search", raw: {}, origin: { dialect: "openai-responses" } },
     ];
-    const sent = send(foreignCall({ tools, toolChoice: { type: "tool", name: "find", namespace: "crm", kind: "function" }, parallelToolCalls: false, reasoning: { effort: "high" } }));
+    const sent = send(
+      foreignCall({
+        tools,
+        toolChoice: { type: "tool", name: "find", namespace: "crm", kind: "function" },
+        parallelToolCalls: false,
+        reasoning: { effort: "high" },
+      }),
+    );
     expect(sent.body["tools"]).toMatchObject([
       { name: "f", description: "d", input_schema: { type: "object", properties: {} } },
       { name: "crm__find", input_schema: { type: "object", properties: {} } },
@@ -156,12 +265,24 @@ describe("a call of another language", () => {
     ]);
     expect(sent.body["tool_choice"]).toEqual({ type: "tool", name: "crm__find", disable_parallel_tool_use: true });
     expect(sent.body["thinking"]).toBeUndefined();
-    expect(sent.notes).toEqual(["tools[].namespace renamed", "tools[].custom degraded", "tools[].strict dropped", "tools[].native dropped", "reasoning dropped"]);
+    expect(sent.notes).toEqual([
+      "tools[].namespace renamed",
+      "tools[].custom degraded",
+      "tools[].strict dropped",
+      "tools[].native dropped",
+      "reasoning dropped",
+    ]);
     expect(send(foreignCall({ tools }), { structuredOutput: true }).body["tools"]).toMatchObject([{ strict: true }, {}, {}]);
     const none = send(foreignCall({ tools: tools.slice(3), toolChoice: { type: "required" } }));
-    expect([none.body["tools"], none.body["tool_choice"], none.notes]).toEqual([undefined, undefined, ["tools[].native dropped", "toolChoice dropped"]]);
+    expect([none.body["tools"], none.body["tool_choice"], none.notes]).toEqual([
+      undefined,
+      undefined,
+      ["tools[].native dropped", "toolChoice dropped"],
+    ]);
     const custom: Item = { type: "tool_call", callId: "c", name: "shell", kind: "custom", input: 'echo "x"' };
-    expect(send(foreignCall({ tools, items: [user("x"), custom, { ...result("c", "r"), kind: "custom" } as Item] })).messages).toMatchObject([{}, { content: [{ name: "shell", input: { input: 'echo "x"' } }] }, {}]);
+    expect(
+      send(foreignCall({ tools, items: [user("x"), custom, { ...result("c", "r"), kind: "custom" } as Item] })).messages,
+    ).toMatchObject([{}, { content: [{ name: "shell", input: { input: 'echo "x"' } }] }, {}]);
   });
 
   it("writes the fields it has and names those it has not", () => {
@@ -188,33 +309,66 @@ describe("a call of another language", () => {
       output_config: { format: { type: "json_schema", schema: { type: "object" } } },
       messages: [{ role: "user", content: "hi" }],
     });
-    expect(sent.notes.toSorted()).toEqual(
-      ["metadata dropped", "output.verbosity dropped", "promptCacheKey dropped", "sampling.n dropped", "sampling.presencePenalty dropped", "sampling.seed dropped", "sampling.stop degraded", "sampling.temperature degraded", "serviceTier dropped"],
-    );
+    expect(sent.notes.toSorted()).toEqual([
+      "metadata dropped",
+      "output.verbosity dropped",
+      "promptCacheKey dropped",
+      "sampling.n dropped",
+      "sampling.presencePenalty dropped",
+      "sampling.seed dropped",
+      "sampling.stop degraded",
+      "sampling.temperature degraded",
+      "serviceTier dropped",
+    ]);
   });
 
   it("asks for JSON in words where the model cannot be held to it", () => {
     const schema = foreignCall({ output: { format: { type: "json_schema", name: "n", schema: { type: "object" } } } });
-    expect(send(schema, { structuredOutput: false }).body).toMatchObject({ system: expect.stringContaining('{"type":"object"}') as string });
+    expect(send(schema, { structuredOutput: false }).body).toMatchObject({
+      system: expect.stringContaining('{"type":"object"}') as string,
+    });
     expect(send(foreignCall({ output: { format: { type: "json_object" } } })).body["system"]).toContain("JSON object");
   });
 
   it("counts with what the model would read alone", () => {
-    const sent = send(foreignCall({ operation: "count_tokens", stream: true, maxOutputTokens: 5, sampling: { temperature: 0 }, endUser: "u", tools: [{ type: "function", name: "f" }] }));
+    const sent = send(
+      foreignCall({
+        operation: "count_tokens",
+        stream: true,
+        maxOutputTokens: 5,
+        sampling: { temperature: 0 },
+        endUser: "u",
+        tools: [{ type: "function", name: "f" }],
+      }),
+    );
     expect(sent.request.path).toBe("/messages/count_tokens");
     expect(Object.keys(sent.body).toSorted()).toEqual(["messages", "model", "tools"]);
   });
 
   it("can stand in the middle of a call of this language, as after a turn that the gateway kept", () => {
-    const call = dialect.decodeCall({ model: "m", max_tokens: 5, messages: [{ role: "user", content: [{ type: "tool_result", tool_use_id: "a", content: "A", is_error: false }] }] }, context("/v1/messages"));
+    const call = dialect.decodeCall(
+      {
+        model: "m",
+        max_tokens: 5,
+        messages: [{ role: "user", content: [{ type: "tool_result", tool_use_id: "a", content: "A", is_error: false }] }],
+      },
+      context("/v1/messages"),
+    );
     const sent = send(amend(call, { items: [user("go"), toolCall("a"), ...call.items] }));
-    expect(sent.messages).toEqual([{ role: "user", content: "go" }, { role: "assistant", content: [use("a")] }, { role: "user", content: [res("a", "A", { is_error: false })] }]);
+    expect(sent.messages).toEqual([
+      { role: "user", content: "go" },
+      { role: "assistant", content: [use("a")] },
+      { role: "user", content: [res("a", "A", { is_error: false })] },
+    ]);
   });
 });
 
 describe("reasoning", () => {
   const encode = (reasoning: Call["reasoning"], capabilities: Capabilities, maxOutputTokens?: number): readonly (Json | undefined)[] => {
-    const { body } = send(foreignCall({ ...(reasoning && { reasoning }), ...(maxOutputTokens !== undefined && { maxOutputTokens }) }), capabilities);
+    const { body } = send(
+      foreignCall({ ...(reasoning && { reasoning }), ...(maxOutputTokens !== undefined && { maxOutputTokens }) }),
+      capabilities,
+    );
     return [body["thinking"], body["output_config"], body["max_tokens"]];
   };
 
@@ -258,16 +412,27 @@ describe("versions and betas", () => {
     mcp_servers: [],
     speed: "fast",
     output_config: { effort: "low", task_budget: { total: 5 } },
-    tools: [{ type: "mcp_toolset", mcp_server_name: "s" }, { name: "f", input_schema: { type: "object" } }],
+    tools: [
+      { type: "mcp_toolset", mcp_server_name: "s" },
+      { name: "f", input_schema: { type: "object" } },
+    ],
   };
-  const headers = { "anthropic-version": "2023-06-01", "anthropic-beta": "context-management-2025-06-27, mcp-client-2025-11-20,task-budgets-2026-03-13,other-2026-01-01" };
+  const headers = {
+    "anthropic-version": "2023-06-01",
+    "anthropic-beta": "context-management-2025-06-27, mcp-client-2025-11-20,task-budgets-2026-03-13,other-2026-01-01",
+  };
   const decoded = dialect.decodeCall(body, context("/v1/messages", headers));
 
   it("send everything where nothing is known against it", () => {
     const sent = send(decoded);
-    expect(sent.request.headers).toEqual({ "anthropic-version": "2023-06-01", "anthropic-beta": "context-management-2025-06-27,mcp-client-2025-11-20,task-budgets-2026-03-13,other-2026-01-01" });
+    expect(sent.request.headers).toEqual({
+      "anthropic-version": "2023-06-01",
+      "anthropic-beta": "context-management-2025-06-27,mcp-client-2025-11-20,task-budgets-2026-03-13,other-2026-01-01",
+    });
     expect(sent.body).toEqual({ ...body, model: "claude" });
-    expect(dialect.forwardCall(body, context("/v1/messages", headers), { provider: "p", model: "m", capabilities: {} }).replace).toEqual({});
+    expect(dialect.forwardCall(body, context("/v1/messages", headers), { provider: "p", model: "m", capabilities: {} }).replace).toEqual(
+      {},
+    );
   });
 
   it("strip what the upstream does not take, and the fields that go with it", () => {
@@ -276,16 +441,36 @@ describe("versions and betas", () => {
     expect(sent.request.headers).toEqual({ "anthropic-version": "2026-10-21", "anthropic-beta": "context-management-2025-06-27" });
     const { temperature: _t, mcp_servers: _m, speed: _s, ...rest } = body;
     expect(sent.body).toEqual({ ...rest, model: "claude", output_config: { effort: "low" }, tools: body.tools.slice(1) });
-    expect(sent.notes.toSorted()).toEqual(["mcp_servers dropped", "output_config.task_budget dropped", "speed dropped", "temperature dropped", "tools[].native dropped"]);
+    expect(sent.notes.toSorted()).toEqual([
+      "mcp_servers dropped",
+      "output_config.task_budget dropped",
+      "speed dropped",
+      "temperature dropped",
+      "tools[].native dropped",
+    ]);
     const forward = dialect.forwardCall(body, context("/v1/messages", headers), { provider: "p", model: "m", capabilities });
     expect(forward.headers).toEqual(sent.request.headers);
-    expect({ ...body, ...forward.replace, model: "claude" }).toEqual({ ...sent.body, temperature: undefined, mcp_servers: undefined, speed: undefined });
+    expect({ ...body, ...forward.replace, model: "claude" }).toEqual({
+      ...sent.body,
+      temperature: undefined,
+      mcp_servers: undefined,
+      speed: undefined,
+    });
   });
 
   it("speak the newer version for a client that does, and the older one for clients of other languages", () => {
-    expect(send(dialect.decodeCall(body, context("/v1/messages", { "anthropic-version": "2026-10-21" })), { versions: ["2026-10-21", "2023-06-01"] }).request.headers).toEqual({ "anthropic-version": "2026-10-21" });
-    expect(send(foreignCall({ sampling: { temperature: 0 } }), { versions: ["2026-10-21", "2023-06-01"] })).toMatchObject({ request: { headers: { "anthropic-version": "2023-06-01" } }, body: { temperature: 0 } });
-    expect(send(foreignCall({ sampling: { temperature: 0 } }), { versions: ["2026-10-21"] })).toMatchObject({ request: { headers: { "anthropic-version": "2026-10-21" } } });
+    expect(
+      send(dialect.decodeCall(body, context("/v1/messages", { "anthropic-version": "2026-10-21" })), {
+        versions: ["2026-10-21", "2023-06-01"],
+      }).request.headers,
+    ).toEqual({ "anthropic-version": "2026-10-21" });
+    expect(send(foreignCall({ sampling: { temperature: 0 } }), { versions: ["2026-10-21", "2023-06-01"] })).toMatchObject({
+      request: { headers: { "anthropic-version": "2023-06-01" } },
+      body: { temperature: 0 },
+    });
+    expect(send(foreignCall({ sampling: { temperature: 0 } }), { versions: ["2026-10-21"] })).toMatchObject({
+      request: { headers: { "anthropic-version": "2026-10-21" } },
+    });
   });
 
   it("refuse a version that nobody knows", () => {

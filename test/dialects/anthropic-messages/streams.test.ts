@@ -1,6 +1,15 @@
 import Anthropic from "@anthropic-ai/sdk";
 import { describe, expect, it } from "vitest";
-import { AnswerFold, unfold, type AnswerContext, type Dialect, type Event, type FrameMeter, type FrameRole, type JsonObject } from "../../../src/canon/index.ts";
+import {
+  AnswerFold,
+  unfold,
+  type AnswerContext,
+  type Dialect,
+  type Event,
+  type FrameMeter,
+  type FrameRole,
+  type JsonObject,
+} from "../../../src/canon/index.ts";
 import dialect from "../../../src/dialects/anthropic-messages/index.ts";
 import { formatFrame, FrameSplitter, SeededRandomness } from "../../../src/kit/index.ts";
 import { byteByByte, cutPlaces, decodeStream } from "../../support/streams.ts";
@@ -34,7 +43,9 @@ async function accumulated(bytes: Buffer): Promise<JsonObject> {
     maxRetries: 0,
     fetch: () => Promise.resolve(new Response(new Uint8Array(bytes), { headers: { "content-type": "text/event-stream" } })),
   });
-  const message = await client.beta.messages.stream({ model: "m", max_tokens: 1, messages: [{ role: "user", content: "x" }] }).finalMessage();
+  const message = await client.beta.messages
+    .stream({ model: "m", max_tokens: 1, messages: [{ role: "user", content: "x" }] })
+    .finalMessage();
   const { parsed_output: _parsed, ...rest } = JSON.parse(JSON.stringify(message)) as JsonObject;
   return rest;
 }
@@ -113,7 +124,9 @@ describe("recorded streams", () => {
       expect(events.filter((event) => event.type === "done")).toEqual([]);
       expect(events.at(-1)).toMatchObject({ type: "problem", problem: { kind: "upstream_broken" } });
       expect(events.filter((event) => event.type === "problem")).toHaveLength(1);
-      expect(events.filter((event) => event.type === "usage").length).toBeGreaterThanOrEqual(events.filter((event) => event.type === "start").length);
+      expect(events.filter((event) => event.type === "usage").length).toBeGreaterThanOrEqual(
+        events.filter((event) => event.type === "start").length,
+      );
     }
   });
 
@@ -130,7 +143,10 @@ describe("recorded streams", () => {
   it.each(whole)("$name: folded, it is what the plain answer would be", async ({ bytes }) => {
     const plain = await accumulated(bytes);
     const folded = fold(decodeStream(dialect, [bytes])).answer();
-    const decoded = dialect.decodeAnswer({ ...folded.native, content: plain["content"] ?? [] }, { provider: "recorded", operation: "generate" });
+    const decoded = dialect.decodeAnswer(
+      { ...folded.native, content: plain["content"] ?? [] },
+      { provider: "recorded", operation: "generate" },
+    );
     expect(folded).toEqual(decoded);
   });
 });
@@ -143,7 +159,9 @@ describe("plain answers told as streams", () => {
     expect(again.usage).toEqual(answer.usage);
     expect(again.stop).toEqual(answer.stop);
     const content = (await accumulated(bytes))["content"];
-    const expected = (body["content"] as JsonObject[]).map(({ caller: _caller, ...block }) => (block["type"] === "text" && !(block["citations"] as [] | undefined)?.length ? { type: "text", text: block["text"] } : block));
+    const expected = (body["content"] as JsonObject[]).map(({ caller: _caller, ...block }) =>
+      block["type"] === "text" && !(block["citations"] as [] | undefined)?.length ? { type: "text", text: block["text"] } : block,
+    );
     expect((content as JsonObject[]).map(({ caller: _caller, ...block }) => block)).toEqual(expected);
   });
 });
