@@ -52,7 +52,8 @@ export function createModelBook(overlay: ModelOverlay = {}): ModelBook {
     version: `genai-prices ${packageVersion()} + ${hashOf(overlay)}`,
     facts: (provider, model) => entryOf(provider, model).facts,
     cost(provider, model, usage, at) {
-      if (usage.providerCost !== undefined && Number.isSafeInteger(usage.providerCost) && usage.providerCost >= 0) return usage.providerCost;
+      if (usage.providerCost !== undefined && Number.isSafeInteger(usage.providerCost) && usage.providerCost >= 0)
+        return usage.providerCost;
       return costOfEntry(entryOf(provider, model), model, usage, at);
     },
     countTokens(text, model) {
@@ -99,7 +100,8 @@ function lookUp(overlay: ModelOverlay, override: Overrides, provider: string, mo
 
 function correctedFacts(facts: ModelFacts | undefined, own: ModelOverride): ModelFacts | undefined {
   const { contextTokens, displayName, maxOutputTokens, capabilities } = own;
-  if (!facts && contextTokens === undefined && displayName === undefined && maxOutputTokens === undefined && !capabilities) return undefined;
+  if (!facts && contextTokens === undefined && displayName === undefined && maxOutputTokens === undefined && !capabilities)
+    return undefined;
   return {
     ...facts,
     ...(contextTokens !== undefined && { contextTokens }),
@@ -157,7 +159,9 @@ function scheduleOf(prices: PackageModel["prices"]): Entry["schedule"] {
 
 const DAY_MS = 86_400_000;
 
-function holds(constraint: { type: string; start_date?: string; start_time?: string; end_time?: string } | undefined): (at: number) => boolean {
+function holds(
+  constraint: { type: string; start_date?: string; start_time?: string; end_time?: string } | undefined,
+): (at: number) => boolean {
   if (!constraint) return ALWAYS;
   if (constraint.type === "start_date") {
     const start = Date.parse(constraint.start_date ?? "");
@@ -187,6 +191,14 @@ const HASH_LETTERS = 12;
 
 /** Over everything that bears on a price besides the package. */
 function hashOf(overlay: ModelOverlay): string {
-  const content = JSON.stringify([overlay.kinds ?? {}, overlay.models ?? {}, PRICED_AS, TIER_ROWS, [...STANDARD_TIERS], MEDIA_UNITS, FACTS]);
+  const content = JSON.stringify([
+    overlay.kinds ?? {},
+    overlay.models ?? {},
+    PRICED_AS,
+    TIER_ROWS,
+    [...STANDARD_TIERS],
+    MEDIA_UNITS,
+    FACTS,
+  ]);
   return createHash("sha256").update(content).digest("hex").slice(0, HASH_LETTERS);
 }

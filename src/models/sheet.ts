@@ -159,6 +159,10 @@ function addMedia(sum: Sum, rates: Rates, usage: Usage, name: string, units: num
   }
   if (price === undefined) return;
   const [counted, from] =
-    unit.within === "input" ? [usage.inputUncached, rates.input] : unit.within === "cacheRead" ? [usage.cacheRead, rates.cacheRead] : [usage.output, rates.output];
+    unit.within === "input"
+      ? [usage.inputUncached, rates.input]
+      : unit.within === "cacheRead"
+        ? [usage.cacheRead, rates.cacheRead]
+        : [usage.output, rates.output];
   sum.shift(Math.min(whole, counted), from, price);
 }

@@ -19,17 +19,20 @@ export interface Address {
 export function addressOf(name: string, options: ProviderOptions, row: CatalogRow, env: Environment): Address {
   const own = options.baseUrl === undefined;
   const text = options.baseUrl ?? fromEnvironment(row, env) ?? (row.baseUrl === undefined ? undefined : expand(name, row.baseUrl, env));
-  if (text === undefined) throw refuse(name, `needs a baseUrl${row.baseUrlEnvironment ? `, or ${row.baseUrlEnvironment.join(" or ")} in the environment` : ""}`);
+  if (text === undefined)
+    throw refuse(name, `needs a baseUrl${row.baseUrlEnvironment ? `, or ${row.baseUrlEnvironment.join(" or ")} in the environment` : ""}`);
   if (!URL.canParse(text)) throw refuse(name, "has a baseUrl that is no URL");
   const url = new URL(text);
   if (url.protocol !== "https:" && url.protocol !== "http:") throw refuse(name, "has a baseUrl that is neither https nor http");
-  if (url.username || url.password || url.search || url.hash) throw refuse(name, "has a baseUrl with a user, password, query or fragment; use apiKey and headers");
+  if (url.username || url.password || url.search || url.hash)
+    throw refuse(name, "has a baseUrl with a user, password, query or fragment; use apiKey and headers");
   const loopback = isLoopbackHost(url.hostname);
   const allowPrivateNetwork = options.allowPrivateNetwork ?? (row.localPort !== undefined && loopback);
   if (url.protocol === "http:" && !allowPrivateNetwork) {
     throw refuse(name, `would send its key in the clear to ${url.host}: use https, or allowPrivateNetwork: true for a server of your own`);
   }
-  const path = options.apiVersion !== undefined && row.deploymentPath !== undefined ? bare(url.pathname) : joined(bare(url.pathname), row.versionPath);
+  const path =
+    options.apiVersion !== undefined && row.dated !== undefined ? bare(url.pathname) : joined(bare(url.pathname), row.versionPath);
   return { baseUrl: url.origin + path, host: url.host, own, allowPrivateNetwork };
 }
 

@@ -12,7 +12,12 @@ const REMEMBERED = 5000;
  * What a model can take here: what is assumed, then what is known of the model, then how the server speaks, then what the
  * configuration says of the provider and of the model. What either the model or the server refuses is refused.
  */
-export function capabilitiesOf(name: string, options: ProviderOptions, row: CatalogRow, facts: LookUpFacts): (model: string) => Capabilities {
+export function capabilitiesOf(
+  name: string,
+  options: ProviderOptions,
+  row: CatalogRow,
+  facts: LookUpFacts,
+): (model: string) => Capabilities {
   let remembered = new Map<string, Capabilities>();
   return (model) => {
     const before = remembered.get(model);

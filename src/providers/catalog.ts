@@ -36,8 +36,8 @@ export interface CatalogRow {
   readonly localPort?: number;
   /** Names by which it answers `GET modelsPath`, to tell it from other servers on the same port; see discover.ts. */
   readonly ownedBy?: string;
-  /** Path of one deployment, used instead of `versionPath` when the configuration gives `apiVersion`. */
-  readonly deploymentPath?: string;
+  /** Path of one deployment and of the list, used instead of `versionPath` when the configuration gives `apiVersion`. */
+  readonly dated?: { readonly deploymentPath: string; readonly modelsPath: string };
   /** Models worth showing when the list cannot be asked for. */
   readonly hints: readonly string[];
   /** For docs: what is unusual about it. */
@@ -53,7 +53,12 @@ const BEARER: AuthStyle = { style: "bearer" };
 const NO_CUSTOM_TOOLS = "tools[].custom";
 const ASSUME: Capabilities = { tools: true, vision: true, files: true, structuredOutput: true };
 /** Chat completions as most servers speak it. */
-const PLAIN_CHAT: Capabilities = { maxTokensField: "max_tokens", instructionsRole: "system", streamUsage: true, refuses: [NO_CUSTOM_TOOLS] };
+const PLAIN_CHAT: Capabilities = {
+  maxTokensField: "max_tokens",
+  instructionsRole: "system",
+  streamUsage: true,
+  refuses: [NO_CUSTOM_TOOLS],
+};
 
 const chat = (capabilities: Capabilities): Capabilities => ({
   ...PLAIN_CHAT,
@@ -63,8 +68,25 @@ const chat = (capabilities: Capabilities): Capabilities => ({
 
 const NOT_FOR_CHAT = String.raw`embed|whisper|tts|transcri|dall-e|moderation|guard|rerank|image|realtime|audio|sora|davinci|babbage|flux|stable-diffusion|speech|orpheus`;
 
-const LOCAL = { auth: BEARER, needsKey: false, dialects: [CHAT], assume: ASSUME, modelsPath: "/models", versionPath: "/v1", hints: [], notForChat: "embed|rerank" } as const;
-const HOSTED = { auth: BEARER, needsKey: true, dialects: [CHAT], assume: ASSUME, modelsPath: "/models", notForChat: NOT_FOR_CHAT, quirks: [] } as const;
+const LOCAL = {
+  auth: BEARER,
+  needsKey: false,
+  dialects: [CHAT],
+  assume: ASSUME,
+  modelsPath: "/models",
+  versionPath: "/v1",
+  hints: [],
+  notForChat: "embed|rerank",
+} as const;
+const HOSTED = {
+  auth: BEARER,
+  needsKey: true,
+  dialects: [CHAT],
+  assume: ASSUME,
+  modelsPath: "/models",
+  notForChat: NOT_FOR_CHAT,
+  quirks: [],
+} as const;
 
 /** The catalogue, by the name under which `providers:` knows it. */
 export const CATALOG: Readonly<Record<string, CatalogRow>> = {
@@ -93,14 +115,17 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
     modelsPath: "/models?limit=1000",
     headers: { "anthropic-version": "2023-06-01" },
     hints: ["claude-sonnet-5", "claude-opus-5", "claude-haiku-4-5"],
-    quirks: ["`max_tokens` is required; the model's own maximum is sent when the caller gave none", "the base URL may end before or behind `/v1`"],
+    quirks: [
+      "`max_tokens` is required; the model's own maximum is sent when the caller gave none",
+      "the base URL may end before or behind `/v1`",
+    ],
   },
   azure: {
     ...HOSTED,
     title: "Azure OpenAI",
     baseUrlEnvironment: ["AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_BASE_URL"],
     versionPath: "/openai/v1",
-    deploymentPath: "/openai/deployments/{model}",
+    dated: { deploymentPath: "/openai/deployments/{model}", modelsPath: "/openai/models" },
     auth: { style: "header", name: "api-key" },
     environment: ["AZURE_OPENAI_API_KEY", "AZURE_API_KEY"],
     dialects: [RESPONSES, CHAT],
@@ -116,7 +141,11 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
     title: "Groq",
     baseUrl: "https://api.groq.com/openai/v1",
     environment: ["GROQ_API_KEY"],
-    wire: chat({ maxTokensField: "max_completion_tokens", reasoningField: "reasoning", refuses: ["logprobs", "top_logprobs", "logit_bias"] }),
+    wire: chat({
+      maxTokensField: "max_completion_tokens",
+      reasoningField: "reasoning",
+      refuses: ["logprobs", "top_logprobs", "logit_bias"],
+    }),
     hints: ["openai/gpt-oss-120b", "llama-3.3-70b-versatile"],
     quirks: ["refuses log probabilities and `logit_bias`", "one answer a call"],
   },
@@ -144,10 +173,26 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
     environment: ["MISTRAL_API_KEY"],
     wire: chat({
       streamUsage: false,
-      refuses: ["stream_options", "logit_bias", "user", "seed", "store", "service_tier", "logprobs", "top_logprobs", "verbosity", "prompt_cache_key", "safety_identifier"],
+      refuses: [
+        "stream_options",
+        "logit_bias",
+        "user",
+        "seed",
+        "store",
+        "service_tier",
+        "logprobs",
+        "top_logprobs",
+        "verbosity",
+        "prompt_cache_key",
+        "safety_identifier",
+      ],
     }),
     hints: ["mistral-medium-latest", "mistral-small-latest"],
-    quirks: ["answers 422 to fields it does not know, so they are left out", "streams report usage unasked", "`random_seed` instead of `seed`"],
+    quirks: [
+      "answers 422 to fields it does not know, so they are left out",
+      "streams report usage unasked",
+      "`random_seed` instead of `seed`",
+    ],
   },
   deepseek: {
     ...HOSTED,
@@ -183,7 +228,11 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
     title: "Cerebras",
     baseUrl: "https://api.cerebras.ai/v1",
     environment: ["CEREBRAS_API_KEY"],
-    wire: chat({ maxTokensField: "max_completion_tokens", reasoningField: "reasoning", refuses: ["frequency_penalty", "presence_penalty", "logit_bias", "service_tier"] }),
+    wire: chat({
+      maxTokensField: "max_completion_tokens",
+      reasoningField: "reasoning",
+      refuses: ["frequency_penalty", "presence_penalty", "logit_bias", "service_tier"],
+    }),
     hints: ["gpt-oss-120b"],
     quirks: ["refuses penalties and `logit_bias`"],
   },
@@ -194,7 +243,11 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
     environment: ["PERPLEXITY_API_KEY", "PPLX_API_KEY"],
     needsKey: true,
     dialects: [CHAT],
-    wire: chat({ streamUsage: false, tools: false, refuses: ["tools", "tool_choice", "parallel_tool_calls", "stream_options", "logprobs", "top_logprobs", "logit_bias", "seed", "n"] }),
+    wire: chat({
+      streamUsage: false,
+      tools: false,
+      refuses: ["tools", "tool_choice", "parallel_tool_calls", "stream_options", "logprobs", "top_logprobs", "logit_bias", "seed", "n"],
+    }),
     assume: { vision: true, structuredOutput: true },
     hints: ["sonar", "sonar-pro"],
     quirks: ["no tools", "no list of models", "a fee for each call besides the tokens", "usage comes with every chunk"],
@@ -242,7 +295,10 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
     title: "SambaNova",
     baseUrl: "https://api.sambanova.ai/v1",
     environment: ["SAMBANOVA_API_KEY"],
-    wire: chat({ reasoningField: "reasoning", refuses: ["logprobs", "top_logprobs", "logit_bias", "presence_penalty", "frequency_penalty", "n", "seed"] }),
+    wire: chat({
+      reasoningField: "reasoning",
+      refuses: ["logprobs", "top_logprobs", "logit_bias", "presence_penalty", "frequency_penalty", "n", "seed"],
+    }),
     hints: ["gpt-oss-120b", "Meta-Llama-3.3-70B-Instruct"],
     quirks: ["refuses penalties, seeds and log probabilities"],
   },
@@ -323,6 +379,9 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
     quirks: ["`baseUrl` is needed, with its version: `https://host/v1`", "prices are unknown unless given under `models`"],
   },
 };
+
+/** The row for servers that have none of their own. */
+export const GENERIC_KIND = "openai-compatible";
 
 /** Every name that `kind:` may have. */
 export const providerKinds: readonly string[] = Object.keys(CATALOG);

@@ -3,7 +3,7 @@ import { nearest } from "../kit/index.ts";
 import type { ClientOptions, HttpClient } from "../wire/types.ts";
 import { addressOf, type Environment } from "./address.ts";
 import { capabilitiesOf, type LookUpFacts } from "./capabilities.ts";
-import { catalogRow, providerKinds, type CatalogRow } from "./catalog.ts";
+import { catalogRow, GENERIC_KIND, providerKinds, type CatalogRow } from "./catalog.ts";
 import { HttpProvider } from "./http.ts";
 import type { ProviderOptions } from "./options.ts";
 
@@ -25,8 +25,12 @@ export function createProvider(name: string, options: ProviderOptions, deps: Pro
   const row = catalogRow(kind);
   if (!row) {
     const like = nearest(kind, providerKinds);
-    const hint = like ? `Did you mean "${like}"?` : "Name one with `kind`, such as openai-compatible.";
-    throw new ProblemError({ kind: "invalid_request", message: `There is no kind of provider "${kind}". ${hint}`, param: `providers.${name}` });
+    const hint = like ? `Did you mean "${like}"?` : `Name one with \`kind\`, such as ${GENERIC_KIND}.`;
+    throw new ProblemError({
+      kind: "invalid_request",
+      message: `There is no kind of provider "${kind}". ${hint}`,
+      param: `providers.${name}`,
+    });
   }
   const address = addressOf(name, options, row, deps.env);
   const client = deps.connect({
@@ -39,7 +43,16 @@ export function createProvider(name: string, options: ProviderOptions, deps: Pro
     maxHeaderBytes: options.maxHeaderBytes,
   });
   const key = options.apiKey ?? (address.own ? keyFromEnvironment(row, deps.env) : undefined);
-  return new HttpProvider({ name, row, options, address, key, client, clock: deps.clock, capabilities: capabilitiesOf(name, options, row, deps.facts) });
+  return new HttpProvider({
+    name,
+    row,
+    options,
+    address,
+    key,
+    client,
+    clock: deps.clock,
+    capabilities: capabilitiesOf(name, options, row, deps.facts),
+  });
 }
 
 /** The key in a row's environment variable. Taken only for the row's own address: a key goes to its provider's host and to no other. */

@@ -37,7 +37,9 @@ interface Found {
 /** Providers whose key is in the environment, and local servers that answer. All are asked at once; nothing takes longer than 1.5 s. */
 export async function discover(deps: DiscoverDeps): Promise<Discovery> {
   const signal = deps.signal ?? new AbortController().signal;
-  const asked = Object.entries(CATALOG).map(([name, row]) => (PROBED.includes(name) ? probe(name, row, deps, signal) : listed(name, row, deps, signal)));
+  const asked = Object.entries(CATALOG).map(([name, row]) =>
+    PROBED.includes(name) ? probe(name, row, deps, signal) : listed(name, row, deps, signal),
+  );
   const found = (await Promise.all(asked)).filter((one) => one !== undefined);
   return {
     providers: Object.fromEntries(found.map(({ name, options }) => [name, options])),

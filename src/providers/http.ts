@@ -33,7 +33,7 @@ export class HttpProvider implements Provider {
     this.#parts = parts;
     this.id = parts.name;
     // The dated API has no path for the newer language.
-    const dated = options.apiVersion !== undefined && row.deploymentPath !== undefined;
+    const dated = options.apiVersion !== undefined && row.dated !== undefined;
     this.dialects = options.dialects ?? (dated ? row.dialects.slice(-1) : row.dialects);
     this.capabilities = parts.capabilities;
     this.#fixed = fixedHeaders(parts);
@@ -76,8 +76,9 @@ export class HttpProvider implements Provider {
   }
 
   #ask(path: string, signal: AbortSignal): Promise<Fetched> {
-    const { client, clock, options } = this.#parts;
-    const asked = options.apiVersion === undefined ? path : `/openai${path}?api-version=${options.apiVersion}`;
+    const { client, clock, options, row } = this.#parts;
+    const asked =
+      options.apiVersion !== undefined && row.dated !== undefined ? `${row.dated.modelsPath}?api-version=${options.apiVersion}` : path;
     return fetchSmall(client, asked, this.#headers({}, "application/json"), signal, clock, ASK_MS);
   }
 
@@ -93,8 +94,8 @@ export class HttpProvider implements Provider {
 
   #path(path: string, model: string): string {
     const { row, options, address } = this.#parts;
-    if (options.apiVersion !== undefined && row.deploymentPath !== undefined) {
-      return `${row.deploymentPath.replace("{model}", () => encodeURIComponent(model))}${path}?api-version=${options.apiVersion}`;
+    if (options.apiVersion !== undefined && row.dated !== undefined) {
+      return `${row.dated.deploymentPath.replace("{model}", () => encodeURIComponent(model))}${path}?api-version=${options.apiVersion}`;
     }
     // Some dialects name the version themselves; it must not stand there twice.
     return path.startsWith("/v1/") && address.baseUrl.endsWith("/v1") ? path.slice(3) : path;

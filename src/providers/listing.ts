@@ -12,7 +12,14 @@ export type Fetched =
   | { readonly ok: false; readonly problem: Problem };
 
 /** One small GET, bounded in time and size. Never rejects. */
-export function fetchSmall(client: HttpClient, path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal, clock: Clock, timeoutMs: number): Promise<Fetched> {
+export function fetchSmall(
+  client: HttpClient,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+  clock: Clock,
+  timeoutMs: number,
+): Promise<Fetched> {
   const { promise, resolve } = Promise.withResolvers<Fetched>();
   let status = 0;
   let head: Headers = {};

@@ -15,7 +15,8 @@ const secret = z
   .transform((value) => new Secret(value));
 
 /** Set by the connection, the dialect or the credentials; a configured one would break or betray them. */
-const RESERVED_HEADERS = /^(?:host|connection|content-length|content-type|content-encoding|accept-encoding|transfer-encoding|te|trailer|upgrade|expect|keep-alive|proxy-.*)$/;
+const RESERVED_HEADERS =
+  /^(?:host|connection|content-length|content-type|content-encoding|accept-encoding|transfer-encoding|te|trailer|upgrade|expect|keep-alive|proxy-.*)$/;
 
 const headerName = z
   .string()
@@ -38,7 +39,10 @@ const modelOptions = z.strictObject({
 /** One entry of `providers:`. Parsed secrets are of the type that cannot be printed. */
 export const providerOptions = z.strictObject({
   kind: name.optional().describe("Row of the catalogue; needed when the entry's own name is not one. See docs/providers.md."),
-  baseUrl: z.url({ protocol: /^https?$/ }).optional().describe("Where it answers; each kind but `openai-compatible` and `azure` knows its own."),
+  baseUrl: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe("Where it answers; most kinds know their own. See docs/providers.md."),
   apiKey: secret.optional().describe("Its key; without one, the kind's environment variable is read, unless baseUrl is set."),
   dialects: z.array(name).min(1).optional().describe("Wire languages it speaks, preferred first."),
   headers: z.record(headerName, secret).optional().describe("Further headers of every request."),
@@ -46,18 +50,24 @@ export const providerOptions = z.strictObject({
     .string()
     .regex(/^[\w.-]+$/)
     .optional()
-    .describe("Dated version of an API with one path a deployment (`azure`)."),
+    .describe("Dated version of an API that has one path for each deployment."),
   allowPrivateNetwork: z
     .boolean()
     .optional()
     .describe("May it be on this machine or in a private network? Kinds of local servers allow loopback by themselves."),
   connectTimeoutMs: milliseconds(10_000, "Longest wait for a connection, in milliseconds."),
-  headTimeoutMs: milliseconds(600_000, "Longest wait for the head of an answer, in milliseconds; the alias's timeoutMs is usually shorter."),
+  headTimeoutMs: milliseconds(
+    600_000,
+    "Longest wait for the head of an answer, in milliseconds; the alias's timeoutMs is usually shorter.",
+  ),
   dataTimeoutMs: milliseconds(300_000, "Longest silence within an answer, in milliseconds."),
   maxConnections: z.int().positive().max(100_000).default(20_000).describe("Connections open at once."),
   maxHeaderBytes: z.int().min(1024).max(1_048_576).default(65_536).describe("Largest head of an answer, in bytes."),
   capabilities: capabilityOptions.optional(),
-  models: z.record(name, modelOptions.prefault({})).optional().describe("Its models by name, listed for callers, with prices and corrections where needed."),
+  models: z
+    .record(name, modelOptions.prefault({}))
+    .optional()
+    .describe("Its models by name, listed for callers, with prices and corrections where needed."),
 });
 
 export type ProviderOptions = z.infer<typeof providerOptions>;

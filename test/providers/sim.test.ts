@@ -1,23 +1,48 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { textOf, totalInput, type Answer, type Json } from "../../src/canon/index.ts";
 import { answerTo, dialectIds, dialectOf, open, simulator, textOfSeen, upstreamCall, user } from "./support.ts";
+import { captureFolders, sharedData } from "../support/shared.ts";
+
+interface Capture {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Record<string, string>;
+  readonly body?: Record<string, Json>;
+}
+
+function readCapture(folder: string, file: string): Capture {
+  const capture = JSON.parse(readFileSync(sharedData(`captures/${folder}/${file}`) ?? "", "utf8")) as Capture;
+  return { ...capture, headers: Object.fromEntries(Object.entries(capture.headers).map(([name, value]) => [name.toLowerCase(), value])) };
+}
 
 const textIn = (answer: Answer): string => answer.items.map((item) => (item.type === "message" ? textOf(item.parts) : "")).join("");
 const WEATHER = {
   type: "function",
   function: {
     name: "weather",
-    parameters: { type: "object", properties: { city: { type: "string" }, days: { type: "integer", minimum: 1 } }, required: ["city", "days"] },
+    parameters: {
+      type: "object",
+      properties: { city: { type: "string" }, days: { type: "integer", minimum: 1 } },
+      required: ["city", "days"],
+    },
   },
 };
 
 describe.each(dialectIds)("in %s", (dialect) => {
   describe.each([false, true])("stream: %s", (stream) => {
-    const ask = (model: string, body: Json, models: Json = {}) => answerTo(simulator(models).provider, upstreamCall(dialect, body, model, { stream }));
+    const ask = (model: string, body: Json, models: Json = {}) =>
+      answerTo(simulator(models).provider, upstreamCall(dialect, body, model, { stream }));
 
     it("echoes exactly the last text of the user and counts what it read and wrote", async () => {
       const text = 'Grüße, 世界 👋🏽\n"quoted" \\ and more '.repeat(5);
-      const { answer, seen } = await ask("echo", { messages: [{ role: "user", content: "first" }, { role: "assistant", content: "no" }, { role: "user", content: text }] });
+      const { answer, seen } = await ask("echo", {
+        messages: [
+          { role: "user", content: "first" },
+          { role: "assistant", content: "no" },
+          { role: "user", content: text },
+        ],
+      });
       expect(seen.status).toBe(200);
       expect(textIn(answer)).toBe(text);
       expect(answer.stop).toBe("end");
@@ -38,7 +63,11 @@ describe.each(dialectIds)("in %s", (dialect) => {
       const then = await ask("tools", {
         messages: [
           { role: "user", content: "weather?" },
-          { role: "assistant", content: null, tool_calls: [{ id: callId, type: "function", function: { name: "weather", arguments: '{"city":"x","days":1}' } }] },
+          {
+            role: "assistant",
+            content: null,
+            tool_calls: [{ id: callId, type: "function", function: { name: "weather", arguments: '{"city":"x","days":1}' } }],
+          },
           { role: "tool", tool_call_id: callId, content: "sunny" },
         ],
         tools: [WEATHER],
@@ -47,10 +76,21 @@ describe.each(dialectIds)("in %s", (dialect) => {
       expect(then.answer.stop).toBe("end");
     });
     it("calls the tools it was configured to call, several at once, and only those that are offered", async () => {
-      const models = { m: { toolCalls: [{ name: "weather", arguments: { city: "Oslo", days: 2 } }, { name: "other" }, { name: "weather", arguments: { city: "Rome", days: 1 } }] } };
+      const models = {
+        m: {
+          toolCalls: [
+            { name: "weather", arguments: { city: "Oslo", days: 2 } },
+            { name: "other" },
+            { name: "weather", arguments: { city: "Rome", days: 1 } },
+          ],
+        },
+      };
       const { answer } = await ask("m", { ...(user("go") as object), tools: [WEATHER] }, models);
       const calls = answer.items.filter((item) => item.type === "tool_call");
-      expect(calls.map((call) => JSON.parse(call.input) as unknown)).toEqual([{ city: "Oslo", days: 2 }, { city: "Rome", days: 1 }]);
+      expect(calls.map((call) => JSON.parse(call.input) as unknown)).toEqual([
+        { city: "Oslo", days: 2 },
+        { city: "Rome", days: 1 },
+      ]);
       expect(new Set(calls.map((call) => call.callId)).size).toBe(2);
     });
     it("obeys a line that says which tool to call", async () => {
@@ -58,7 +98,11 @@ describe.each(dialectIds)("in %s", (dialect) => {
       expect(answer.items.find((item) => item.type === "tool_call")).toMatchObject({ input: '{"city":"Bonn","days":3}' });
     });
     it("thinks before it answers, and signs it", async () => {
-      const { answer } = await ask("m", { ...(user("hi") as object), reasoning_effort: "low" }, { m: { text: "ok", reasoning: "hmm, let me see", signature: "sig" } });
+      const { answer } = await ask(
+        "m",
+        { ...(user("hi") as object), reasoning_effort: "low" },
+        { m: { text: "ok", reasoning: "hmm, let me see", signature: "sig" } },
+      );
       const reasoning = answer.items.find((item) => item.type === "reasoning");
       expect(reasoning?.type === "reasoning" ? reasoning.parts.map((part) => part.text).join("") : "").toBe("hmm, let me see");
       expect(textIn(answer)).toBe("ok");
@@ -74,8 +118,16 @@ describe.each(dialectIds)("in %s", (dialect) => {
       expect(textIn(answer)).toHaveLength(128);
     });
     it("answers in the form that is asked for", async () => {
-      const schema = { type: "object", properties: { kind: { enum: ["a", "b"] }, at: { type: "string", format: "date" } }, required: ["kind", "at"], additionalProperties: false };
-      const { answer } = await ask("lorem", { ...(user("hi") as object), response_format: { type: "json_schema", json_schema: { name: "x", strict: true, schema } } });
+      const schema = {
+        type: "object",
+        properties: { kind: { enum: ["a", "b"] }, at: { type: "string", format: "date" } },
+        required: ["kind", "at"],
+        additionalProperties: false,
+      };
+      const { answer } = await ask("lorem", {
+        ...(user("hi") as object),
+        response_format: { type: "json_schema", json_schema: { name: "x", strict: true, schema } },
+      });
       expect(JSON.parse(textIn(answer))).toEqual({ kind: "a", at: "2026-01-01" });
     });
     it("gives an empty answer when that fault strikes", async () => {
@@ -102,7 +154,13 @@ describe.each(dialectIds)("in %s", (dialect) => {
     expect(malformed.status).toBe(400);
     const empty = await open(provider, { ...good, model: "echo", request: { ...good.request, body: '{"model":"echo"}' } }).over;
     expect(empty.status).toBe(400);
-    const problem = dialectOf(dialect).decodeProblem({ status: 400, headers: {}, body: JSON.parse(textOfSeen(empty)) as Json, text: "", provider: "sim" });
+    const problem = dialectOf(dialect).decodeProblem({
+      status: 400,
+      headers: {},
+      body: JSON.parse(textOfSeen(empty)) as Json,
+      text: "",
+      provider: "sim",
+    });
     expect(problem.message).not.toBe("");
   });
   it("counts tokens where the language has a name for it", async () => {
@@ -128,7 +186,13 @@ describe("faults", () => {
   it("rate-limit: 429 in the dialect's own words, with retry-after", async () => {
     const seen = await run({ kind: "rate-limit", retryAfterSeconds: 7 }).over;
     expect([seen.status, seen.headers["retry-after"]]).toEqual([429, "7"]);
-    const problem = dialectOf(dialect).decodeProblem({ status: 429, headers: seen.headers, body: JSON.parse(textOfSeen(seen)) as Json, text: "", provider: "sim" });
+    const problem = dialectOf(dialect).decodeProblem({
+      status: 429,
+      headers: seen.headers,
+      body: JSON.parse(textOfSeen(seen)) as Json,
+      text: "",
+      provider: "sim",
+    });
     expect(problem).toMatchObject({ kind: "rate_limited", retryAfterMs: 7000 });
   });
   it("server-error: 500", async () => {
@@ -234,18 +298,111 @@ describe("time", () => {
 
 describe("scripts", () => {
   it("go on with the next turn after each round of tool results, also where reminders stand beside them", async () => {
-    const { provider } = simulator({ m: { script: [{ text: "one", toolCalls: [{ name: "weather" }] }, { toolCalls: [{ name: "weather", arguments: { city: "B", days: 1 } }] }, { text: "done" }] } });
+    const { provider } = simulator({
+      m: {
+        script: [
+          { text: "one", toolCalls: [{ name: "weather" }] },
+          { toolCalls: [{ name: "weather", arguments: { city: "B", days: 1 } }] },
+          { text: "done" },
+        ],
+      },
+    });
     const tools = [{ name: "weather", input_schema: WEATHER.function.parameters }];
     const messages: Json[] = [{ role: "user", content: "go" }];
     const said: string[] = [];
     for (let turn = 0; turn < 3; turn++) {
       const body = JSON.stringify({ model: "m", max_tokens: 100, messages, tools });
-      const { answer, seen } = await answerTo(provider, { dialect: "anthropic-messages", operation: "generate", model: "m", stream: false, attempt: 0, request: { method: "POST", path: "/messages", headers: {}, body } });
-      said.push(answer.items.map((item) => (item.type === "tool_call" ? `call ${item.input}` : item.type === "message" ? textOf(item.parts) : "")).join(","));
+      const { answer, seen } = await answerTo(provider, {
+        dialect: "anthropic-messages",
+        operation: "generate",
+        model: "m",
+        stream: false,
+        attempt: 0,
+        request: { method: "POST", path: "/messages", headers: {}, body },
+      });
+      said.push(
+        answer.items
+          .map((item) => (item.type === "tool_call" ? `call ${item.input}` : item.type === "message" ? textOf(item.parts) : ""))
+          .join(","),
+      );
       const { content } = JSON.parse(textOfSeen(seen)) as { content: { type: string; id?: string }[] };
-      const results = content.flatMap((block) => (block.type === "tool_use" ? [{ type: "tool_result", tool_use_id: block.id ?? "", content: "x" }] : []));
-      messages.push({ role: "assistant", content: content as unknown as Json }, { role: "user", content: [...results, { type: "text", text: "reminder" }] });
+      const results = content.flatMap((block) =>
+        block.type === "tool_use" ? [{ type: "tool_result", tool_use_id: block.id ?? "", content: "x" }] : [],
+      );
+      messages.push(
+        { role: "assistant", content: content as unknown as Json },
+        { role: "user", content: [...results, { type: "text", text: "reminder" }] },
+      );
     }
     expect(said).toEqual(['one,call {"city":"city","days":1}', 'call {"city":"B","days":1}', "done"]);
+  });
+});
+
+describe("requests of released clients", () => {
+  const doors: Readonly<Record<string, string>> = {
+    "/v1/chat/completions": "openai-chat",
+    "/v1/responses": "openai-responses",
+    "/v1/messages": "anthropic-messages",
+  };
+  const captures = captureFolders().flatMap((folder) =>
+    readdirSync(sharedData(`captures/${folder}`) ?? "").map((file) => ({ file: `${folder}/${file}`, ...readCapture(folder, file) })),
+  );
+  const asked = captures.filter(
+    (capture) =>
+      capture.method === "POST" &&
+      doors[capture.path.split("?")[0] ?? ""] !== undefined &&
+      capture.body?.["previous_response_id"] === undefined,
+  );
+
+  it.skipIf(captures.length === 0)("are answered whole by every built-in model", async () => {
+    const failed: unknown[] = [];
+    for (const { file, path, headers, body } of asked) {
+      const dialect = doors[path.split("?")[0] ?? ""] ?? "";
+      for (const model of ["echo", "tools", "lorem"]) {
+        const call = {
+          dialect,
+          operation: "generate",
+          model,
+          stream: body?.["stream"] === true,
+          attempt: 0,
+          request: { method: "POST", path, headers, body: JSON.stringify({ ...body, model }) },
+        } as const;
+        const answered = await answerTo(simulator().provider, call).catch((error: unknown) => String(error));
+        if (typeof answered === "string" || answered.seen.status !== 200)
+          failed.push({ file, model, answered: typeof answered === "string" ? answered : textOfSeen(answered.seen) });
+      }
+    }
+    expect(failed).toEqual([]);
+    expect(asked.length).toBeGreaterThan(20);
+  });
+});
+
+describe("compaction", () => {
+  it("is a summary that the next call can be built on", async () => {
+    const { answer } = await answerTo(
+      simulator().provider,
+      upstreamCall("openai-responses", user("remember the milk"), "echo", { operation: "compact" }),
+    );
+    const item = answer.items.find((one) => one.type === "compaction");
+    expect(item?.type === "compaction" ? item.text : "").toContain("remember the milk");
+  });
+});
+
+describe("a call that ends in the assistant's own words", () => {
+  it("gets the rest of them", async () => {
+    const { answer } = await answerTo(
+      simulator({ m: { text: "one two three" } }).provider,
+      upstreamCall(
+        "openai-chat",
+        {
+          messages: [
+            { role: "user", content: "go" },
+            { role: "assistant", content: "one two" },
+          ],
+        },
+        "m",
+      ),
+    );
+    expect(textIn(answer)).toBe(" three");
   });
 });

@@ -1,4 +1,15 @@
-import { AnswerFold, type Answer, type Dialect, type Event, type Headers, type Json, type Operation, type Problem, type Provider, type UpstreamCall } from "../../src/canon/index.ts";
+import {
+  AnswerFold,
+  type Answer,
+  type Dialect,
+  type Event,
+  type Headers,
+  type Json,
+  type Operation,
+  type Problem,
+  type Provider,
+  type UpstreamCall,
+} from "../../src/canon/index.ts";
 import { dialects } from "../../src/dialects/registry.generated.ts";
 import { ManualClock, SeededRandomness } from "../../src/kit/index.ts";
 import { createSimulator, simOptions } from "../../src/providers/sim/index.ts";
@@ -66,20 +77,37 @@ export function simulator(models: Json = {}, clock = new ManualClock()): { reado
 }
 
 /** A body in chat completions, said in any dialect: the simulator is asked as the gateway would ask it. */
-export function upstreamCall(dialectId: string, chatBody: Json, model: string, options: { readonly stream?: boolean; readonly attempt?: number; readonly operation?: Operation } = {}): UpstreamCall {
+export function upstreamCall(
+  dialectId: string,
+  chatBody: Json,
+  model: string,
+  options: { readonly stream?: boolean; readonly attempt?: number; readonly operation?: Operation } = {},
+): UpstreamCall {
   const { stream = false, attempt = 0, operation = "generate" } = options;
   const chat = dialectOf("openai-chat");
   const call = chat.decodeCall({ ...(chatBody as object), model, stream }, { operation: "generate", headers: {}, params: {} });
-  const target = { provider: "sim", model, capabilities: { tools: true, vision: true, reasoning: true, structuredOutput: true, maxOutputTokens: 4096 } };
+  const target = {
+    provider: "sim",
+    model,
+    capabilities: { tools: true, vision: true, reasoning: true, structuredOutput: true, maxOutputTokens: 4096 },
+  };
   const request = dialectOf(dialectId).encodeCall({ ...call, operation }, target, () => {});
   return { dialect: dialectId, operation, model, stream, request, attempt };
 }
 
 /** The answer that a call got, whichever way it came. */
-export async function answerTo(provider: Provider, call: UpstreamCall): Promise<{ readonly answer: Answer; readonly events: readonly Event[]; readonly seen: Seen }> {
+export async function answerTo(
+  provider: Provider,
+  call: UpstreamCall,
+): Promise<{ readonly answer: Answer; readonly events: readonly Event[]; readonly seen: Seen }> {
   const seen = await open(provider, call).over;
   const dialect = dialectOf(call.dialect);
-  if (!call.stream) return { answer: dialect.decodeAnswer(JSON.parse(textOfSeen(seen)) as Json, { provider: "sim", operation: call.operation }), events: [], seen };
+  if (!call.stream)
+    return {
+      answer: dialect.decodeAnswer(JSON.parse(textOfSeen(seen)) as Json, { provider: "sim", operation: call.operation }),
+      events: [],
+      seen,
+    };
   const events = decodeStream(dialect, seen.chunks);
   const fold = new AnswerFold({ dialect: dialect.id, provider: "sim" });
   for (const event of events) fold.event(event);

@@ -1,4 +1,16 @@
-import { offeredTools, ProblemError, textOf, type Call, type FunctionToolSpec, type CustomToolSpec, type Item, type Origin, type StopReason, type ToolCallItem, type Usage } from "../../canon/index.ts";
+import {
+  offeredTools,
+  ProblemError,
+  textOf,
+  type Call,
+  type FunctionToolSpec,
+  type CustomToolSpec,
+  type Item,
+  type Origin,
+  type StopReason,
+  type ToolCallItem,
+  type Usage,
+} from "../../canon/index.ts";
 import { instanceOf } from "./instance.ts";
 import type { SimModel, SimToolCall, SimTurn } from "./options.ts";
 import { loremOf, TOKEN_CHARACTERS, tokensOf } from "./words.ts";
@@ -26,7 +38,11 @@ const RESULT_CHARACTERS = 2000;
 export function replyTo(call: Call, model: SimModel, origin: Origin, unique: string): Reply {
   const input = inputTokens(call);
   if (model.contextTokens !== undefined && input > model.contextTokens) {
-    throw new ProblemError({ kind: "invalid_request", code: "context_length_exceeded", message: `The input has ${input} tokens; this simulated model reads ${model.contextTokens}.` });
+    throw new ProblemError({
+      kind: "invalid_request",
+      code: "context_length_exceeded",
+      message: `The input has ${input} tokens; this simulated model reads ${model.contextTokens}.`,
+    });
   }
   if (call.operation === "compact") return compacted(call, model, origin, input);
   if (model.refusal !== undefined) {
@@ -37,7 +53,8 @@ export function replyTo(call: Call, model: SimModel, origin: Origin, unique: str
   const reasoning = wantsReasoning(call) ? saying.reasoning : undefined;
   const [text, stop] = limited(saying.text, call, tokensOf(reasoning ?? ""));
   const items: Item[] = [];
-  if (reasoning) items.push({ type: "reasoning", parts: [{ kind: "text", text: reasoning }], signature: model.signature ?? "c2ltdWxhdGVk", origin });
+  if (reasoning)
+    items.push({ type: "reasoning", parts: [{ kind: "text", text: reasoning }], signature: model.signature ?? "c2ltdWxhdGVk", origin });
   if (text !== undefined) items.push({ type: "message", role: "assistant", parts: [{ type: "text", text }], origin });
   const calls = stop === undefined ? saying.toolCalls : [];
   items.push(...calls);
@@ -65,7 +82,8 @@ function say(call: Call, model: SimModel, origin: Origin, unique: string): Sayin
   const wanted = round === 0 || turn !== script.at(-1) ? turn?.toolCalls : undefined;
   const toolCalls = wanted && call.toolChoice?.type !== "none" ? callsOf(call, wanted, origin, unique) : [];
   if (toolCalls.length > 0) return { text: turn?.text, reasoning: turn?.reasoning ?? model.reasoning, toolCalls };
-  const text = structured(call, turn?.toolCalls ? undefined : turn?.text) ?? turn?.text ?? plainText(call, model);
+  const own = turn?.text ?? plainText(call, model);
+  const text = afterPrefill(call, structured(call, own) ?? own);
   return { text, reasoning: turn?.reasoning ?? model.reasoning, toolCalls };
 }
 
@@ -107,7 +125,11 @@ function callsOf(call: Call, wanted: readonly SimToolCall[], origin: Origin, uni
   const choice = call.toolChoice;
   const chosen = choice?.type === "tool" ? tools.filter((tool) => tool.name === choice.name && tool.namespace === choice.namespace) : tools;
   const directed = directive(call, chosen);
-  const list: readonly SimToolCall[] = directed ? [directed] : wanted.length > 0 ? wanted : chosen.slice(0, 1).map((tool) => ({ name: tool.name }));
+  const list: readonly SimToolCall[] = directed
+    ? [directed]
+    : wanted.length > 0
+      ? wanted
+      : chosen.slice(0, 1).map((tool) => ({ name: tool.name }));
   const calls: ToolCallItem[] = [];
   for (const one of list) {
     const tool = chosen.find((candidate) => candidate.name === one.name);
@@ -177,6 +199,14 @@ function isJsonObject(text: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** A call that ends in the assistant's own words asks for the rest of them: so a stream that broke is gone on with. */
+function afterPrefill(call: Call, text: string): string {
+  const last = call.items.at(-1);
+  if (last?.type !== "message" || last.role !== "assistant") return text;
+  const said = textOf(last.parts);
+  return text.startsWith(said) ? text.slice(said.length) : text;
 }
 
 function wantsReasoning(call: Call): boolean {

@@ -40,7 +40,12 @@ const GARBLED_STREAM = Buffer.concat([Buffer.from('data: {"choices":[{"del'), Bu
 const GARBLED_BODY = Buffer.concat([Buffer.from('{"}'), Buffer.from([0xff])]);
 
 /** Lets the steps of an answer run into a fault that acts on its body. `totalTokens` and `totalBytes` are 0 where not known. */
-export function* struckBy(strike: Strike, steps: Iterable<Step>, stream: boolean, total: { readonly tokens: number; readonly bytes: number }): Generator<Step, void, undefined> {
+export function* struckBy(
+  strike: Strike,
+  steps: Iterable<Step>,
+  stream: boolean,
+  total: { readonly tokens: number; readonly bytes: number },
+): Generator<Step, void, undefined> {
   const place = placeOf(strike, stream, total);
   let seen = 0;
   let struck = false;
@@ -64,21 +69,35 @@ export function* struckBy(strike: Strike, steps: Iterable<Step>, stream: boolean
   if (!struck) yield* strikes(strike, undefined, stream);
 }
 
-function placeOf({ fault, fraction }: Strike, stream: boolean, total: { readonly tokens: number; readonly bytes: number }): { readonly unit: "tokens" | "bytes"; readonly after: number } {
+function placeOf(
+  { fault, fraction }: Strike,
+  stream: boolean,
+  total: { readonly tokens: number; readonly bytes: number },
+): { readonly unit: "tokens" | "bytes"; readonly after: number } {
   if (fault.afterBytes !== undefined) return { unit: "bytes", after: fault.afterBytes };
   if (fault.afterTokens !== undefined && stream) return { unit: "tokens", after: fault.afterTokens };
   if (fault.kind === "slow") return { unit: "bytes", after: 0 };
-  return stream && total.tokens > 1 ? { unit: "tokens", after: Math.max(1, Math.floor(total.tokens * fraction)) } : { unit: "bytes", after: Math.floor(total.bytes * fraction) };
+  return stream && total.tokens > 1
+    ? { unit: "tokens", after: Math.max(1, Math.floor(total.tokens * fraction)) }
+    : { unit: "bytes", after: Math.floor(total.bytes * fraction) };
 }
 
 /** What happens at the place. Returns whether the answer goes on after it. */
-function* strikes({ fault, reset }: Strike, rest: Extract<Step, { does: "write" }> | undefined, stream: boolean): Generator<Step, boolean, undefined> {
+function* strikes(
+  { fault, reset }: Strike,
+  rest: Extract<Step, { does: "write" }> | undefined,
+  stream: boolean,
+): Generator<Step, boolean, undefined> {
   switch (fault.kind) {
     case "stall":
       yield { does: "wait", ms: Infinity };
       return false;
     case "cut":
-      if (reset) yield { does: "break", problem: { kind: "upstream_broken", code: "cut", message: "The simulated connection was reset in the middle of the answer." } };
+      if (reset)
+        yield {
+          does: "break",
+          problem: { kind: "upstream_broken", code: "cut", message: "The simulated connection was reset in the middle of the answer." },
+        };
       return false;
     case "garble":
       yield { does: "write", tokens: 0, bytes: stream ? GARBLED_STREAM : GARBLED_BODY };

@@ -1,6 +1,20 @@
 import {
-  checkCall, ProblemError, problemFrom, type Answer, type AnswerContext, type Call, type Capabilities, type Clock, type Dialect, type JsonObject, type Problem,
-  type Provider, type Randomness, type UpstreamCall, type UpstreamHandle, type UpstreamSink,
+  checkCall,
+  ProblemError,
+  problemFrom,
+  type Answer,
+  type AnswerContext,
+  type Call,
+  type Capabilities,
+  type Clock,
+  type Dialect,
+  type JsonObject,
+  type Problem,
+  type Provider,
+  type Randomness,
+  type UpstreamCall,
+  type UpstreamHandle,
+  type UpstreamSink,
 } from "../../canon/index.ts";
 import { nearest, parseJson } from "../../kit/index.ts";
 import { defined } from "../../models/index.ts";
@@ -20,8 +34,17 @@ export interface SimDeps {
 }
 
 const CAPABILITIES: Capabilities = {
-  reasoning: true, vision: true, files: true, audio: true, tools: true, structuredOutput: true, streamUsage: true,
-  betas: ["*"], maxTokensField: "max_completion_tokens", instructionsRole: "developer", maxOutputTokens: 32_000,
+  reasoning: true,
+  vision: true,
+  files: true,
+  audio: true,
+  tools: true,
+  structuredOutput: true,
+  streamUsage: true,
+  betas: ["*"],
+  maxTokensField: "max_completion_tokens",
+  instructionsRole: "developer",
+  maxOutputTokens: 32_000,
 };
 
 /** A provider without a network: it reads calls and writes answers in every language there is, as a real upstream's bytes. */
@@ -65,14 +88,14 @@ class SimRun {
 
   steps(): Iterable<Step> {
     const dialect = this.#deps.dialects.get(this.#upstream.dialect);
-    if (!dialect) return [{ does: "break", problem: { kind: "internal", message: `The simulator does not speak "${this.#upstream.dialect}".` } }];
+    if (!dialect)
+      return [{ does: "break", problem: { kind: "internal", message: `The simulator does not speak "${this.#upstream.dialect}".` } }];
     const unique = this.#deps.randomness.id("");
     try {
       return this.#answer(dialect, unique);
     } catch (error) {
-      // A fault of the request is answered as a real upstream would; a defect of ours must not look like one.
-      const problem = problemFrom(error);
-      return problem.kind === "internal" ? [{ does: "break", problem }] : problemSteps(dialect, problem, unique);
+      // A fault of the request is reported as what it is: behind the simulator is no upstream that could have refused it.
+      return [{ does: "break", problem: problemFrom(error) }];
     }
   }
 
@@ -102,14 +125,19 @@ class SimRun {
     const found = this.#models.get(model);
     if (found) return found;
     const like = nearest(model, this.#models.keys());
-    throw new ProblemError({ kind: "unknown_model", message: `The simulator has no model "${model.slice(0, 200)}".${like ? ` Did you mean "${like}"?` : ""}`, param: "model" });
+    throw new ProblemError({
+      kind: "unknown_model",
+      message: `The simulator has no model "${model.slice(0, 200)}".${like ? ` Did you mean "${like}"?` : ""}`,
+      param: "model",
+    });
   }
 
   /** @throws ProblemError for whatever a careful upstream would refuse */
   #call(dialect: Dialect): Call {
     const { request, operation, model } = this.#upstream;
     const body = parseJson(typeof request.body === "string" ? request.body : request.body.toString("utf8"));
-    if (typeof body !== "object" || body === null || Array.isArray(body)) throw new ProblemError({ kind: "invalid_request", message: "The body is not a JSON object." });
+    if (typeof body !== "object" || body === null || Array.isArray(body))
+      throw new ProblemError({ kind: "invalid_request", message: "The body is not a JSON object." });
     const call = dialect.decodeCall(body as JsonObject, { operation, headers: request.headers, params: { model } });
     const problem = checkCall(call);
     if (problem) throw new ProblemError(problem);
@@ -144,10 +172,22 @@ function beforeAnswer({ fault }: Strike, dialect: Dialect, unique: string): Iter
   const failed: Problem = { kind: "upstream_unavailable", code: "simulated", message: "The simulated server failed." };
   switch (fault.kind) {
     case "refuse":
-      return [{ does: "break", problem: { kind: "upstream_unavailable", code: "refused", message: "The simulated server refused the connection." } }];
+      return [
+        {
+          does: "break",
+          problem: { kind: "upstream_unavailable", code: "refused", message: "The simulated server refused the connection." },
+        },
+      ];
     case "rate-limit": {
-      const problem: Problem = { kind: "rate_limited", message: "The simulated rate limit is reached.", retryAfterMs: fault.retryAfterSeconds * 1000 };
-      return problemSteps(dialect, problem, unique, { status: 429, headers: { "retry-after": String(Math.ceil(fault.retryAfterSeconds)) } });
+      const problem: Problem = {
+        kind: "rate_limited",
+        message: "The simulated rate limit is reached.",
+        retryAfterMs: fault.retryAfterSeconds * 1000,
+      };
+      return problemSteps(dialect, problem, unique, {
+        status: 429,
+        headers: { "retry-after": String(Math.ceil(fault.retryAfterSeconds)) },
+      });
     }
     case "server-error":
       return problemSteps(dialect, failed, unique, { status: 500 });
@@ -160,7 +200,8 @@ function beforeAnswer({ fault }: Strike, dialect: Dialect, unique: string): Iter
 function writtenTokens(answer: Answer): number {
   let characters = 0;
   for (const item of answer.items) {
-    if (item.type === "message" || item.type === "reasoning") for (const part of item.parts) characters += "text" in part && part.text ? part.text.length : 0;
+    if (item.type === "message" || item.type === "reasoning")
+      for (const part of item.parts) characters += "text" in part && part.text ? part.text.length : 0;
     else if (item.type === "tool_call") characters += item.input.length;
   }
   return Math.floor(characters / 4);

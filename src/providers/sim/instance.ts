@@ -75,7 +75,8 @@ function objectOf(schema: JsonObject, place: Place): JsonObject {
   const properties = isObject(schema["properties"]) ? schema["properties"] : {};
   const value: Record<string, Json> = {};
   for (const name of listOf(schema, "required")) {
-    if (typeof name === "string") value[name] = make(Object.hasOwn(properties, name) ? properties[name] : undefined, { ...place, depth: place.depth + 1, name });
+    if (typeof name === "string")
+      value[name] = make(Object.hasOwn(properties, name) ? properties[name] : undefined, { ...place, depth: place.depth + 1, name });
   }
   return value;
 }

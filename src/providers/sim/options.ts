@@ -24,9 +24,11 @@ const turn = z.strictObject({
 
 const fault = z
   .strictObject({
-    kind: z.enum(["refuse", "rate-limit", "server-error", "stall", "cut", "garble", "empty", "slow"]).describe(
-      "refuse: no connection; rate-limit: 429; server-error: 500; stall: stops and never goes on; cut: the connection breaks; garble: a malformed piece; empty: an answer without content; slow: one byte at a time.",
-    ),
+    kind: z
+      .enum(["refuse", "rate-limit", "server-error", "stall", "cut", "garble", "empty", "slow"])
+      .describe(
+        "refuse: no connection; rate-limit: 429; server-error: 500; stall: stops and never goes on; cut: the connection breaks; garble: a malformed piece; empty: an answer without content; slow: one byte at a time.",
+      ),
     share: z.number().min(0).max(1).default(1).describe("Share of the calls it strikes, 0 to 1."),
     retryAfterSeconds: z.number().nonnegative().max(86_400).default(1).describe("What `rate-limit` tells the caller to wait."),
     afterBytes: count(1_000_000_000).optional().describe("Bytes of the body that go out before `stall`, `cut`, `garble` or `slow`."),
@@ -46,7 +48,12 @@ const simModel = z.strictObject({
   refusal: text.optional().describe("Refuses with this sentence."),
   tools: z.literal(true).optional().describe("Calls the first tool that is offered, and answers in text once it has the result."),
   toolCalls: z.array(toolCall).min(1).max(64).optional().describe("Calls these tools first, together."),
-  script: z.array(turn).min(1).max(1000).optional().describe("What it does turn by turn: after each round of tool results the next entry, the last one for ever."),
+  script: z
+    .array(turn)
+    .min(1)
+    .max(1000)
+    .optional()
+    .describe("What it does turn by turn: after each round of tool results the next entry, the last one for ever."),
   ttftMs: z.number().nonnegative().max(3_600_000).default(0).describe("Time to the first token, in milliseconds."),
   tokensPerSecond: z.number().positive().max(1_000_000).optional().describe("Speed after that; default: at once."),
   usage: z

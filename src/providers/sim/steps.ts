@@ -10,20 +10,42 @@ const SECOND_MS = 1000;
 
 export type ResponseHeaders = Readonly<Record<string, string>>;
 
-export function headersOf(dialect: Dialect, type: "application/json" | "text/event-stream", id: string, more?: ResponseHeaders): ResponseHeaders & Headers {
+export function headersOf(
+  dialect: Dialect,
+  type: "application/json" | "text/event-stream",
+  id: string,
+  more?: ResponseHeaders,
+): ResponseHeaders & Headers {
   return { "content-type": type, ...(dialect.requestIdHeader !== undefined && { [dialect.requestIdHeader]: id }), ...more };
 }
 
 /** A whole body of JSON. */
-export function* wholeSteps(status: number, headers: ResponseHeaders, body: Buffer, waitMs: number, tokens: number): Generator<Step, void, undefined> {
+export function* wholeSteps(
+  status: number,
+  headers: ResponseHeaders,
+  body: Buffer,
+  waitMs: number,
+  tokens: number,
+): Generator<Step, void, undefined> {
   yield { does: "wait", ms: waitMs };
   yield { does: "head", status, headers: { ...headers, "content-length": String(body.length) } };
   yield { does: "write", bytes: body, tokens };
 }
 
-export function problemSteps(dialect: Dialect, problem: Problem, id: string, more?: { readonly status?: number; readonly headers?: ResponseHeaders }): Iterable<Step> {
+export function problemSteps(
+  dialect: Dialect,
+  problem: Problem,
+  id: string,
+  more?: { readonly status?: number; readonly headers?: ResponseHeaders },
+): Iterable<Step> {
   const { status, body } = dialect.encodeProblem(problem, id);
-  return wholeSteps(more?.status ?? status, headersOf(dialect, "application/json", id, more?.headers), Buffer.from(JSON.stringify(body)), 0, 0);
+  return wholeSteps(
+    more?.status ?? status,
+    headersOf(dialect, "application/json", id, more?.headers),
+    Buffer.from(JSON.stringify(body)),
+    0,
+    0,
+  );
 }
 
 /** How long a whole answer takes: as long as its stream would. */
@@ -35,7 +57,14 @@ export function wholeMs(model: SimModel, tokens: number): number {
  * A stream of frames. With a speed each token is an event in its own time; without one everything comes at once, in bursts unless
  * `fine` asks for a write for each token.
  */
-export function* streamSteps(dialect: Dialect, model: SimModel, answer: Answer, context: AnswerContext, headers: ResponseHeaders, fine: boolean): Generator<Step, void, undefined> {
+export function* streamSteps(
+  dialect: Dialect,
+  model: SimModel,
+  answer: Answer,
+  context: AnswerContext,
+  headers: ResponseHeaders,
+  fine: boolean,
+): Generator<Step, void, undefined> {
   let frames = "";
   const encoder = dialect.encodeEvents((event, data) => {
     frames += formatFrame(event, data);
@@ -74,5 +103,7 @@ function* inPieces(event: Event, tokens: number): Generator<Event> {
 }
 
 function tokensIn(event: Event): number {
-  return event.type === "text" || event.type === "refusal" || event.type === "reasoning" || event.type === "input" ? tokensOf(event.text) : 0;
+  return event.type === "text" || event.type === "refusal" || event.type === "reasoning" || event.type === "input"
+    ? tokensOf(event.text)
+    : 0;
 }
