@@ -1,6 +1,7 @@
 // npm run generate: writes the files that are derived from code. With --check it writes nothing and fails when one is stale.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { providersDoc } from "./generate-providers-doc.ts";
 import { cliDoc } from "./generate/cli.ts";
 import { configurationDoc } from "./generate/configuration.ts";
 import { dialectModules, registrySource } from "./generate/registry.ts";
@@ -11,6 +12,7 @@ function generatedFiles(root: string): ReadonlyMap<string, string> {
     ["src/dialects/registry.generated.ts", registrySource(dialectModules(root))],
     ["docs/configuration.md", configurationDoc()],
     ["docs/cli.md", cliDoc()],
+    ["docs/providers.md", providersDoc()],
   ]);
 }
 
