@@ -15,7 +15,7 @@ import {
 } from "../../canon/index.ts";
 import { flattenTools, unflattenToolCall, type FlatTools } from "../shared-tools.ts";
 import { decodeAnswerItem } from "./decode-items.ts";
-import { encodeOutputItem, finishedArguments, isShown, itemId, stemOf } from "./output-items.ts";
+import { encodeOutputItem, finishedArguments, isShown, itemId } from "./output-items.ts";
 import { problemInAnswer } from "./problem.ts";
 import { buildResponse } from "./response.ts";
 import { countIn, ID, isList, isObject, stringIn, textIn, without, type Draft } from "./shape.ts";
@@ -96,10 +96,18 @@ export function isOwnObject(native: JsonObject | undefined, object: string): nat
   return native !== undefined && native["object"] === object;
 }
 
-/** An answer's id in another language, made one of this. */
+/** An answer's id in another language serves as it is: the gateway keeps the turn under it. */
 export function foreignId(id: string): string {
-  return id.startsWith("resp_") ? id : `resp_${stemOf(id)}`;
+  return id === "" ? newAnswerId(NAMELESS) : id;
 }
+
+/** Ids begin so in this language. `unique` is lower-case letters and digits. */
+export function newAnswerId(unique: string): string {
+  return `resp_${unique}`;
+}
+
+/** For answers that came without an id and were promised none. */
+const NAMELESS = "0";
 
 /** What the gateway did that the provider does not know of: it promised an id, filled in earlier turns, keeps the answer itself. */
 export function ownOverrides(native: JsonObject, context: AnswerContext): Draft {

@@ -1,10 +1,10 @@
 import { defineDialect, type Headers, type Json } from "../../canon/index.ts";
-import { decodeAnswer, encodeAnswer, readAnswer } from "./answer.ts";
+import { decodeAnswer, encodeAnswer, newAnswerId, readAnswer } from "./answer.ts";
 import { decodeCall, forwardCall, outline } from "./decode-call.ts";
 import { ResponsesDecoder } from "./decode-events.ts";
 import { encodeCall } from "./encode-call.ts";
 import { ResponsesEncoder } from "./encode-events.ts";
-import { encodeDeleted, encodeItems, encodePending, newAnswerId } from "./kept.ts";
+import { encodeDeleted, encodeItems, encodePending } from "./kept.ts";
 import { ResponsesMeter } from "./meter.ts";
 import { decodeProblem, encodeProblem, encodeProblemFrames } from "./problem.ts";
 import { ID, isObject } from "./shape.ts";

@@ -8,10 +8,6 @@ import { ID, isObject, textIn, without, type Draft } from "./shape.ts";
 const DEFAULT_PAGE = 20;
 const MAX_PAGE = 100;
 
-export function newAnswerId(unique: string): string {
-  return `resp_${unique}`;
-}
-
 export function encodePending(state: PendingState, context: AnswerContext, problem?: Problem): Json {
   const id = context.id ?? "resp_0";
   const error = problem && state === "failed" ? { error: responseError(problem, id) } : {};

@@ -1,4 +1,4 @@
-import type { Json, JsonObject, Usage } from "../../canon/index.ts";
+import { NANODOLLARS_PER_DOLLAR, type Json, type JsonObject, type Usage } from "../../canon/index.ts";
 import { countIn, isObject, textIn } from "./shape.ts";
 
 /**
@@ -18,6 +18,7 @@ export function usageOf(response: JsonObject): Usage | undefined {
   const output = countIn(wire["output_tokens"]);
   const media = mediaOf(response, wire, details, outputDetails);
   const serviceTier = textIn(response["service_tier"]);
+  const providerCost = costOf(wire);
   return {
     inputUncached: input - cacheRead - written,
     cacheRead,
@@ -27,7 +28,20 @@ export function usageOf(response: JsonObject): Usage | undefined {
     reasoning: Math.min(countIn(outputDetails["reasoning_tokens"]), output),
     ...(media && { media }),
     ...(serviceTier !== undefined && { serviceTier }),
+    ...(providerCost !== undefined && { providerCost }),
   };
+}
+
+/** Ten thousand millionths of a cent: the unit in which some count. */
+const TICKS_PER_NANODOLLAR = 10;
+
+/** Some providers say what the call cost, in dollars or in ticks; it becomes an integer here and stays one. */
+function costOf(wire: JsonObject): number | undefined {
+  const { cost, cost_in_usd_ticks: ticks } = wire;
+  const nanodollars =
+    typeof cost === "number" ? cost * NANODOLLARS_PER_DOLLAR : typeof ticks === "number" ? ticks / TICKS_PER_NANODOLLAR : -1;
+  const whole = Math.round(nanodollars);
+  return Number.isSafeInteger(whole) && whole >= 0 ? whole : undefined;
 }
 
 /** Where an answer tells of units that are not tokens of text, and under which name they are counted. */

@@ -162,6 +162,40 @@ describe.skipIf(streams.length === 0)("recorded streams", () => {
   });
 });
 
+describe.skipIf(streams.length === 0)("streams with nonsense in them", () => {
+  const JUNK = [null, 7, -1, "x", [], [null], {}, { type: 3 }, true];
+
+  /** The same JSON with one member somewhere replaced. */
+  function spoiled(value: unknown, random: SeededRandomness): unknown {
+    if (typeof value !== "object" || value === null) return JUNK[Math.floor(random.number() * JUNK.length)];
+    const keys = Object.keys(value);
+    const key = keys[Math.floor(random.number() * keys.length)];
+    if (key === undefined) return JUNK[Math.floor(random.number() * JUNK.length)];
+    const member = (value as Record<string, unknown>)[key];
+    const instead = random.number() < 0.4 ? JUNK[Math.floor(random.number() * JUNK.length)] : spoiled(member, random);
+    if (Array.isArray(value)) return value.map((old: unknown, at) => (String(at) === key ? instead : old));
+    return { ...value, [key]: instead };
+  }
+
+  it.each(named)("%s is read, metered and written without a throw", (_name, { bytes }) => {
+    const random = new SeededRandomness(bytes.length);
+    const frames = framesOf(bytes).filter((_, at, all) => at < 40 || at > all.length - 40);
+    for (let time = 0; time < 10; time++) {
+      const events: Event[] = [];
+      const decoder = dialect.decodeEvents((event) => events.push(event), { provider: "p" });
+      const meter = dialect.usageFrames({ withholdUsage: false });
+      for (const { event, data } of frames) {
+        const bad = random.number() < 0.5 ? JSON.stringify(spoiled(JSON.parse(data), random)) : data;
+        decoder.frame({ event, data: bad });
+        meter.frame(Buffer.from(formatFrame(event, bad)));
+      }
+      decoder.end();
+      expect(events.filter((event) => event.type === "done" || event.type === "problem")).toHaveLength(1);
+      for (const { event, data } of encode(events)) expect([event, typeof JSON.parse(data)]).toEqual([event, "object"]);
+    }
+  });
+});
+
 /** What an item says, without the fields in which servers contradict themselves. */
 function sayings(item: Item): unknown {
   const { id: own, kind, input, parts } = item as { id?: string; kind?: string; input?: string; parts?: readonly { text?: string }[] };
