@@ -1,3 +1,3 @@
 export { createModelBook, defined } from "./book.ts";
 export { capabilityOptions, priceOptions, type CapabilityOptions, type PriceOptions } from "./options.ts";
-export { mergeOverlays, type ModelOverlay, type ModelOverride } from "./overlay.ts";
+export type { ModelOverlay, ModelOverride } from "./overlay.ts";

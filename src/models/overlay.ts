@@ -18,11 +18,3 @@ export interface ModelOverlay {
   /** By `provider/model`, where the model may hold `*`; an exact name wins, then the first pattern that matches. */
   readonly models?: Readonly<Record<string, ModelOverride>>;
 }
-
-/** Several parts of a configuration as one; later ones win. */
-export function mergeOverlays(...overlays: readonly ModelOverlay[]): ModelOverlay {
-  return {
-    kinds: Object.assign({}, ...overlays.map((overlay) => overlay.kinds)) as Readonly<Record<string, string>>,
-    models: Object.assign({}, ...overlays.map((overlay) => overlay.models)) as Readonly<Record<string, ModelOverride>>,
-  };
-}

@@ -54,7 +54,12 @@ export function replyTo(call: Call, model: SimModel, origin: Origin, unique: str
   const [text, stop] = limited(saying.text, call, tokensOf(reasoning ?? ""));
   const items: Item[] = [];
   if (reasoning)
-    items.push({ type: "reasoning", parts: [{ kind: "text", text: reasoning }], signature: model.signature ?? "c2ltdWxhdGVk", origin });
+    items.push({
+      type: "reasoning",
+      parts: [{ kind: call.reasoning?.summary === undefined ? "text" : "summary", text: reasoning }],
+      signature: model.signature ?? "c2ltdWxhdGVk",
+      origin,
+    });
   if (text !== undefined) items.push({ type: "message", role: "assistant", parts: [{ type: "text", text }], origin });
   const calls = stop === undefined ? saying.toolCalls : [];
   items.push(...calls);

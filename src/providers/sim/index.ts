@@ -25,7 +25,7 @@ import { Player } from "./play.ts";
 import { headersOf, problemSteps, streamSteps, wholeMs, wholeSteps } from "./steps.ts";
 import type { Step } from "./step.ts";
 
-export { simModels, simOptions, simOverlay, type SimOptions } from "./options.ts";
+export { simOptions, simOverlay, type SimOptions } from "./options.ts";
 
 export interface SimDeps {
   readonly dialects: ReadonlyMap<string, Dialect>;
@@ -127,7 +127,7 @@ class SimRun {
     const like = nearest(model, this.#models.keys());
     throw new ProblemError({
       kind: "unknown_model",
-      message: `The simulator has no model "${model.slice(0, 200)}".${like ? ` Did you mean "${like}"?` : ""}`,
+      message: `There is no model "${this.#provider}/${model.slice(0, 200)}".${like ? ` Did you mean "${like}"?` : ""}`,
       param: "model",
     });
   }
