@@ -86,7 +86,15 @@ function usageOf(run: Run): Usage {
   let usage = NO_USAGE;
   for (const attempt of run.attempts) if (attempt.usage) usage = addUsage(usage, attempt.usage);
   const last = run.attempts.at(-1);
-  return last && wantsEstimate(run, last) ? addUsage(usage, estimate(run)) : usage;
+  if (!last) return usage;
+  return addUsage(usage, wantsEstimate(run, last) ? estimate(run) : unreported(run, last));
+}
+
+/** A stream that was cut may have named its input and not yet its output: what was seen of it was spent all the same. */
+function unreported(run: Run, last: AttemptRecord): Usage {
+  if (!run.problem || !last.usage) return NO_USAGE;
+  const missing = Math.ceil((run.report?.outputCharacters ?? 0) / CHARACTERS_PER_TOKEN) - last.usage.output;
+  return missing > 0 ? { ...NO_USAGE, output: missing, estimated: true } : NO_USAGE;
 }
 
 /** Output flowed or the upstream was stopped while working: something was spent that nobody told us. */
