@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { textOf, totalInput, type Answer, type Json } from "../../src/canon/index.ts";
+import { textOf, totalInput, type Answer, type Json, type UpstreamCall } from "../../src/canon/index.ts";
 import { answerTo, dialectIds, dialectOf, open, simulator, textOfSeen, upstreamCall, user } from "./support.ts";
 import { captureFolders, sharedData } from "../support/shared.ts";
 
@@ -144,30 +144,29 @@ describe.each(dialectIds)("in %s", (dialect) => {
     expect(textIn(streamed.answer)).toBe(textIn(plain.answer));
     expect(streamed.answer.usage).toEqual(plain.answer.usage);
   });
-  it("answers an unknown model, malformed JSON and nonsense as an upstream would: natively, with the right status", async () => {
+  it("reports an unknown model, malformed JSON and nonsense as what they are, before any byte", async () => {
     const { provider } = simulator();
     const good = upstreamCall(dialect, user("hi"), "ecko");
-    const unknown = await open(provider, good).over;
-    expect(unknown.status).toBe(404);
-    expect(textOfSeen(unknown)).toContain("echo");
-    const malformed = await open(provider, { ...good, model: "echo", request: { ...good.request, body: Buffer.from('{"model":') } }).over;
-    expect(malformed.status).toBe(400);
-    const empty = await open(provider, { ...good, model: "echo", request: { ...good.request, body: '{"model":"echo"}' } }).over;
-    expect(empty.status).toBe(400);
-    const problem = dialectOf(dialect).decodeProblem({
-      status: 400,
-      headers: {},
-      body: JSON.parse(textOfSeen(empty)) as Json,
-      text: "",
-      provider: "sim",
+    const problemOf = async (call: UpstreamCall): Promise<unknown> => {
+      const seen = await open(provider, call).over;
+      expect(seen.status).toBeUndefined();
+      return seen.problem;
+    };
+    expect(await problemOf(good)).toMatchObject({ kind: "unknown_model", message: expect.stringContaining('"sim/echo"') });
+    expect(await problemOf({ ...good, model: "echo", request: { ...good.request, body: Buffer.from('{"model":') } })).toMatchObject({
+      kind: "invalid_request",
     });
-    expect(problem.message).not.toBe("");
+    expect(await problemOf({ ...good, model: "echo", request: { ...good.request, body: '{"model":"echo"}' } })).toMatchObject({
+      kind: "invalid_request",
+      message: expect.any(String),
+    });
   });
   it("counts tokens where the language has a name for it", async () => {
     const language = dialectOf(dialect);
     const seen = await open(simulator().provider, upstreamCall(dialect, user("12345678"), "echo", { operation: "count_tokens" })).over;
+    if (!language.encodeCount) return expect(seen.problem).toMatchObject({ kind: "unsupported" });
     const counted = language.decodeCount?.(JSON.parse(textOfSeen(seen)) as Json);
-    expect([seen.status, counted]).toEqual(language.encodeCount ? [200, 2] : [501, undefined]);
+    expect([seen.status, counted]).toEqual([200, 2]);
   });
 });
 
