@@ -127,7 +127,7 @@ class SimRun {
     const like = nearest(model, this.#models.keys());
     throw new ProblemError({
       kind: "unknown_model",
-      message: `There is no model "${this.#provider}/${model.slice(0, 200)}".${like ? ` Did you mean "${like}"?` : ""}`,
+      message: `There is no model "${this.#provider}/${model.slice(0, 200)}".${like ? ` Did you mean "${this.#provider}/${like}"?` : ""}`,
       param: "model",
     });
   }
