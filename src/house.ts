@@ -54,7 +54,7 @@ export interface House {
 export async function openHouse(options: HouseOptions): Promise<House> {
   const { folder, env, log, clock = systemClock, randomness = new SystemRandomness(), node = randomness.id("node_") } = options;
   const config = await configOf(options);
-  const stores = options.stores ?? (await openSqlite({ folder, node, clock, options: config.storage, onFailure: (why) => log(why === undefined ? "The record can be written again." : `The record cannot be written: ${why}`) }));
+  const stores = options.stores ?? (await openSqlite({ folder, node, clock, options: config.storage, onFailure: tellFailure(log) }));
   const version = options.config ? (await stores.config.append({ createdAt: clock.now(), author: "file", text: options.config.text })).version : 0;
   let book = bookOf(config);
   if (!options.stores) await stores.ledger.interruptOpen(undefined, book.version);
@@ -105,11 +105,17 @@ export async function openHouse(options: HouseOptions): Promise<House> {
       sweep();
       const patience = snapshot.limits.drainMs;
       await Promise.all([front.close(patience), Promise.race([gateway.live.whenIdle(), after(clock, patience)])]);
-      await stores.ledger.flush();
+      // A record that cannot be written now gets its last chance when the stores close.
+      await stores.ledger.flush().catch(() => {});
       await closeProviders(snapshot.providers);
       if (!options.stores) await stores.close();
     },
   };
+}
+
+/** Says when the record stops and starts being writable. */
+export function tellFailure(log: (line: string) => void): (why: string | undefined) => void {
+  return (why) => log(why === undefined ? "The record can be written again." : `The record cannot be written: ${why}`);
 }
 
 /** How often what has expired is forgotten. */

@@ -5,11 +5,11 @@ import { setInterval } from "node:timers";
 import { ProblemError } from "./canon/index.ts";
 import { runCli, type ServeSettings } from "./cli/index.ts";
 import { type GimbalConfig } from "./config/index.ts";
-import { bookOf, discovered, openHouse, openProviders, type House, type HouseOptions } from "./house.ts";
+import { bookOf, discovered, openHouse, openProviders, tellFailure, type House, type HouseOptions } from "./house.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { createModelBook } from "./models/index.ts";
 import { adminTokenOf, announce } from "./server/admin-token.ts";
-import { startWorkers, type ReadyMessage } from "./server/workers.ts";
+import { NODE_VARIABLE, startWorkers, type ReadyMessage } from "./server/workers.ts";
 import { ipcChannel, openSqlite, primaryHost, workerStores } from "./stores/index.ts";
 
 const clock = systemClock;
@@ -40,7 +40,8 @@ async function serveAlone(settings: ServeSettings): Promise<number> {
 
 async function serveAsWorker(settings: ServeSettings): Promise<number> {
   const stores = await workerStores(ipcChannel(process), clock);
-  const house = await openHouse({ ...(await houseOptions(settings)), stores });
+  const node = process.env[NODE_VARIABLE];
+  const house = await openHouse({ ...(await houseOptions(settings)), stores, ...(node !== undefined && { node }) });
   const message: ReadyMessage = { type: "gimbal.ready", url: house.url };
   process.send?.(message);
   await ended();
@@ -52,11 +53,20 @@ async function serveAsWorker(settings: ServeSettings): Promise<number> {
 /** The primary owns the record; its workers serve. */
 async function serveWithWorkers(settings: ServeSettings): Promise<number> {
   const { dataFolder } = settings;
-  const stores = await openSqlite({ folder: dataFolder, node: randomness.id("node_"), clock });
-  await stores.ledger.interruptOpen(undefined, createModelBook().version);
+  const node = randomness.id("node_");
+  const stores = await openSqlite({ folder: dataFolder, node, clock, onFailure: tellFailure(log) });
+  const { version } = createModelBook();
+  await stores.ledger.interruptOpen(undefined, version);
   const adminToken = settings.adminToken ?? (await adminTokenOf(dataFolder));
   const host = primaryHost(stores);
-  const workers = startWorkers({ count: settings.workers, clock, log, adopt: (worker) => host.attach(ipcChannel(worker)) });
+  const workers = startWorkers({
+    count: settings.workers,
+    clock,
+    log,
+    node,
+    adopt: (worker) => host.attach(ipcChannel(worker)),
+    bury: (dead) => void stores.ledger.interruptOpen(dead, version).catch((error: unknown) => log(`Calls of a dead process could not be settled: ${String(error)}`)),
+  });
   const url = await workers.ready;
   const retract = await announceReady(settings, url, { adminToken });
   await ended();

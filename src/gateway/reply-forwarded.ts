@@ -32,7 +32,7 @@ export class ForwardedStream implements Reply {
   }
 
   data(chunk: Buffer): boolean {
-    const fits = this.#splitter.push(chunk, (frame) => this.#frame(frame as Buffer));
+    const fits = this.#splitter.push(chunk, (frame) => this.#frame(asBuffer(frame)));
     if (!fits) throw new ProblemError(broken(`An event of the stream is larger than ${this.#context.limits.frameBytes} bytes.`));
     return this.#context.live.flush();
   }
@@ -88,6 +88,11 @@ export class ForwardedStream implements Reply {
     for (const frame of this.#held) live.frame(frame);
     this.#held = [];
   }
+}
+
+/** A frame that spans chunks was put together as plain bytes; nothing is copied here. */
+function asBuffer(frame: Uint8Array): Buffer {
+  return Buffer.isBuffer(frame) ? frame : Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
 }
 
 /** The fast path of a plain answer: read once for its usage, sent on byte for byte. */

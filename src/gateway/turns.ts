@@ -24,13 +24,15 @@ export class Turns {
   }
 
   /** Puts the items of the named turn and its predecessors in front of the call's own. @throws ProblemError not_found */
-  async expand(run: Run, call: Call): Promise<Call> {
-    const id = call.previousId;
-    if (id === undefined) return call;
+  async expand(run: Run, continuing: Call): Promise<Call> {
+    const id = continuing.previousId;
+    if (id === undefined) return continuing;
+    let call = continuing;
     const chain = await this.#chain(run, id);
-    const fingerprint = run.request.dialect.turnFingerprint?.(call);
-    const newest = chain.at(-1);
-    if (newest?.fingerprint !== undefined && fingerprint !== newest.fingerprint) {
+    const kept = chain.at(-1)?.fingerprint;
+    const { dialect } = run.request;
+    if (kept !== undefined && dialect.continueTurn) call = dialect.continueTurn(call, kept);
+    else if (kept !== undefined && dialect.turnFingerprint?.(call) !== kept) {
       throw new ProblemError({ kind: "invalid_request", message: "A field that must stay the same over the turns of a thread has changed.", code: "turn_changed" });
     }
     const before = chain.flatMap((turn) => [...turn.input, ...turn.output]);

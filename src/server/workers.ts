@@ -12,8 +12,15 @@ export interface WorkersOptions {
   readonly clock: Clock;
   /** Serves a worker its record; called before it can ask. */
   readonly adopt: (worker: Worker) => void;
+  /** A worker is gone: what it left open is to be settled. */
+  readonly bury: (node: string) => void;
+  /** Name of this machine's gateway; each worker's is made from it. */
+  readonly node: string;
   readonly log: (line: string) => void;
 }
+
+/** By this variable a worker is told its name in the ledger. */
+export const NODE_VARIABLE = "GIMBAL_NODE";
 
 /** What a worker says when it listens. */
 export interface ReadyMessage {
@@ -38,6 +45,7 @@ export function startWorkers(options: WorkersOptions): Workers {
   let stopping = false;
   let reviveMs = REVIVE_MS;
   let url = "";
+  let born = 0;
   let waiting = count;
   let started!: (url: string) => void;
   let failed!: (error: Error) => void;
@@ -46,8 +54,12 @@ export function startWorkers(options: WorkersOptions): Workers {
     failed = reject;
   });
 
+  // Ledger rows are many and small: the binary form costs less than JSON.
+  cluster.setupPrimary({ serialization: "advanced" });
+
   function start(): void {
-    const worker = cluster.fork();
+    const node = `${options.node}.${++born}`;
+    const worker = cluster.fork({ [NODE_VARIABLE]: node });
     const since = clock.monotonic();
     options.adopt(worker);
     worker.on("message", (message: unknown) => {
@@ -56,6 +68,7 @@ export function startWorkers(options: WorkersOptions): Workers {
       if (--waiting === 0) started(url);
     });
     worker.on("exit", (code, signal) => {
+      options.bury(node);
       if (stopping) return;
       if (waiting > 0) return failed(new Error(`A serving process ended before it was ready (${signal ?? `exit code ${code}`}).`));
       reviveMs = clock.monotonic() - since > HEALTHY_MS ? REVIVE_MS : Math.min(REVIVE_MAX_MS, reviveMs * 2);
