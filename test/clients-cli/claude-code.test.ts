@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ROUTES } from "../support/gateway.ts";
 import { runAgent, type AgentRelease } from "./fetch-agent.ts";
-import { COMMAND, fetchedOrSkip, FINAL_TEXT, openSetting, type Setting } from "./setting.ts";
+import { COMMAND, fetchedOrSkip, openSetting, type Setting } from "./setting.ts";
 
 const RELEASE: AgentRelease = {
   title: "Claude Code",
@@ -13,7 +13,6 @@ const SIM = `
 sim:
   models:
     agent:
-      text: "${FINAL_TEXT}"
       toolCalls: [{ name: Bash, arguments: { command: "${COMMAND}", description: "Prints a word" } }]
 `;
 
@@ -37,7 +36,7 @@ describe("Claude Code completes a tool loop", () => {
     const { rows, lines } = await loop(binary, route, { ANTHROPIC_API_KEY: "sk-fake-for-a-simulator" });
     const results = lines.flatMap((line) => line.message?.content ?? []).filter((part) => part.type === "tool_result");
     expect(JSON.stringify(results)).toContain("gimbal-ok");
-    expect(lines.at(-1)).toMatchObject({ type: "result", is_error: false, result: FINAL_TEXT });
+    expect(lines.at(-1)).toMatchObject({ type: "result", is_error: false, result: expect.stringContaining("The tool answered: gimbal-ok") as string });
     expect(rows.length).toBeGreaterThanOrEqual(2);
     expect(rows.map((row) => row.state)).toEqual(rows.map(() => "done"));
     expect(rows.every((row) => row.usage.output > 0)).toBe(true);

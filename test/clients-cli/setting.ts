@@ -7,7 +7,6 @@ import { startTripwire, type Tripwire } from "./tripwire.ts";
 
 /** What the simulated model lets the agent run: it prints, and leaves a proof that does not depend on what the agent reports. */
 export const COMMAND = "echo gimbal-ok | tee proof.txt";
-export const FINAL_TEXT = "The tool printed what it should.";
 
 /** One agent, fetched, with two gateways to talk to and nowhere else to go. */
 export interface Setting {

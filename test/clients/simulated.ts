@@ -15,9 +15,9 @@ export const SIM = `
 sim:
   models:
     plain: { text: "${TEXT}" }
-    json: { structuredOutput: { city: "Oslo", degrees: 7 } }
+    json: { script: [{ text: '{"city":"Oslo","degrees":7}' }] }
     thinker: { text: "${TEXT}", reasoning: "${THOUGHT}", signature: "${SIGNATURE}" }
-    endless: { text: "word ", length: 100000, tokensPerSecond: 500 }
+    endless: { length: 100000, tokensPerSecond: 500 }
     agent:
       text: "${FINAL_TEXT}"
       toolCalls:

@@ -41,7 +41,7 @@ interface Expected {
 }
 
 describe.each(LANGUAGES)("$id refuses", (language) => {
-  const send = (body: BodyInit, headers: Record<string, string> = {}): Promise<Response> =>
+  const send = (body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string> = {}): Promise<Response> =>
     fetch(gateway.url + language.path, { method: "POST", headers: { "content-type": "application/json", ...language.headers, ...headers }, body, redirect: "manual" });
   const sendJson = (body: unknown, headers?: Record<string, string>): Promise<Response> => send(JSON.stringify(body), headers);
 
@@ -76,7 +76,7 @@ describe.each(LANGUAGES)("$id refuses", (language) => {
   });
 
   it("invalid UTF-8", async () => {
-    const bytes = Buffer.concat([Buffer.from('{"model":"'), Buffer.from([0xff, 0xc3]), Buffer.from('"}')]);
+    const bytes: Uint8Array<ArrayBuffer> = Buffer.concat([Buffer.from('{"model":"'), Buffer.from([0xff, 0xc3]), Buffer.from('"}')]);
     await refused(() => send(bytes), { status: 400, kind: "invalid_request", says: /UTF-8/ });
   });
 

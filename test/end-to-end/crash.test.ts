@@ -1,0 +1,127 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { openHouse } from "../../src/house.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const CONFIG = `version: 1
+sim: { models: { endless: { length: 100000, tokensPerSecond: 500 } } }
+`;
+
+const children: ChildProcess[] = [];
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill("SIGKILL");
+});
+
+/** Starts a gateway of its own and waits until it says that it is ready. */
+async function serve(folder: string, file: string): Promise<{ url: string; child: ChildProcess }> {
+  const child = spawn(process.execPath, [join(ROOT, "src/main.ts"), "serve", "--config", file, "--data", folder, "--host", "127.0.0.1", "--port", "0"], {
+    cwd: ROOT,
+    env: { PATH: process.env["PATH"] ?? "" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  children.push(child);
+  let output = "";
+  const url = await new Promise<string>((resolve, reject) => {
+    const look = (text: Buffer): void => {
+      output += text.toString();
+      const ready = /gimbal ready on (http:\S+)/.exec(output)?.[1];
+      if (ready) resolve(ready);
+    };
+    child.stdout?.on("data", look);
+    child.stderr?.on("data", look);
+    child.on("exit", () => reject(new Error(`the gateway did not start:\n${output}`)));
+  });
+  return { url, child };
+}
+
+/** Begins a stream and returns once its first piece of text is here. */
+async function beginStream(url: string): Promise<{ callId: string; leave: () => void }> {
+  const leave = new AbortController();
+  const response = await fetch(`${url}/v1/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ model: "sim/endless", stream: true, messages: [{ role: "user", content: "Go on." }] }),
+    signal: leave.signal,
+  });
+  const reader = response.body?.getReader();
+  await reader?.read();
+  return { callId: response.headers.get("x-gimbal-call-id") ?? "", leave: () => leave.abort() };
+}
+
+function exited(child: ChildProcess): Promise<number | null> {
+  return new Promise((resolve) => (child.exitCode === null && child.signalCode === null ? child.on("exit", resolve) : resolve(child.exitCode)));
+}
+
+describe("a gateway that dies", () => {
+  it("leaves one interrupted row for each call it was at, and none twice", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "gimbal-crash-"));
+    try {
+      const file = join(folder, "gimbal.yaml");
+      await writeFile(file, CONFIG);
+      const { url, child } = await serve(folder, file);
+      const begun = [await beginStream(url), await beginStream(url)];
+      const finished = await fetch(`${url}/v1/chat/completions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ model: "sim/echo", messages: [{ role: "user", content: "whole" }] }),
+      });
+      const wholeId = finished.headers.get("x-gimbal-call-id") ?? "";
+      await finished.text();
+      await recorded(url, wholeId);
+      child.kill("SIGKILL");
+      await exited(child);
+      for (const { leave } of begun) leave();
+
+      for (let start = 0; start < 2; start++) {
+        const house = await openHouse({ folder, config: { text: CONFIG, fileName: "gimbal.yaml" }, host: "127.0.0.1", port: 0, env: {}, log: () => {} });
+        const rows = await house.stores.ledger.list({ limit: 100 });
+        await house.close();
+        expect(rows).toHaveLength(3);
+        expect(rows.find((row) => row.callId === wholeId)).toMatchObject({ state: "done" });
+        for (const { callId } of begun) {
+          const row = rows.find((candidate) => candidate.callId === callId);
+          expect(row).toMatchObject({ state: "interrupted", model: "sim/endless", dialect: "openai-chat" });
+          expect(row?.usage).toMatchObject({ estimated: true });
+          expect(row?.usage.inputUncached).toBeGreaterThan(0);
+        }
+      }
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
+  it("that is asked to stop finishes what it is at", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "gimbal-drain-"));
+    try {
+      const file = join(folder, "gimbal.yaml");
+      await writeFile(file, "version: 1\nsim: { models: { brief: { length: 60, tokensPerSecond: 100 } } }\n");
+      const { url, child } = await serve(folder, file);
+      const response = await fetch(`${url}/v1/chat/completions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ model: "sim/brief", stream: true, messages: [{ role: "user", content: "Go on." }] }),
+      });
+      child.kill("SIGTERM");
+      expect(await response.text()).toContain("[DONE]");
+      expect(await exited(child)).toBe(0);
+      const house = await openHouse({ folder, config: { text: CONFIG, fileName: "gimbal.yaml" }, host: "127.0.0.1", port: 0, env: {}, log: () => {} });
+      const rows = await house.stores.ledger.list({ limit: 100 });
+      await house.close();
+      expect(rows.map((row) => row.state)).toEqual(["done"]);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+/** Waits until a call's row can be read: the record is written in order, so everything before it is then safe as well. */
+async function recorded(url: string, callId: string): Promise<void> {
+  for (;;) {
+    const response = await fetch(`${url}/v1/calls/${callId}`);
+    const { state } = (await response.json()) as { state?: string };
+    if (state === "done") return;
+  }
+}
