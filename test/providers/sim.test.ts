@@ -164,9 +164,8 @@ describe.each(dialectIds)("in %s", (dialect) => {
   it("counts tokens where the language has a name for it", async () => {
     const language = dialectOf(dialect);
     const seen = await open(simulator().provider, upstreamCall(dialect, user("12345678"), "echo", { operation: "count_tokens" })).over;
-    if (!language.encodeCount) return expect(seen.problem).toMatchObject({ kind: "unsupported" });
-    const counted = language.decodeCount?.(JSON.parse(textOfSeen(seen)) as Json);
-    expect([seen.status, counted]).toEqual([200, 2]);
+    const counted = seen.problem?.kind ?? language.decodeCount?.(JSON.parse(textOfSeen(seen)) as Json);
+    expect(counted).toBe(language.encodeCount ? 2 : "unsupported");
   });
 });
 
