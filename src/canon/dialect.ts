@@ -92,7 +92,7 @@ export interface WireRequest {
   readonly method: "POST" | "GET";
   /** Begins with a slash, without the base path: `/chat/completions`, `/messages`. */
   readonly path: string;
-  /** The dialect's own headers (`anthropic-version`, ...); never credentials. */
+  /** The dialect's own headers (its version, its opt-ins); never credentials. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }

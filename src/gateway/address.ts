@@ -22,6 +22,8 @@ export async function addressed(deps: GatewayDeps, run: Run, provider: Provider,
   const attempt = run.attempts.length;
   if (speaksClient && run.slowReason === undefined) return forwarded(run, dialect, encodeTarget, attempt);
   const call = await crossing(deps, run, dialect, provider);
+  // Kept answers are found by id, and providers of other languages give none, or one twice.
+  if (run.keep && dialect.id !== client.id) run.promisedId ??= client.newAnswerId?.(deps.randomness.id(""));
   run.diagnostics = [];
   const request = dialect.encodeCall(amend(call, { model: target.model }), encodeTarget, (diagnostic) => run.diagnostics.push(diagnostic));
   return {

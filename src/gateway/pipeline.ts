@@ -34,7 +34,7 @@ async function pipeline(deps: GatewayDeps, run: Run): Promise<void> {
   } catch (error) {
     if (!(error instanceof ProblemError)) deps.report(error, run.live.id);
     run.problem = run.stopped ?? problemFrom(error);
-    if (run.reply?.state !== "told") refuse(run, run.problem);
+    refuse(run, run.problem);
   }
   run.live.end();
   await settle(deps, run);

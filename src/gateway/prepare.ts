@@ -11,6 +11,7 @@ export async function prepare(deps: GatewayDeps, run: Run): Promise<void> {
   if (run.slowReason === undefined) return;
   let call = callOf(run);
   if (call.previousId !== undefined) call = await deps.turns.expand(run, call);
+  call = await deps.turns.resolve(run, call);
   if (run.background) call = amend(call, { background: undefined });
   for (const guard of deps.guards) {
     if (!guard.call || !run.caller) continue;

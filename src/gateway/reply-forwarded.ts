@@ -12,7 +12,6 @@ export class ForwardedStream implements Reply {
   /** Frames before the first output: held, so that an upstream that fails now can still be replaced unseen. */
   #held: Buffer[] = [];
   #over = false;
-  #problem: Problem | undefined;
   /** Decodes beside the forwarding, for answers that are kept. */
   readonly #fold: { readonly fold: AnswerFold; readonly decoder: EventDecoder } | undefined;
 
@@ -27,7 +26,6 @@ export class ForwardedStream implements Reply {
   }
 
   get state(): Reply["state"] {
-    if (this.#problem && this.#context.live.committed) return "told";
     return this.#over ? "done" : "open";
   }
 
@@ -43,7 +41,6 @@ export class ForwardedStream implements Reply {
     if (rest.length > 0 && !this.#over) this.#frame(Buffer.concat([rest, FRAME_END]));
     this.#fold?.decoder.end();
     this.#context.live.flush();
-    if (this.#problem) return this.#problem;
     return this.#over ? undefined : broken("The provider's stream ended before its regular end.");
   }
 
@@ -64,9 +61,9 @@ export class ForwardedStream implements Reply {
       if (parsed) this.#fold.decoder.frame(parsed);
     }
     if (role === "withhold") return;
-    if (role === "problem") this.#problem = this.#meter.problem() ?? broken("The provider reported an error inside its stream.");
+    // Told to the client in the gateway's words, the same on both paths; what follows an error is of no use.
+    if (role === "problem") throw new ProblemError(this.#meter.problem() ?? broken("The provider reported an error inside its stream."));
     if (!live.committed) {
-      if (this.#problem) throw new ProblemError(this.#problem);
       if (role === "quiet") {
         this.#held.push(frame);
         return;

@@ -16,11 +16,8 @@ export interface AnswerReport {
 
 /** Carries a good answer from the upstream to the live call. */
 export interface Reply extends BodyReader {
-  /**
-   * `open`: the answer is not over. `done`: its regular end has passed; what the connection does afterwards is of no interest.
-   * `told`: the client has read the upstream's own error as its end.
-   */
-  readonly state: "open" | "done" | "told";
+  /** `done`: the answer's regular end has passed; what the connection does afterwards is of no interest. */
+  readonly state: "open" | "done";
   report(): AnswerReport;
   /** The answer in canonical form, for keeping; only to be asked after a clean end. */
   answer(): Answer | undefined;

@@ -21,6 +21,10 @@ export class Connection {
   turn(id: string): KeptTurn | undefined {
     return this.#turns.get(id);
   }
+  /** A continuation that failed leaves its turn in an unknown state: it cannot be named again. */
+  forget(id: string): void {
+    this.#turns.delete(id);
+  }
   keep(turn: KeptTurn): void {
     this.#turns.set(turn.id, turn);
     const [oldest] = this.#turns.keys();

@@ -26,7 +26,8 @@ export async function settle(deps: GatewayDeps, run: Run): Promise<void> {
 }
 
 async function keepTurns(deps: GatewayDeps, run: Run): Promise<void> {
-  if (run.problem && run.promisedId !== undefined) return keepFailure(deps, run, run.promisedId, run.problem);
+  if (run.problem && run.previousId !== undefined) run.request.connection?.forget(run.previousId);
+  if (run.problem && run.background && run.promisedId !== undefined) return keepFailure(deps, run, run.promisedId, run.problem);
   if (run.problem || operationOf(run) !== "generate" || !run.reply) return;
   const crosses = !run.forwarded;
   if (!run.keep && !crosses) return;

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { amend, ProblemError, textOf, type Answer, type Call, type CallStore, type Clock, type Envelope, type Item, type Json, type KeptNative, type KeptTurn, type Limits } from "../canon/index.ts";
+import { amend, ProblemError, textOf, type Answer, type Call, type CallStore, type Clock, type Envelope, type Item, type Json, type KeptNative, type KeptTurn, type Limits, type UnknownItem } from "../canon/index.ts";
 import { answerContext } from "./context.ts";
 import { callOf, type Run } from "./run.ts";
 
@@ -38,6 +38,21 @@ export class Turns {
     const before = chain.flatMap((turn) => [...turn.input, ...turn.output]);
     run.previousId = id;
     return amend(call, { items: [...reunited(before), ...call.items], previousId: undefined });
+  }
+
+  /** Puts the items themselves in place of references to items of kept turns. @throws ProblemError not_found */
+  async resolve(run: Run, call: Call): Promise<Call> {
+    const wanted = call.items.filter(isReference).map((item) => itemAnchor(item.id));
+    const scope = run.caller?.scope;
+    if (wanted.length === 0 || scope === undefined) return call;
+    const found = await this.#store.findNative(scope, [...new Set(wanted)].slice(0, MAX_ANCHORS), this.#clock.now());
+    const items = call.items.flatMap((item) => {
+      if (!isReference(item)) return [item];
+      const kept = found.get(itemAnchor(item.id));
+      if (kept) return kept;
+      throw new ProblemError({ kind: "not_found", message: `The item "${item.id.slice(0, 100)}" is unknown here, has expired or was not kept. Send the item itself.`, code: "item_not_found" });
+    });
+    return amend(call, { items });
   }
 
   async read(scope: string, id: string): Promise<KeptTurn | undefined> {
@@ -83,7 +98,7 @@ export class Turns {
     const key = underwayKey(scope, id);
     this.#underway.set(key, turn);
     try {
-      await this.#store.keepTurn(turn);
+      await Promise.all([this.#store.keepTurn(turn), this.#keepItems(turn)]);
     } finally {
       this.#underway.delete(key);
     }
@@ -132,6 +147,12 @@ export class Turns {
     return amend(call, { items });
   }
 
+  /** Clients may name single items of a kept answer by id. */
+  async #keepItems({ scope, output, expiresAt }: KeptTurn): Promise<void> {
+    const kept = output.flatMap((item) => (item.id === undefined ? [] : [{ scope, anchor: itemAnchor(item.id), items: [item], expiresAt }]));
+    if (kept.length > 0) await this.#store.keepNative(kept);
+  }
+
   async #chain(run: Run, id: string): Promise<readonly KeptTurn[]> {
     const scope = run.caller?.scope ?? "";
     const limit = this.#limits().turnChain;
@@ -156,6 +177,15 @@ export class Turns {
 
 function underwayKey(scope: string, id: string): string {
   return `${scope} ${id}`;
+}
+
+function itemAnchor(id: string): string {
+  return `item:${id}`;
+}
+
+/** A client's mention of an item that it does not send again. */
+export function isReference(item: Item): item is UnknownItem & { readonly id: string } {
+  return item.type === "unknown" && item.kind === "item_reference" && item.id !== undefined;
 }
 
 /** Reasoning that only its provider can read, and items only its language has. */
