@@ -1,4 +1,4 @@
-import type { Caller, CallState, Clock, Json, Problem } from "../canon/index.ts";
+import type { Caller, CallState, Clock, Json, Limits, Problem } from "../canon/index.ts";
 
 /** Somebody who reads a call's answer: the client that made it, or one that came back. */
 export interface Reader {
@@ -208,6 +208,8 @@ export class LiveCall {
       seat.full = !seat.reader.frames(frames, first);
     }
     if (this.#ended && !seat.full) seat.reader.end();
+    // Kept for this reader's sake alone, maybe.
+    this.#forget();
   }
 
   /** A reader that owes more than the journal holds makes the upstream wait. */
@@ -230,16 +232,18 @@ export class LiveCall {
   }
 }
 
+type JournalLimits = Pick<Limits, "journalBytes" | "journalTotalBytes" | "journalMs">;
+
 /** Running calls, and finished ones for as long as they may be read again. Bounded in bytes and time. */
 export class LiveCalls {
   readonly #running = new Map<string, LiveCall>();
-  readonly #finished = new Map<string, { call: LiveCall; until: number }>();
+  readonly #finished = new Map<string, { call: LiveCall; until: number; bytes: number }>();
   #finishedBytes = 0;
-  readonly #limits: () => { readonly journalTotalBytes: number; readonly journalMs: number };
+  readonly #limits: () => JournalLimits;
   readonly #clock: Clock;
   #idle: (() => void)[] = [];
 
-  constructor(clock: Clock, limits: () => { readonly journalTotalBytes: number; readonly journalMs: number }) {
+  constructor(clock: Clock, limits: () => JournalLimits) {
     this.#clock = clock;
     this.#limits = limits;
   }
@@ -256,8 +260,11 @@ export class LiveCalls {
   finish(call: LiveCall): void {
     this.#running.delete(call.id);
     if (call.streamed) {
-      this.#finished.set(call.id, { call, until: this.#clock.now() + this.#limits().journalMs });
-      this.#finishedBytes += call.bytes;
+      const { journalMs, journalBytes } = this.#limits();
+      // What a slow reader still owes goes when it has caught up: only the journal itself stays.
+      const bytes = Math.min(call.bytes, journalBytes);
+      this.#finished.set(call.id, { call, until: this.#clock.now() + journalMs, bytes });
+      this.#finishedBytes += bytes;
       this.#evict();
     }
     if (this.#running.size === 0) for (const callback of this.#idle.splice(0)) callback();
@@ -278,10 +285,10 @@ export class LiveCalls {
 
   #evict(): void {
     const { journalTotalBytes } = this.#limits();
-    for (const [id, { call, until }] of this.#finished) {
+    for (const [id, { until, bytes }] of this.#finished) {
       if (this.#finishedBytes <= journalTotalBytes && until > this.#clock.now()) return;
       this.#finished.delete(id);
-      this.#finishedBytes -= call.bytes;
+      this.#finishedBytes -= bytes;
     }
   }
 }

@@ -111,7 +111,8 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
     needsKey: true,
     dialects: [MESSAGES],
     wire: { versions: ["2026-10-21", "2023-06-01"], betas: ["*"], streamUsage: true },
-    assume: { ...ASSUME, maxOutputTokens: 4096 },
+    // No cap is assumed: the dialect has a default for calls that name none, and a model newer than our table may write more.
+    assume: ASSUME,
     modelsPath: "/models?limit=1000",
     headers: { "anthropic-version": "2023-06-01" },
     hints: ["claude-sonnet-5", "claude-opus-5", "claude-haiku-4-5"],

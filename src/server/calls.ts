@@ -65,7 +65,7 @@ async function resume(deps: GatewayDeps, request: FrontRequest, out: FrontOut, i
 
 function attach(live: LiveCall, out: FrontOut, after: number): void {
   const reader = new HttpReader(out, { numbered: true });
-  out.onDrain(() => live.drained(reader));
+  reader.whenDrained = () => live.drained(reader);
   out.onLeave(() => live.detach(reader));
   if (live.attach(reader, after)) return;
   throw new ProblemError({ kind: "not_found", status: 410, message: `Events up to ${after + 1} of this call are no longer kept.`, code: "events_expired" });

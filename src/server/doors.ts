@@ -28,7 +28,7 @@ export function mountDoors(router: Router, deps: GatewayDeps): void {
 function openDoor(deps: GatewayDeps, dialect: Dialect, door: CallDoor, request: FrontRequest, out: FrontOut, params: Params): void {
   const reader = new HttpReader(out);
   const live = openCall(deps, callRequest(dialect, door, request, params), reader);
-  out.onDrain(() => live.drained(reader));
+  reader.whenDrained = () => live.drained(reader);
   out.onLeave(() => live.detach(reader));
 }
 

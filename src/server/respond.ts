@@ -34,6 +34,8 @@ export function answerWith(out: FrontOut, work: () => Promise<void>, report: (er
 /** A client of a call over plain HTTP. */
 export class HttpReader implements Reader {
   readonly #out: FrontOut;
+  /** The client has taken what it owed. */
+  whenDrained: () => void = () => {};
   /** Resumed streams number their frames with an `id:` line; a first reading gets the frames alone. */
   readonly #numbered: boolean;
 
@@ -51,9 +53,16 @@ export class HttpReader implements Reader {
   }
 
   frames(frames: readonly Buffer[], first: number): boolean {
-    if (this.#numbered) return this.#out.write(Buffer.concat(frames.flatMap((frame, place) => [Buffer.from(`id: ${first + place}\n`), frame])));
     const [only] = frames;
-    return this.#out.write(only && frames.length === 1 ? only : Buffer.concat(frames));
+    const bytes = this.#numbered
+      ? Buffer.concat(frames.flatMap((frame, place) => [Buffer.from(`id: ${first + place}\n`), frame]))
+      : only && frames.length === 1
+        ? only
+        : Buffer.concat(frames);
+    const more = this.#out.write(bytes);
+    // Asked anew each time: the front end calls back once.
+    if (!more) this.#out.onDrain(() => this.whenDrained());
+    return more;
   }
 
   end(): void {

@@ -27,6 +27,7 @@ export interface FrontOut {
   end(): void;
   /** A whole answer in one write with content-length. */
   whole(status: number, headers: Readonly<Record<string, string>>, body: Buffer | string): void;
+  /** Calls back once, when the client has taken what it owes; to be asked anew after the next `false`. */
   onDrain(callback: () => void): void;
   /** Calls back once when the client leaves before the answer is complete. */
   onLeave(callback: () => void): void;

@@ -24,6 +24,8 @@ const BUILT = /^\/v1\/(?:chat\/completions|responses(?:\/.*)?|messages(?:\/count
 /** Paths outside the contract. */
 const UNKNOWN = /^\/v1\/interactions$/;
 
+const isSocket = (capture: Capture): boolean => capture.name.endsWith("WS_UPGRADE");
+
 const captures = captureFolders().flatMap((folder) => capturesIn(folder));
 
 let upstream: TestUpstream;
@@ -62,7 +64,7 @@ describe.skipIf(captures.length === 0)("captured requests of released clients", 
     expect(captureFolders().length).toBeGreaterThanOrEqual(22);
   });
 
-  it.each(captures.filter((capture) => capture.method !== "WS" && BUILT.test(capture.path)))("$name is answered", async (capture) => {
+  it.each(captures.filter((capture) => !isSocket(capture) && BUILT.test(capture.path)))("$name is answered", async (capture) => {
     const before = (await gateway.rows()).length;
     const answer = await replay(gateway.url, onThread(capture));
     expect(answer.body).not.toContain("internal");
@@ -74,13 +76,13 @@ describe.skipIf(captures.length === 0)("captured requests of released clients", 
     expect(rows[0]).toMatchObject({ state: "done", callId: answer.headers["x-gimbal-call-id"] });
   });
 
-  it.each(captures.filter((capture) => capture.method !== "WS" && !BUILT.test(capture.path)))("$name is told that it is not offered", async (capture) => {
+  it.each(captures.filter((capture) => !isSocket(capture) && !BUILT.test(capture.path)))("$name is told that it is not offered", async (capture) => {
     const answer = await replay(gateway.url, capture);
     expect(answer.status, answer.body).toBe(UNKNOWN.test(capture.path) ? 404 : 501);
     expect(answer.headers["x-gimbal-problem"]).toBe(UNKNOWN.test(capture.path) ? "not_found" : "unsupported");
   });
 
-  it.each(captures.filter((capture) => capture.method === "WS"))("$name is accepted as a WebSocket", async (capture) => {
+  it.each(captures.filter((capture) => isSocket(capture)))("$name is accepted as a WebSocket", async (capture) => {
     const { socket, opened } = openSocket(`${gateway.url.replace("http", "ws")}${capture.path}`, capture.headers);
     await opened;
     const body = captures.find((other) => other.name === capture.name.replace(/ .*/, " 02_POST_v1_responses"))?.body ?? {};

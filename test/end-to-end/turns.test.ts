@@ -122,7 +122,8 @@ describe("kept responses", () => {
         store: false,
         input: [...(compacted.output as OpenAI.Responses.ResponseInputItem[]), { role: "user", content: "Go on." }],
       });
-      expect(textOf(made)).toBe("Go on.");
+      // Where a language wants its roles to alternate, the summary and the question are one message, and the echo of both.
+      expect(textOf(made)).toMatch(/Go on\.$/);
     }
   });
 

@@ -154,7 +154,7 @@ describe("a live call", () => {
 describe("the register of calls", () => {
   it("bounds finished streams in bytes and time and tells when nothing runs", async () => {
     const clock = new ManualClock();
-    const calls = new LiveCalls(clock, () => ({ journalTotalBytes: 10, journalMs: 1000 }));
+    const calls = new LiveCalls(clock, () => ({ journalBytes: 100, journalTotalBytes: 10, journalMs: 1000 }));
     const finished = (id: string, text: string): void => {
       const call = new LiveCall({ id, clock, journalBytes: 100 });
       calls.add(call);
