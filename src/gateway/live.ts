@@ -17,6 +17,8 @@ interface Seat {
   full: boolean;
 }
 
+const UNWIRED = { wantMore: (): void => {}, abandoned: (): void => {}, stop: (): void => {} };
+
 export interface LiveOptions {
   readonly id: string;
   readonly clock: Clock;
@@ -105,7 +107,7 @@ export class LiveCall {
     this.#head = { status, headers };
     this.#whole = body;
     this.#ended = true;
-    for (const seat of this.#seats) seat.reader.whole(status, headers, body);
+    for (const seat of this.#seats.splice(0)) seat.reader.whole(status, headers, body);
   }
 
   /** Answers the clients that wait now with a promise of the answer; the call goes on without them. */
@@ -145,18 +147,24 @@ export class LiveCall {
     if (this.#ended) return;
     this.flush();
     this.#ended = true;
-    for (const seat of this.#seats) if (!seat.full) seat.reader.end();
+    for (const seat of this.#seats.splice(0)) {
+      if (seat.full) this.#seats.push(seat);
+      else seat.reader.end();
+    }
   }
 
   /** Resolves when the call is settled: its row is queued and its turn is kept. */
   whenSettled(): Promise<void> {
     return this.#settled ? Promise.resolve() : new Promise((resolve) => this.#waiting.push(resolve));
   }
-  /** Nothing more will happen: lets go of everything but the journal. */
+  /** Nothing more will come: lets go of everything but the journal and the readers that are behind. */
+  letGo(): void {
+    this.wire(UNWIRED);
+    this.pendingAnswer = undefined;
+    if (!this.streamed) this.#whole = undefined;
+  }
   markSettled(): void {
     this.#settled = true;
-    this.wire({ wantMore: () => {}, abandoned: () => {}, stop: () => {} });
-    this.pendingAnswer = undefined;
     for (const callback of this.#waiting.splice(0)) callback();
   }
 
@@ -166,6 +174,7 @@ export class LiveCall {
     const seat: Seat = { reader, next: after + 1, full: false };
     this.#seats.push(seat);
     if (this.#whole !== undefined && this.#head) {
+      this.#seats.pop();
       reader.whole(this.#head.status, this.#head.headers, this.#whole);
       return true;
     }

@@ -37,7 +37,7 @@ async function pipeline(deps: GatewayDeps, run: Run): Promise<void> {
     refuse(run, run.problem);
   }
   run.live.end();
-  await settle(deps, run);
+  settle(deps, run);
 }
 
 /** The last reader left: the upstream is stopped, unless the caller wanted the work done all the same. */

@@ -1,5 +1,6 @@
 import { addUsage, NO_USAGE, type AttemptRecord, type CallState, type LedgerRow, type Problem, type Usage } from "../canon/index.ts";
 import { answerContext } from "./context.ts";
+import type { LiveCall } from "./live.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
 import { wireAnswer } from "./turns.ts";
 
@@ -7,22 +8,34 @@ import { wireAnswer } from "./turns.ts";
 const CHARACTERS_PER_TOKEN = 4;
 
 /**
- * Always, also when the client is gone: one row, the turn kept, the call's life over. Never rejects. The call counts as running until
- * its row is durable, so that a drain loses nothing.
+ * Always, also when the client is gone: one row, the turn kept, the call's life over. The call counts as running until its row is
+ * durable, so that a drain loses nothing; what the call held is let go before, because a busy gateway has hundreds waiting for the disk.
  */
-export async function settle(deps: GatewayDeps, run: Run): Promise<void> {
+export function settle(deps: GatewayDeps, run: Run): void {
   const { live } = run;
   live.state = stateOf(run.problem);
-  try {
-    // The order matters only for the ear: the row is queued first, so that a failing turn store cannot cost it.
-    const settled = deps.ledger.settle(rowOf(deps, run));
-    await keepTurns(deps, run);
-    await settled;
-  } catch (error) {
+  // The row is queued first, so that a failing turn store cannot cost it.
+  const work = [deps.ledger.settle(rowOf(deps, run))];
+  if (hasTurn(run)) work.push(keepTurns(deps, run));
+  live.letGo();
+  finish(deps, live, work.length === 1 && work[0] ? work[0] : Promise.all(work));
+}
+
+/** Apart from `settle`, so that nothing but the live call is kept alive by the wait. */
+function finish(deps: GatewayDeps, live: LiveCall, work: Promise<unknown>): void {
+  const over = (): void => {
+    live.markSettled();
+    deps.live.finish(live);
+  };
+  work.then(over, (error: unknown) => {
     deps.report(error, live.id);
-  }
-  live.markSettled();
-  deps.live.finish(live);
+    over();
+  });
+}
+
+/** Is there anything to keep for a later turn? */
+function hasTurn(run: Run): boolean {
+  return run.keep || (run.problem === undefined && !run.forwarded && run.reply !== undefined);
 }
 
 async function keepTurns(deps: GatewayDeps, run: Run): Promise<void> {
