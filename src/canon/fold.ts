@@ -172,3 +172,12 @@ function emptied(item: Item): Item {
   if (rest.type === "tool_call") return { ...rest, input: "" };
   return item;
 }
+
+/** Characters of what an answer says, thinks and asks of tools, as they would count in its stream: for estimates where no usage is named. */
+export function outputCharacters(answer: Answer): number {
+  let characters = 0;
+  for (const event of unfold(answer)) {
+    if (event.type === "text" || event.type === "reasoning" || event.type === "input" || event.type === "refusal") characters += event.text.length;
+  }
+  return characters;
+}

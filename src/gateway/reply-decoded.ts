@@ -1,4 +1,4 @@
-import { AnswerFold, ProblemError, unfold, type Answer, type Event, type EventDecoder, type EventEncoder, type Problem } from "../canon/index.ts";
+import { AnswerFold, ProblemError, unfold, type Answer, type Event, type EventDecoder, type EventEncoder, type JsonObject, type Problem } from "../canon/index.ts";
 import { formatFrame, FrameSplitter, parseFrame, parseJson } from "../kit/index.ts";
 import { BodyCollector, broken, JSON_TYPE, STREAM_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
 
@@ -153,6 +153,7 @@ export class DecodedWhole implements Reply {
   readonly #body: BodyCollector;
   readonly #writer: ClientWriter;
   #answer: Answer | undefined;
+  #usageNamed = true;
 
   constructor(context: ReplyContext) {
     this.#context = context;
@@ -173,13 +174,15 @@ export class DecodedWhole implements Reply {
     const { upstream, provider, call } = this.#context;
     const json = parseJson(this.#body.bytes().toString("utf8"));
     if (json === undefined) return broken("The provider answered with something that is not JSON.");
+    this.#usageNamed = typeof json !== "object" || json === null || Array.isArray(json) || upstream.readAnswer(json as JsonObject).usage !== undefined;
     this.#answer = upstream.decodeAnswer(json, { provider, operation: call().operation });
     for (const event of unfold(this.#answer)) this.#writer.event(event);
     return this.#writer.finish();
   }
 
   report(): AnswerReport {
-    return this.#writer.report();
+    const { usage, ...report } = this.#writer.report();
+    return { ...report, ...(usage && this.#usageNamed && { usage }) };
   }
 
   answer(): Answer | undefined {

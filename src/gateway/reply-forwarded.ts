@@ -1,4 +1,4 @@
-import { AnswerFold, ProblemError, type Answer, type EventDecoder, type JsonObject, type Problem } from "../canon/index.ts";
+import { AnswerFold, outputCharacters, ProblemError, type Answer, type EventDecoder, type JsonObject, type Problem } from "../canon/index.ts";
 import { FrameSplitter, parseFrame, parseJson } from "../kit/index.ts";
 import { BodyCollector, broken, JSON_TYPE, STREAM_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
 
@@ -124,7 +124,7 @@ export class ForwardedWhole implements Reply {
       return upstream.decodeProblem({ status: 502, headers: {}, body, text: "", provider });
     }
     this.#json = body;
-    this.#report = { id, model, stop, usage, outputCharacters: usage ? 0 : bytes.length };
+    this.#report = { id, model, stop, usage, outputCharacters: usage ? 0 : this.#outputCharacters() };
     live.answerId = id;
     live.whole(200, { "content-type": JSON_TYPE, ...headers() }, bytes);
     return undefined;
@@ -132,6 +132,17 @@ export class ForwardedWhole implements Reply {
 
   report(): AnswerReport {
     return this.#report;
+  }
+
+  /** An answer without usage is rare enough to be read once more for its length. */
+  #outputCharacters(): number {
+    try {
+      const answer = this.answer();
+      return answer ? outputCharacters(answer) : 0;
+    } catch {
+      // It is sent on as it is; a language that cannot read it cannot tell its length either.
+      return 0;
+    }
   }
 
   answer(): Answer | undefined {

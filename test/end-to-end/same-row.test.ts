@@ -29,7 +29,14 @@ afterAll(async () => {
   await upstream.close();
 });
 
-const calls = recordedCalls();
+const calls = recordedCalls().filter(standsAlone);
+
+/** Without the earlier turns that lie with its provider, a recording may answer calls that nobody made. */
+function standsAlone(call: RecordedCall): boolean {
+  const list = call.body["input"];
+  if (call.body["previous_response_id"] === undefined || !Array.isArray(list)) return true;
+  return !list.some((item: { type?: string }) => item.type?.endsWith("_output"));
+}
 
 /** The provider whose prices hold, and the model it was asked for. */
 function target(call: RecordedCall): string {
@@ -65,7 +72,7 @@ describe.skipIf(calls.length === 0)("the fast path and the slow path", () => {
   it("have recordings of every language, plain and streamed", () => {
     const kinds = new Set(calls.map((call) => `${call.dialect} ${call.stream}`));
     expect(kinds.size).toBe(6);
-    expect(calls.length).toBeGreaterThan(400);
+    expect(calls.length).toBeGreaterThan(380);
   });
 
   it.each(calls)("leave the same row for $name", async (call) => {
@@ -75,8 +82,8 @@ describe.skipIf(calls.length === 0)("the fast path and the slow path", () => {
     expect(thorough.row.fastPath).toBe(false);
     expect(comparable(quick.row)).toEqual(comparable(thorough.row));
     expect(quick.status).toBe(thorough.status);
-    if (!call.stream) expect(JSON.parse(quick.text)).toEqual(JSON.parse(thorough.text));
-    if (call.status === 200) expect(quick.row.usage.estimated).toBeUndefined();
+    if (!call.stream) expect(JSON.parse(anonymous(quick))).toEqual(JSON.parse(anonymous(thorough)));
+    if (quick.row.state === "done" && namesUsage(call)) expect(quick.row.usage.estimated).toBeUndefined();
   });
 
   it("is fast for nearly all of them", async () => {
@@ -86,8 +93,18 @@ describe.skipIf(calls.length === 0)("the fast path and the slow path", () => {
   });
 });
 
+/** The answer without the one word that differs: which call it was. */
+function anonymous({ text, row }: Seen): string {
+  return text.replaceAll(row.callId, "call");
+}
+
+/** Answers that are only promised, and some errors, say nothing of tokens. */
+function namesUsage(call: RecordedCall): boolean {
+  return /"usage":\s*\{/.test(call.answer);
+}
+
 describe.skipIf(calls.length === 0)("the same content", () => {
-  const plain = calls.filter((call) => !call.stream && call.status === 200);
+  const plain = calls.filter((call) => !call.stream && call.status === 200 && namesUsage(call));
 
   it.each(plain)("costs the same streamed as plain: $name", async (call) => {
     const whole = await play(fast, call);

@@ -9,6 +9,12 @@ const TYPE = Buffer.from('"type":"');
 const DELTA = Buffer.from('"delta":{"type":"');
 const QUOTE = 34;
 const COLON = 58;
+const BACKSLASH = 92;
+const U = 117;
+/** Letters behind the backslash of `\\u0041`. */
+const UNICODE_ESCAPE = 5;
+/** The first byte of a character of four. */
+const FOUR_BYTES = 0xf0;
 const LF = 10;
 /** `event: ` as the first seven bytes, of which the first two tell it from a data line. */
 const E = 101;
@@ -124,7 +130,7 @@ function nameAt(frame: Buffer): number {
   return at < 0 ? frame.length : at + TYPE.length;
 }
 
-/** Bytes of text, thought or arguments in a delta frame; signatures and citations are not output. */
+/** Characters of text, thought or arguments in a delta frame; signatures and citations are not output. */
 function deltaLength(frame: Buffer, at: number): number {
   const delta = frame.indexOf(DELTA, at);
   if (delta < 0) return parsedLength(frame);
@@ -132,7 +138,18 @@ function deltaLength(frame: Buffer, at: number): number {
   if (frame[kind] !== T && frame[kind] !== I) return 0;
   // Behind the kind comes `","text":"` or the like, and the words' own closing quote is the frame's last.
   const open = frame.indexOf(COLON, kind) + 1;
-  return Math.max(0, frame.lastIndexOf(QUOTE) - open - 1);
+  return charactersIn(frame, open + 1, frame.lastIndexOf(QUOTE));
+}
+
+/** Characters of JSON text as JavaScript counts them: an escape is one, and what UTF-8 writes in four bytes is two. */
+function charactersIn(frame: Buffer, from: number, to: number): number {
+  let characters = 0;
+  for (let at = from; at < to; at++) {
+    const byte = frame[at] ?? QUOTE;
+    if (byte === BACKSLASH) at += frame[at + 1] === U ? UNICODE_ESCAPE : 1;
+    if ((byte & 0xc0) !== 0x80) characters += byte >= FOUR_BYTES ? 2 : 1;
+  }
+  return characters;
 }
 
 /** For a provider that writes its JSON in another order or with spaces. */
