@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Candidate, Gimbal, Route } from "./candidates.ts";
+import type { Candidate, Route } from "./candidates.ts";
 import type { Helpers, HoldResult, LoadMode, LoadRequest, LoadResult } from "./load.ts";
 import { fileLimit, pause, residentKb, start, readyPort } from "./processes.ts";
 
@@ -9,6 +9,9 @@ export const CHUNKS = 50;
 /** Descriptors that the load generator, the upstream and the gateway need beside those of the streams. */
 const SPARE_DESCRIPTORS = 200;
 const IDLE_STREAMS = 9_000;
+const ORDINARY_TRAFFIC = { mode: "closed", conns: 32, warm: 0, count: 20_000, secs: 10 } as const;
+/** What the garbage collector frees goes back to the system with a delay. */
+const SETTLE_MS = 5_000;
 
 export interface Plan {
   readonly rounds: number;
@@ -109,7 +112,7 @@ export class Bodies {
 }
 
 export interface IdleFigures extends HoldResult {
-  /** Resident memory before the streams (warm), and some time after they closed. */
+  /** Resident memory after ordinary traffic, before the streams and some time after they closed. */
   readonly startKb: number;
   readonly afterKb: number;
   readonly wanted: number;
@@ -121,10 +124,18 @@ export async function idleStreams(helpers: Helpers, bodies: Bodies, candidate: C
   if (!ask) return undefined;
   // A stream takes two descriptors in the gateway, which keeps some for itself.
   const streams = Math.min(plan.idle.streams, Math.floor((fileLimit() - SPARE_DESCRIPTORS) / 2));
-  const startKb = residentKb(candidate.pid);
+  // Memory is read in the same situation before and after, because nothing is collected from a process that does nothing.
+  const settled = async (): Promise<number> => {
+    compare(helpers, bodies, [candidate], "plain", ORDINARY_TRAFFIC, 1);
+    await pause(SETTLE_MS);
+    return residentKb(candidate.pid);
+  };
+  const startKb = await settled();
   const held = helpers.hold(ask, streams, plan.idle.secs);
   await pause(plan.idle.afterSecs * 1000);
-  return { ...held, startKb, afterKb: residentKb(candidate.pid), wanted: plan.idle.streams };
+  // Counted from before the connections were made: they are part of a stream's price.
+  const kbPerStream = (held.rssKb - startKb) / Math.max(1, held.open);
+  return { ...held, kbPerStream, startKb, afterKb: await settled(), wanted: plan.idle.streams };
 }
 
 export interface StartFigures {
@@ -163,5 +174,3 @@ async function firstCall(port: number): Promise<number> {
   if (status !== 200) throw new Error(`the first call was answered ${status}`);
   return performance.now() - began;
 }
-
-export type { Gimbal };

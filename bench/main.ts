@@ -15,9 +15,6 @@ import type { Measured } from "./report.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const PARTS = ["plain", "10k", "stream", "translated", "latency", "idle", "start"];
-/** What a warm process has done before its memory counts. */
-const WARM_CALLS = { mode: "closed", conns: 32, warm: 0, count: 20_000, secs: 10 } as const;
-
 const quick = process.argv.includes("--quick");
 const only = process.argv.includes("--only") ? (process.argv[process.argv.indexOf("--only") + 1] ?? "").split(",") : PARTS;
 for (const part of only) if (!PARTS.includes(part)) fail(`There is no part "${part}"; there are: ${PARTS.join(", ")}.`);
@@ -119,7 +116,6 @@ async function idleCase(
 ): Promise<Measured["idle"]> {
   say("measuring: idle streams");
   const subject = existsSync(join(ROOT, "src", "main.ts")) ? await gimbal(folder, upstream) : await wire(upstream);
-  compare(helpers, bodies, [subject], "plain", WARM_CALLS, 1);
   const figures = await idleStreams(helpers, bodies, subject, plan);
   await subject.stop();
   return figures;

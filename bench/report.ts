@@ -180,7 +180,7 @@ function idleSection(idle: IdleFigures | undefined): string[] {
     "## Idle streams",
     "",
     `Asked for ${idle.asked}${idle.asked < idle.wanted ? ` (${idle.wanted} wanted; the limit of file descriptors allows no more)` : ""}, open ${idle.open}, refused with another status ${idle.refused}, lost ${idle.lost}.`,
-    `Memory: ${mb(idle.startKb)} MB before, ${mb(idle.rssKb)} MB with all of them open, ${mb(idle.afterKb)} MB after. CPU while idle: ${(idle.idleBusy * 100).toFixed(2)} % of a core.`,
+    `Memory: ${mb(idle.startKb)} MB before, ${mb(idle.rssKb)} MB with all of them open, ${mb(idle.afterKb)} MB after. Before and after were read behind the same ordinary traffic. CPU while idle: ${(idle.idleBusy * 100).toFixed(2)} % of a core.`,
     "",
   ];
 }

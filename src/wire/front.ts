@@ -9,6 +9,7 @@ import { headersOf, Inbound } from "./inbound.ts";
 import { Outbound } from "./outbound.ts";
 import type { OutOwner } from "./outbound.ts";
 import { peerReader } from "./peer.ts";
+import { Reclaimer } from "./reclaim.ts";
 import { refuseUpgrade, WebSockets } from "./websocket.ts";
 import type { Front, FrontOptions } from "./types.ts";
 
@@ -36,6 +37,7 @@ class HttpFront implements Front {
   readonly #server: Server;
   readonly #open = new Map<Duplex, Connection>();
   readonly #sockets: WebSockets;
+  readonly #reclaimer: Reclaimer;
   readonly #peerOf: (peer: string, forwardedFor: string | undefined) => string;
   #address: AddressInfo = { address: "", family: "", port: 0 };
   #refused = 0;
@@ -46,6 +48,7 @@ class HttpFront implements Front {
     this.#clock = options.clock ?? systemClock;
     this.#peerOf = peerReader(options.trustedProxies);
     this.#sockets = new WebSockets(options.maxMessageBytes, this.#clock);
+    this.#reclaimer = new Reclaimer(this.#clock);
     this.maxConnections = Math.min(options.maxConnections, connectionsAffordable() ?? options.maxConnections);
     const headTimeoutMs = options.headTimeoutMs ?? HEAD_TIMEOUT_MS;
     this.#server = createServer({
@@ -119,6 +122,7 @@ class HttpFront implements Front {
 
   forget(socket: Socket): void {
     this.#open.delete(socket);
+    this.#reclaimer.closed(this.#open.size);
   }
 
   /** Steps in before Node's own listener, because a refused connection must not get a parser and wait for a request. */
@@ -129,6 +133,7 @@ class HttpFront implements Front {
     server.on("connection", (socket: Socket) => {
       if (this.#open.size >= this.maxConnections) return this.#refuse(socket);
       this.#open.set(socket, new Connection(this, socket));
+      this.#reclaimer.opened(this.#open.size);
       for (const listener of attach) listener.call(server, socket);
     });
   }

@@ -21,10 +21,6 @@ export class Slots {
     this.#options = { ...options, pipelining: 1, keepAliveTimeout: IDLE_MS, keepAliveMaxTimeout: IDLE_MAX_MS };
   }
 
-  get idle(): number {
-    return this.#idle.length;
-  }
-
   /** The connection used last, being the one most likely alive and warm; or a new one, dialled when it is first used. */
   take(): Client {
     return this.#idle.pop() ?? this.#create();
