@@ -17,7 +17,8 @@ function checkItems(call: Call): Problem | undefined {
   if (call.items.length === 0 && !continued) return refuse("The request holds no messages: there is nothing to answer.");
   const called = new Set<string>();
   for (const item of call.items) {
-    if (item.type === "tool_call") called.add(item.callId);
+    const calls = item.type === "tool_call" || item.type === "unknown" ? item.callId : undefined;
+    if (calls !== undefined) called.add(calls);
     if (item.type === "tool_result" && !called.has(item.callId) && !continued) {
       return refuse(
         `The tool result for "${shorten(item.callId)}" answers no tool call before it; send the assistant's tool call as well.`,

@@ -94,6 +94,8 @@ export interface UnknownItem extends ItemBase {
   /** Who said it: decides the side it is put on when encoded back. */
   readonly role: "system" | "user" | "assistant";
   readonly raw: Json;
+  /** The id by which a tool result may answer it, when it is a kind of tool call. */
+  readonly callId?: string;
   /** Tools that this item brings into the conversation; its own language finds them in `raw`. See `offeredTools`. */
   readonly tools?: readonly ToolSpec[];
 }

@@ -38,7 +38,7 @@ export class ForwardedStream implements Reply {
   end(): Problem | undefined {
     const rest = this.#splitter.rest();
     // Some servers close right behind the last line, without the blank one.
-    if (rest.length > 0 && !this.#over) this.#frame(Buffer.concat([rest, FRAME_END]));
+    if (!this.#over && isWhole(rest)) this.#frame(Buffer.concat([rest, FRAME_END]));
     this.#fold?.decoder.end();
     this.#context.live.flush();
     return this.#over ? undefined : broken("The provider's stream ended before its regular end.");
@@ -90,6 +90,14 @@ export class ForwardedStream implements Reply {
 /** A frame that spans chunks was put together as plain bytes; nothing is copied here. */
 function asBuffer(frame: Uint8Array): Buffer {
   return Buffer.isBuffer(frame) ? frame : Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+}
+
+/** Lacks this last piece of a stream only its blank line? What was cut within its line is no frame, whatever its name promises. */
+function isWhole(rest: Uint8Array): boolean {
+  const data = parseFrame(rest)?.data;
+  if (data === undefined) return false;
+  // `[DONE]` and its like are no JSON, but as easily told whole from cut.
+  return parseJson(data) !== undefined || (data.startsWith("[") && data.endsWith("]"));
 }
 
 /** The fast path of a plain answer: read once for its usage, sent on byte for byte. */

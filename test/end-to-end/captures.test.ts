@@ -28,29 +28,43 @@ const isSocket = (capture: Capture): boolean => capture.name.endsWith("WS_UPGRAD
 
 const captures = captureFolders().flatMap((folder) => capturesIn(folder));
 
+/** What the server said whose ids the captured clients name later. */
+const THREAD_ANSWER = {
+  id: "msg_mock1",
+  type: "message",
+  role: "assistant",
+  model: "mock",
+  content: [{ type: "tool_use", id: "toolu_mock1", name: "get_weather", input: { city: "Oslo" } }],
+  stop_reason: "tool_use",
+  stop_sequence: null,
+  usage: { input_tokens: 10, output_tokens: 5 },
+};
+const ITEMS_ANSWER = {
+  id: "resp_mock1",
+  object: "response",
+  created_at: 1,
+  status: "completed",
+  model: "mock",
+  output: [
+    { type: "reasoning", id: "rs_mock1", summary: [] },
+    { type: "function_call", id: "fc_mock1", call_id: "call_mock1", name: "get_weather", arguments: '{"city":"Paris"}', status: "completed" },
+  ],
+  usage: { input_tokens: 10, input_tokens_details: { cached_tokens: 0 }, output_tokens: 5, output_tokens_details: { reasoning_tokens: 0 }, total_tokens: 15 },
+};
+
 let upstream: TestUpstream;
 let gateway: TestGateway;
 beforeAll(async () => {
-  // One captured client continues a thread by an id that its server gave; the same server answers here.
-  upstream = await startUpstream(
-    jsonAnswer({
-      id: "msg_mock1",
-      type: "message",
-      role: "assistant",
-      model: "mock",
-      content: [{ type: "tool_use", id: "toolu_mock1", name: "get_weather", input: { city: "Oslo" } }],
-      stop_reason: "tool_use",
-      stop_sequence: null,
-      usage: { input_tokens: 10, output_tokens: 5 },
-    }),
-  );
+  upstream = await startUpstream((response, request) => jsonAnswer(request.path.endsWith("/messages") ? THREAD_ANSWER : ITEMS_ANSWER)(response, request));
   gateway = await startGateway({
     config: `
 providers:
-  lab: { kind: anthropic, baseUrl: "${upstream.url}", apiKey: x, allowPrivateNetwork: true }
+  thread: { kind: anthropic, baseUrl: "${upstream.url}", apiKey: x, allowPrivateNetwork: true }
+  items: { kind: openai, baseUrl: "${upstream.url}/v1", apiKey: x, allowPrivateNetwork: true }
 models:
 ${MODELS.map((name) => `  "${name}": sim/echo`).join("\n")}
-  "claude-thread": lab/mock
+  mock-thread: thread/mock
+  mock-items: items/mock
 `,
   });
 });
@@ -66,7 +80,7 @@ describe.skipIf(captures.length === 0)("captured requests of released clients", 
 
   it.each(captures.filter((capture) => !isSocket(capture) && BUILT.test(capture.path)))("$name is answered", async (capture) => {
     const before = (await gateway.rows()).length;
-    const answer = await replay(gateway.url, onThread(capture));
+    const answer = await replay(gateway.url, withItsServer(capture));
     expect(answer.body).not.toContain("internal");
     expect(answer.status, answer.body).toBeGreaterThanOrEqual(200);
     expect(answer.status, answer.body).toBeLessThan(300);
@@ -102,10 +116,11 @@ describe.skipIf(captures.length === 0)("captured requests of released clients", 
   });
 });
 
-/** The captures that speak of a thread meet the server whose ids they know. */
-function onThread(capture: Capture): Capture {
+/** The captures that name what their server held meet that server here. */
+function withItsServer(capture: Capture): Capture {
   const body = capture.body as { thread?: unknown } | undefined;
-  return body?.thread === undefined ? capture : { ...capture, body: { ...body, model: "claude-thread" } };
+  if (body?.thread !== undefined) return { ...capture, body: { ...body, model: "mock-thread" } };
+  return /^ai-openai-responses 0[12]/.test(capture.name) ? { ...capture, body: { ...body, model: "mock-items" } } : capture;
 }
 
 function capturesIn(folder: string): Capture[] {

@@ -57,7 +57,8 @@ export const RESPONSES: Language = {
   terminal: (data) => {
     const type = read(data)["type"];
     if (type === "response.completed" || type === "response.incomplete") return "done";
-    return type === "error" || type === "response.failed" ? "problem" : undefined;
+    // An `error` event may come before it; the response's own failure is the end.
+    return type === "response.failed" ? "problem" : undefined;
   },
 };
 

@@ -163,8 +163,14 @@ function compaction(raw: JsonObject, base: Base): CompactionItem {
   return { type: "compaction", text, ...rest };
 }
 
+/** Hosted tools that the client runs itself are answered like functions: by the id of their call. */
+function callIdOf(kind: string, raw: JsonObject): { readonly callId?: string } {
+  const callId = raw["call_id"];
+  return typeof callId === "string" && !USER_KINDS.test(kind) ? { callId } : {};
+}
+
 function unknown(kind: string, raw: JsonObject, base: Base, path: string, reading: Reading): UnknownItem {
-  const item: UnknownItem = { type: "unknown", kind, role: USER_KINDS.test(kind) ? "user" : "assistant", ...base };
+  const item: UnknownItem = { type: "unknown", kind, role: USER_KINDS.test(kind) ? "user" : "assistant", ...base, ...callIdOf(kind, raw) };
   const { tools } = raw;
   if (!TOOL_BRINGERS.has(kind) || !isList(tools)) return item;
   try {
