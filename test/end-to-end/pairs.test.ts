@@ -1,0 +1,154 @@
+import { describe, expect, it } from "vitest";
+import {
+  amend,
+  FlatNames,
+  offeredTools,
+  textOf,
+  type Answer,
+  type Call,
+  type Capabilities,
+  type Dialect,
+  type Item,
+  type Json,
+  type JsonObject,
+} from "../../src/canon/index.ts";
+import { dialects } from "../../src/dialects/registry.generated.ts";
+import { recordedCalls, type RecordedCall } from "./recorded-calls.ts";
+
+/** A target that takes everything: what is lost then is lost by the language. */
+const CAPABLE: Capabilities = {
+  reasoning: true,
+  vision: true,
+  files: true,
+  audio: true,
+  tools: true,
+  structuredOutput: true,
+  streamUsage: true,
+  betas: ["*"],
+  versions: ["2026-10-21", "2023-06-01"],
+  reasoningField: "reasoning_content",
+};
+
+const all = [...dialects.values()];
+const pairs = all.flatMap((from) => all.filter((to) => to !== from).map((to) => ({ from, to, title: `${from.id} -> ${to.id} -> ${from.id}` })));
+const calls = recordedCalls();
+const context = (call: RecordedCall) => ({ operation: "generate" as const, headers: { "anthropic-version": "2023-06-01", ...call.headers }, params: {} });
+const plainContext = { operation: "generate" as const, headers: { "anthropic-version": "2023-06-01" }, params: {} };
+
+/** The call as it is after it was said in a language and read again. */
+function through(call: Call, dialect: Dialect): Call {
+  const request = dialect.encodeCall(call, { provider: "elsewhere", model: "m", capabilities: CAPABLE }, () => {});
+  return dialect.decodeCall(JSON.parse(request.body) as JsonObject, plainContext);
+}
+
+interface Essence {
+  /** Every piece of text that a person or program wrote, in order. */
+  readonly asked: readonly string[];
+  readonly answered: string;
+  readonly toolCalls: readonly string[];
+  readonly toolResults: readonly string[];
+}
+
+function essence(items: readonly Item[], names: FlatNames, instructions: readonly { readonly text: string }[] = []): Essence {
+  const asked = instructions.map((part) => bare(part.text));
+  const toolCalls: string[] = [];
+  const toolResults: string[] = [];
+  let answered = "";
+  for (const item of items) {
+    if (item.type === "message" && item.role === "assistant") answered += textOf(item.parts);
+    else if (item.type === "message") asked.push(...item.parts.map((part) => bare(textOf([part]))).filter((text) => text !== ""));
+    if (item.type === "tool_call") toolCalls.push(`${item.callId} ${lastName(names.of(item.namespace, item.name))} ${inputOf(item.input)}`);
+    if (item.type === "tool_result") toolResults.push(`${item.callId} ${bare(textOf(item.parts))}`);
+  }
+  return { asked, answered: bare(answered), toolCalls, toolResults };
+}
+
+/** A provider puts a namespace of its own around tools that it found by itself; its caller knows the bare name. */
+function lastName(flatName: string): string {
+  return flatName.split("__").at(-1) ?? flatName;
+}
+
+/**
+ * Languages group messages differently, and some want words of their own added (a first user's turn, "answer in JSON"). No word that was
+ * said may be missing; calls, ids and results must not change.
+ */
+function expectKept(kept: Essence, original: Essence, name: string): void {
+  const said = kept.asked.join("");
+  expect.soft(original.asked.filter((text) => !said.includes(text)), name).toEqual([]);
+  expect.soft(kept.answered, name).toBe(original.answered);
+  expect.soft(kept.toolCalls, name).toEqual(original.toolCalls);
+  expect.soft(kept.toolResults, name).toEqual(original.toolResults);
+}
+
+const bare = (text: string): string => text.replaceAll(/\s+/g, "");
+
+/** Arguments as a value: languages that carry them as objects write them anew. Free text stays what it is. */
+function inputOf(input: string): string {
+  try {
+    const value = JSON.parse(input === "" ? "{}" : input) as Json;
+    return JSON.stringify(isWrapped(value) ? value.input : value);
+  } catch {
+    return JSON.stringify(input);
+  }
+}
+
+/** Free text for a tool in a language that knows only functions. */
+function isWrapped(value: Json): value is { input: string } {
+  const fields = Object.entries(value ?? {});
+  return fields.length === 1 && fields[0]?.[0] === "input" && typeof fields[0][1] === "string";
+}
+
+function essenceOf(call: Call): Essence {
+  return essence(call.items, new FlatNames(offeredTools(call)), call.instructions?.parts);
+}
+
+describe.skipIf(calls.length === 0).each(pairs)("recorded calls $title", ({ from, to }) => {
+  const mine = calls.filter((call) => call.dialect === from.id);
+
+  it("keep words, tool calls, ids and results", () => {
+    let checked = 0;
+    for (const recorded of mine) {
+      if (recorded.body["conversation"] !== undefined) continue;
+      const call = from.decodeCall(recorded.body as JsonObject, context(recorded));
+      if (call.previousId !== undefined || call.items.some(isForeignAlone)) continue;
+      const there = through(amend(call, { model: "m" }), to);
+      const back = through(there, from);
+      for (const translated of [there, back]) expectKept(essenceOf(translated), essenceOf(call), recorded.name);
+      checked++;
+    }
+    expect(checked).toBeGreaterThan(20);
+  });
+
+  it("keep the answers' words, tool calls, ids and usage", () => {
+    let checked = 0;
+    for (const recorded of mine) {
+      if (recorded.stream || recorded.status !== 200 || !/"usage":\s*\{/.test(recorded.answer)) continue;
+      if (recorded.body["conversation"] !== undefined) continue;
+      const asked = from.decodeCall(recorded.body as JsonObject, context(recorded));
+      const answer = from.decodeAnswer(JSON.parse(recorded.answer) as Json, { operation: "generate", provider: "origin" });
+      if (answer.items.some(isForeignAlone)) continue;
+      const there = to.decodeAnswer(to.encodeAnswer(answer, { call: asked, createdAt: 1 }), { operation: "generate", provider: "elsewhere" });
+      const back = from.decodeAnswer(from.encodeAnswer(there, { call: asked, createdAt: 1 }), { operation: "generate", provider: "elsewhere" });
+      const names = new FlatNames(offeredTools(asked));
+      for (const { items } of [there, back]) expectKept(essence(items, names), essence(answer.items, names), recorded.name);
+      expect.soft(tokens(back), recorded.name).toEqual(tokens(answer));
+      checked++;
+    }
+    expect(checked).toBeGreaterThan(20);
+  });
+});
+
+/** Items that only their own language has; what they hold is the loss table's business. */
+function isForeignAlone(item: Item): boolean {
+  return item.type === "unknown" || item.type === "compaction";
+}
+
+/** All that every language can say of usage: everything read, what of it was cached, everything written, what of it was thought. */
+function tokens({ usage }: Answer): unknown {
+  return {
+    read: usage.inputUncached + usage.cacheRead + usage.cacheWrite5m + usage.cacheWrite1h,
+    cached: usage.cacheRead,
+    written: usage.output,
+    thought: usage.reasoning,
+  };
+}
