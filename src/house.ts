@@ -126,13 +126,12 @@ async function configOf(options: HouseOptions): Promise<GimbalConfig> {
   const outcome = readConfig(options.config.text, options.env);
   if (!outcome.ok) throw new ConfigError(formatProblems(options.config.fileName, outcome.problems));
   for (const line of formatProblems(options.config.fileName, outcome.warnings)) options.log(line);
-  for (const [name, reason] of outcome.config.disabled) options.log(`The provider "${name}" is switched off: ${reason}.`);
   return outcome.config;
 }
 
 /** What the machine offers without a configuration. */
 export function discovered(env: HouseOptions["env"], clock: Clock): Promise<Discovered> {
-  return discover({ connect, clock, env, facts: createModelBook().facts });
+  return discover({ connect, clock, env, facts: factsOf(createModelBook()) });
 }
 
 interface Wiring {
@@ -140,6 +139,10 @@ interface Wiring {
   readonly env: HouseOptions["env"];
   readonly randomness: Randomness;
   readonly book: ModelBook;
+}
+
+function factsOf(book: ModelBook): ModelBook["facts"] {
+  return (provider, model) => book.facts(provider, model);
 }
 
 /** Facts and prices as a configuration corrects them. */
@@ -151,7 +154,7 @@ export function bookOf(config: GimbalConfig): ModelBook {
 
 /** The running providers of a configuration, by name; the simulator is always among them. */
 export function openProviders(config: GimbalConfig, { clock, env, randomness, book }: Wiring): ReadonlyMap<string, Provider> {
-  const { facts } = book;
+  const facts = factsOf(book);
   const providers = new Map<string, Provider>([[SIM, createSimulator(SIM, config.sim, { dialects, clock, randomness })]]);
   for (const [name, options] of config.providers) providers.set(name, createProvider(name, options, { connect, clock, env, facts }));
   return providers;

@@ -118,7 +118,7 @@ export class AnswerFold {
   #annotation(index: number, part: number, annotation: Json): void {
     const open = this.#items[index];
     if (!open) return;
-    const before: TextPart = open.parts[part]?.type === "text" ? (open.parts[part] as TextPart) : { type: "text", text: "" };
+    const before: TextPart = textPart(open.parts[part]);
     open.parts[part] = { ...before, annotations: [...(before.annotations ?? []), annotation] };
   }
 
@@ -128,6 +128,10 @@ export class AnswerFold {
     const before = open.reasoning[part];
     open.reasoning[part] = { kind, text: (before?.text ?? "") + text };
   }
+}
+
+function textPart(part: Part | undefined): TextPart {
+  return part?.type === "text" ? part : { type: "text", text: "" };
 }
 
 function closeItem(open: OpenItem): Item {

@@ -6,7 +6,6 @@ import type { GatewayDeps } from "./run.ts";
 import { Turns } from "./turns.ts";
 
 export { openCall } from "./pipeline.ts";
-export { newKey, type KeySpec } from "./keys.ts";
 export type { GatewayDeps } from "./run.ts";
 
 export interface GatewayOptions {

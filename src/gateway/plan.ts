@@ -1,4 +1,4 @@
-import { ProblemError } from "../canon/index.ts";
+import { ProblemError, type Json, type PendingState } from "../canon/index.ts";
 import { answerContext } from "./context.ts";
 import { answerHeaders } from "./refuse.ts";
 import { JSON_TYPE } from "./reply.ts";
@@ -16,10 +16,10 @@ export function plan(deps: GatewayDeps, run: Run): void {
 function promise(deps: GatewayDeps, run: Run): void {
   const { dialect } = run.request;
   if (!dialect.newAnswerId || !dialect.encodePending) return;
-  const { encodePending } = dialect;
+  const pending = (state: PendingState): Json => dialect.encodePending?.(state, answerContext(run)) ?? null;
   run.promisedId = dialect.newAnswerId(deps.randomness.id(""));
   run.live.answerId = run.promisedId;
-  run.live.pendingAnswer = () => encodePending("in_progress", answerContext(run));
+  run.live.pendingAnswer = () => pending("in_progress");
   if (run.stream) return;
-  run.live.acknowledge(200, { "content-type": JSON_TYPE, ...answerHeaders(run) }, JSON.stringify(encodePending("queued", answerContext(run))));
+  run.live.acknowledge(200, { "content-type": JSON_TYPE, ...answerHeaders(run) }, JSON.stringify(pending("queued")));
 }

@@ -61,7 +61,7 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   });
   app.get("/config/versions", async (context) => context.json({ versions: (await deps.config.list(100)).map(({ text: _text, ...version }) => version) }));
   for (const path of NOT_BUILT) app.all(path, () => Promise.reject(notBuilt(`/admin/api${path}`)));
-  app.notFound(() => Promise.reject(new ProblemError({ kind: "not_found", message: "There is no such admin route." })) as never);
+  app.notFound(() => Promise.reject(new ProblemError({ kind: "not_found", message: "There is no such admin route." })));
   app.onError((error, context) => {
     const problem = problemFrom(error);
     if (problem.kind === "internal") deps.gateway.report(error, "admin");

@@ -52,7 +52,7 @@ export function listModels(deps: GatewayDeps, scopes: Scopes): ListedModel[] {
 
 function languageOf(deps: GatewayDeps, request: FrontRequest): Dialect {
   const speaking = [...deps.dialects.values()].filter((dialect) => dialect.encodeModels);
-  const dialect = speaking.find((candidate) => candidate.answersModels?.(request.headers)) ?? speaking.find((candidate) => !candidate.answersModels);
+  const dialect = speaking.find((candidate) => candidate.answersModels?.(request.headers)) ?? speaking.find((candidate) => !("answersModels" in candidate));
   if (!dialect) throw new ProblemError({ kind: "internal", message: "No dialect lists models." });
   return dialect;
 }

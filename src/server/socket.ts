@@ -89,10 +89,13 @@ class Session {
       reader,
     );
     this.#running = { live, reader };
-    void live.whenSettled().then(() => {
-      this.#running = undefined;
-      this.#next();
-    });
+    void this.#afterwards(live);
+  }
+
+  async #afterwards(live: LiveCall): Promise<void> {
+    await live.whenSettled();
+    this.#running = undefined;
+    this.#next();
   }
 
   #cancel(id: string | undefined): void {

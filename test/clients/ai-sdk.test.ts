@@ -108,7 +108,7 @@ describe.each(SURFACES)("ai with $title", ({ title, model, thinking, shows }) =>
   it("is told of an unknown model", async () => {
     const error = await generateText({ model: model("sim/plian"), prompt: "x", maxRetries: 0 }).catch((thrown: unknown) => thrown);
     expect(APICallError.isInstance(error)).toBe(true);
-    expect(error).toMatchObject({ statusCode: 404, message: expect.stringContaining('"plain"') as string });
+    expect(error).toMatchObject({ statusCode: 404, message: expect.stringContaining('plain"') as string });
     expect((error as APICallError).responseHeaders?.["x-gimbal-problem"]).toBe("unknown_model");
   });
 

@@ -138,7 +138,7 @@ describe("@anthropic-ai/sdk", () => {
     expect(error).toBeInstanceOf(NotFoundError);
     const { status, error: body, headers, requestID, message } = error as NotFoundError;
     expect(status).toBe(404);
-    expect(body).toMatchObject({ type: "error", error: { type: "not_found_error", message: expect.stringContaining('"plain"') as string } });
+    expect(body).toMatchObject({ type: "error", error: { type: "not_found_error", message: expect.stringContaining('plain"') as string } });
     expect(message).toContain("plain");
     expect(headers.get("x-gimbal-problem")).toBe("unknown_model");
     expect(requestID).toBe(headers.get("x-gimbal-call-id"));

@@ -83,7 +83,7 @@ describe.each([false, true])("@langchain/openai (responses: %s)", (useResponsesA
     const error = await model("sim/plian")
       .invoke("x")
       .catch((thrown: unknown) => thrown);
-    expect(error).toMatchObject({ status: 404, code: "model_not_found", message: expect.stringContaining('"plain"') as string });
+    expect(error).toMatchObject({ status: 404, code: "model_not_found", message: expect.stringContaining('plain"') as string });
   });
 
   it("can leave a stream", async () => {

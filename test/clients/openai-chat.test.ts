@@ -141,7 +141,7 @@ describe("openai (chat completions)", () => {
     expect(error).toBeInstanceOf(NotFoundError);
     const { status, code, message, headers, requestID } = error as NotFoundError;
     expect({ status, code }).toEqual({ status: 404, code: "model_not_found" });
-    expect(message).toContain('"plain"');
+    expect(message).toContain('plain"');
     expect(headers?.get("x-gimbal-problem")).toBe("unknown_model");
     expect(requestID).toBe(headers?.get("x-gimbal-call-id"));
   });

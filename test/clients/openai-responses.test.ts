@@ -154,7 +154,7 @@ describe("openai (responses)", () => {
     expect(error).toBeInstanceOf(NotFoundError);
     const { status, code, message, headers } = error as NotFoundError;
     expect({ status, code }).toEqual({ status: 404, code: "model_not_found" });
-    expect(message).toContain('"plain"');
+    expect(message).toContain('plain"');
     expect(headers?.get("x-gimbal-problem")).toBe("unknown_model");
   });
 

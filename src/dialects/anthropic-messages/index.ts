@@ -54,6 +54,7 @@ export default defineDialect({
   decodeProblem,
   encodeProblem,
   encodeProblemFrames,
+  newAnswerId: (unique) => `msg_${unique}`,
   turnFingerprint,
   continueTurn,
   encodeCount: (tokens) => ({ input_tokens: tokens }),

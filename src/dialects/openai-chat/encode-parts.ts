@@ -8,14 +8,14 @@ import { isObject } from "./shape.ts";
  * may go to this provider.
  */
 export function encodePart(part: Part, native: boolean, context: EncodeContext): Json | undefined {
-  if (part.type === "text") return native && isObject(part.raw) ? { ...part.raw, text: part.text } : { type: "text", text: part.text };
-  if (native && part.raw !== undefined) return part.raw;
-  if (part.cacheTtlSeconds !== undefined)
+  if (native && part.raw !== undefined && part.type !== "text") return part.raw;
+  if (part.cacheTtlSeconds !== undefined && !native)
     context.note(
       "items[].cacheTtlSeconds",
       "dropped",
       "The provider's language has no breakpoints for its prompt cache that all its vendors know.",
     );
+  if (part.type === "text") return native && isObject(part.raw) ? { ...part.raw, text: part.text } : { type: "text", text: part.text };
   switch (part.type) {
     case "refusal":
       return { type: "text", text: part.text };

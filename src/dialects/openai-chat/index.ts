@@ -48,6 +48,7 @@ export default defineDialect({
 
   decodeProblem,
   encodeProblem,
+  newAnswerId: (unique) => `chatcmpl-${unique}`,
   encodeProblemFrames: (problem, callId, emit) => emit(undefined, JSON.stringify(errorBody(problem, callId))),
 });
 
