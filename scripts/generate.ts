@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { providersDoc } from "./generate-providers-doc.ts";
 import { cliDoc } from "./generate/cli.ts";
 import { configurationDoc } from "./generate/configuration.ts";
+import { lossTable } from "./generate/loss-table.ts";
 import { dialectModules, registrySource } from "./generate/registry.ts";
 
 /** Generated files by path, with what they should hold. */
@@ -13,6 +14,7 @@ function generatedFiles(root: string): ReadonlyMap<string, string> {
     ["docs/configuration.md", configurationDoc()],
     ["docs/cli.md", cliDoc()],
     ["docs/providers.md", providersDoc()],
+    ["docs/dialects.md", lossTable()],
   ]);
 }
 
