@@ -31,8 +31,10 @@ export interface Running {
 
 const running = new Set<ChildProcess>();
 process.on("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
+  for (const child of running) for (const pid of family(child.pid ?? 0)) signalTo(pid, "SIGKILL");
 });
+// Interrupted, it must not leave its crowd behind.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 
 /** Starts a process on a core. Its errors are shown, its output kept. */
 export function start(core: Core, command: string, args: readonly string[], env: Record<string, string> = {}, cwd?: string): Running {
