@@ -51,7 +51,7 @@ export function listModels(deps: GatewayDeps, scopes: Scopes): ListedModel[] {
 }
 
 function languageOf(deps: GatewayDeps, request: FrontRequest): Dialect {
-  const speaking = [...deps.dialects.values()].filter((dialect) => dialect.encodeModels);
+  const speaking = [...deps.dialects.values()].filter((dialect) => "encodeModels" in dialect);
   const dialect = speaking.find((candidate) => candidate.answersModels?.(request.headers)) ?? speaking.find((candidate) => !("answersModels" in candidate));
   if (!dialect) throw new ProblemError({ kind: "internal", message: "No dialect lists models." });
   return dialect;
