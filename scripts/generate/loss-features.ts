@@ -30,26 +30,35 @@ const history = (chat: readonly Json[], responses: readonly Json[], messages: re
 
 const everywhere = (fields: JsonObject): Feature["said"] => ({ [CHAT]: fields, [RESPONSES]: fields, [MESSAGES]: fields });
 
-const parts = (call: Call): readonly { readonly type: string }[] => call.items.flatMap((item) => (item.type === "message" || item.type === "tool_result" ? item.parts : []));
-const partOf = (type: string, seen: (part: Json) => Json | undefined) => (call: Call): Json | undefined => {
-  const part = parts(call).find((candidate) => candidate.type === type);
-  return part && seen(part as unknown as Json);
-};
+const parts = (call: Call): readonly { readonly type: string }[] =>
+  call.items.flatMap((item) => (item.type === "message" || item.type === "tool_result" ? item.parts : []));
+const partOf =
+  (type: string, seen: (part: Json) => Json | undefined) =>
+  (call: Call): Json | undefined => {
+    const part = parts(call).find((candidate) => candidate.type === type);
+    return part && seen(part);
+  };
 const field = (value: Json | undefined, ...path: readonly string[]): Json | undefined => {
   let at = value;
   for (const name of path) at = typeof at === "object" && at !== null && !Array.isArray(at) ? (at as JsonObject)[name] : undefined;
   return at;
 };
-const itemOf = <T extends Item["type"]>(type: T, seen: (item: Extract<Item, { type: T }>) => Json | undefined) => (call: Call): Json | undefined => {
-  const item = call.items.find((candidate): candidate is Extract<Item, { type: T }> => candidate.type === type);
-  return item && seen(item);
-};
+const itemOf =
+  <T extends Item["type"]>(type: T, seen: (item: Extract<Item, { type: T }>) => Json | undefined) =>
+  (call: Call): Json | undefined => {
+    const item = call.items.find((candidate): candidate is Extract<Item, { type: T }> => candidate.type === type);
+    return item && seen(item);
+  };
 const yes = (value: unknown): true | undefined => (value === undefined || value === false ? undefined : true);
 
 const FUNCTION_CALL = history(
   [
     HI,
-    { role: "assistant", content: null, tool_calls: [1, 2].map((n) => ({ id: `call_${n}`, type: "function", function: { name: "weather", arguments: `{"city":"${n}"}` } })) },
+    {
+      role: "assistant",
+      content: null,
+      tool_calls: [1, 2].map((n) => ({ id: `call_${n}`, type: "function", function: { name: "weather", arguments: `{"city":"${n}"}` } })),
+    },
     ...[1, 2].map((n) => ({ role: "tool", tool_call_id: `call_${n}`, content: `mild ${n}` })),
   ],
   [
@@ -67,12 +76,26 @@ const FUNCTION_CALL = history(
 const CONTENT: readonly Feature[] = [
   {
     title: "Standing instructions",
-    said: { [CHAT]: { messages: [{ role: "system", content: "Be brief." }, HI] }, [RESPONSES]: { instructions: "Be brief." }, [MESSAGES]: { system: "Be brief." } },
-    found: (call) => [...(call.instructions?.parts ?? []), ...call.items.flatMap((item) => (item.type === "message" && item.role !== "user" ? item.parts : []))].map((part) => ("text" in part ? (part.text ?? "") : "")).join(""),
+    said: {
+      [CHAT]: { messages: [{ role: "system", content: "Be brief." }, HI] },
+      [RESPONSES]: { instructions: "Be brief." },
+      [MESSAGES]: { system: "Be brief." },
+    },
+    found: (call) =>
+      [
+        ...(call.instructions?.parts ?? []),
+        ...call.items.flatMap((item) => (item.type === "message" && item.role !== "user" ? item.parts : [])),
+      ]
+        .map((part) => ("text" in part ? (part.text ?? "") : ""))
+        .join(""),
   },
   {
     title: "Instructions in mid-conversation",
-    said: history([HI, { role: "assistant", content: "Hello" }, { role: "developer", content: "Be brief." }, user("Go on")], [HI, { role: "assistant", content: "Hello" }, { role: "developer", content: "Be brief." }, user("Go on")], [HI, { role: "assistant", content: "Hello" }, { role: "user", content: "Go on" }, { role: "system", content: "Be brief." }]),
+    said: history(
+      [HI, { role: "assistant", content: "Hello" }, { role: "developer", content: "Be brief." }, user("Go on")],
+      [HI, { role: "assistant", content: "Hello" }, { role: "developer", content: "Be brief." }, user("Go on")],
+      [HI, { role: "assistant", content: "Hello" }, { role: "user", content: "Go on" }, { role: "system", content: "Be brief." }],
+    ),
     found: (call) => yes(call.items.some((item) => item.type === "message" && (item.role === "system" || item.role === "developer"))),
   },
   {
@@ -132,35 +155,118 @@ const CONTENT: readonly Feature[] = [
     said: { [CHAT]: { messages: [user([{ type: "input_audio", input_audio: { data: WAV, format: "wav" } }])] } },
     found: partOf("audio", (part) => field(part, "source", "data")),
   },
-  { title: "Parallel tool calls and their ids", said: FUNCTION_CALL, found: (call) => call.items.flatMap((item) => (item.type === "tool_call" ? [`${item.callId} ${item.name} ${item.input}`] : [])) },
-  { title: "Tool results", said: FUNCTION_CALL, found: (call) => call.items.flatMap((item) => (item.type === "tool_result" ? [`${item.callId} ${item.parts.map((part) => ("text" in part ? part.text : "")).join("")}`] : [])) },
+  {
+    title: "Parallel tool calls and their ids",
+    said: FUNCTION_CALL,
+    found: (call) => call.items.flatMap((item) => (item.type === "tool_call" ? [`${item.callId} ${item.name} ${item.input}`] : [])),
+  },
+  {
+    title: "Tool results",
+    said: FUNCTION_CALL,
+    found: (call) =>
+      call.items.flatMap((item) =>
+        item.type === "tool_result" ? [`${item.callId} ${item.parts.map((part) => ("text" in part ? part.text : "")).join("")}`] : [],
+      ),
+  },
   {
     title: "A tool result marked as an error",
-    said: { [MESSAGES]: { messages: [HI, { role: "assistant", content: [{ type: "tool_use", id: "call_1", name: "weather", input: {} }] }, { role: "user", content: [{ type: "tool_result", tool_use_id: "call_1", content: "no", is_error: true }] }] } },
+    said: {
+      [MESSAGES]: {
+        messages: [
+          HI,
+          { role: "assistant", content: [{ type: "tool_use", id: "call_1", name: "weather", input: {} }] },
+          { role: "user", content: [{ type: "tool_result", tool_use_id: "call_1", content: "no", is_error: true }] },
+        ],
+      },
+    },
     found: itemOf("tool_result", (item) => item.isError),
   },
   {
     title: "An image in a tool result",
     said: {
-      [RESPONSES]: { input: [HI, { type: "function_call", call_id: "call_1", name: "see", arguments: "{}" }, { type: "function_call_output", call_id: "call_1", output: [{ type: "input_image", image_url: `data:image/png;base64,${PIXEL}`, detail: "auto" }] }] },
-      [MESSAGES]: { messages: [HI, { role: "assistant", content: [{ type: "tool_use", id: "call_1", name: "see", input: {} }] }, { role: "user", content: [{ type: "tool_result", tool_use_id: "call_1", content: [{ type: "image", source: { type: "base64", media_type: "image/png", data: PIXEL } }] }] }] },
+      [RESPONSES]: {
+        input: [
+          HI,
+          { type: "function_call", call_id: "call_1", name: "see", arguments: "{}" },
+          {
+            type: "function_call_output",
+            call_id: "call_1",
+            output: [{ type: "input_image", image_url: `data:image/png;base64,${PIXEL}`, detail: "auto" }],
+          },
+        ],
+      },
+      [MESSAGES]: {
+        messages: [
+          HI,
+          { role: "assistant", content: [{ type: "tool_use", id: "call_1", name: "see", input: {} }] },
+          {
+            role: "user",
+            content: [
+              {
+                type: "tool_result",
+                tool_use_id: "call_1",
+                content: [{ type: "image", source: { type: "base64", media_type: "image/png", data: PIXEL } }],
+              },
+            ],
+          },
+        ],
+      },
     },
-    found: (call) => call.items.flatMap((item) => (item.type === "tool_result" ? item.parts : [])).some((part) => part.type === "image") || undefined,
+    found: (call) =>
+      call.items.flatMap((item) => (item.type === "tool_result" ? item.parts : [])).some((part) => part.type === "image") || undefined,
   },
   {
     title: "Readable reasoning of earlier turns",
     said: {
       [CHAT]: { messages: [HI, { role: "assistant", content: "Hello", reasoning_content: "A greeting." }, user("Go on")] },
-      [RESPONSES]: { input: [HI, { type: "reasoning", id: "rs_1", summary: [{ type: "summary_text", text: "A greeting." }] }, { role: "assistant", content: "Hello" }, user("Go on")] },
-      [MESSAGES]: { messages: [HI, { role: "assistant", content: [{ type: "thinking", thinking: "A greeting.", signature: "c2ln" }, { type: "text", text: "Hello" }] }, user("Go on")] },
+      [RESPONSES]: {
+        input: [
+          HI,
+          { type: "reasoning", id: "rs_1", summary: [{ type: "summary_text", text: "A greeting." }] },
+          { role: "assistant", content: "Hello" },
+          user("Go on"),
+        ],
+      },
+      [MESSAGES]: {
+        messages: [
+          HI,
+          {
+            role: "assistant",
+            content: [
+              { type: "thinking", thinking: "A greeting.", signature: "c2ln" },
+              { type: "text", text: "Hello" },
+            ],
+          },
+          user("Go on"),
+        ],
+      },
     },
     found: itemOf("reasoning", (item) => item.parts.map((part) => part.text).join("") || undefined),
   },
   {
     title: "Signed or sealed reasoning of earlier turns (kept by the gateway, put back for its own provider)",
     said: {
-      [RESPONSES]: { input: [HI, { type: "reasoning", id: "rs_1", summary: [], encrypted_content: "c2VhbGVk" }, { role: "assistant", content: "Hello" }, user("Go on")] },
-      [MESSAGES]: { messages: [HI, { role: "assistant", content: [{ type: "redacted_thinking", data: "c2VhbGVk" }, { type: "text", text: "Hello" }] }, user("Go on")] },
+      [RESPONSES]: {
+        input: [
+          HI,
+          { type: "reasoning", id: "rs_1", summary: [], encrypted_content: "c2VhbGVk" },
+          { role: "assistant", content: "Hello" },
+          user("Go on"),
+        ],
+      },
+      [MESSAGES]: {
+        messages: [
+          HI,
+          {
+            role: "assistant",
+            content: [
+              { type: "redacted_thinking", data: "c2VhbGVk" },
+              { type: "text", text: "Hello" },
+            ],
+          },
+          user("Go on"),
+        ],
+      },
     },
     found: itemOf("reasoning", (item) => item.encrypted ?? item.signature),
   },
@@ -168,14 +274,27 @@ const CONTENT: readonly Feature[] = [
     title: "A refusal in an earlier turn",
     said: {
       [CHAT]: { messages: [HI, { role: "assistant", content: null, refusal: "I will not." }, user("Go on")] },
-      [RESPONSES]: { input: [HI, { type: "message", id: "msg_1", role: "assistant", status: "completed", content: [{ type: "refusal", refusal: "I will not." }] }, user("Go on")] },
+      [RESPONSES]: {
+        input: [
+          HI,
+          { type: "message", id: "msg_1", role: "assistant", status: "completed", content: [{ type: "refusal", refusal: "I will not." }] },
+          user("Go on"),
+        ],
+      },
     },
     found: partOf("refusal", (part) => field(part, "text")),
   },
   {
     title: "Prompt-cache breakpoints",
     said: { [MESSAGES]: { messages: [user([{ type: "text", text: "Hi", cache_control: { type: "ephemeral" } }])] } },
-    found: (call) => yes(call.items.some((item) => item.cacheTtlSeconds !== undefined || (item.type === "message" && item.parts.some((part) => "cacheTtlSeconds" in part && part.cacheTtlSeconds !== undefined)))),
+    found: (call) =>
+      yes(
+        call.items.some(
+          (item) =>
+            item.cacheTtlSeconds !== undefined ||
+            (item.type === "message" && item.parts.some((part) => "cacheTtlSeconds" in part && part.cacheTtlSeconds !== undefined)),
+        ),
+      ),
   },
 ];
 
@@ -191,12 +310,19 @@ const TOOLS: readonly Feature[] = [
   },
   {
     title: "Strict function tools",
-    said: { [CHAT]: { tools: [{ type: "function", function: { ...chatTool.function, strict: true } }] }, [RESPONSES]: { tools: [{ ...responsesTool, strict: true }] }, [MESSAGES]: { tools: [{ ...messagesTool, strict: true }] } },
+    said: {
+      [CHAT]: { tools: [{ type: "function", function: { ...chatTool.function, strict: true } }] },
+      [RESPONSES]: { tools: [{ ...responsesTool, strict: true }] },
+      [MESSAGES]: { tools: [{ ...messagesTool, strict: true }] },
+    },
     found: (call) => yes(call.tools.some((tool) => tool.type === "function" && tool.strict === true)),
   },
   {
     title: "Custom tools (free text)",
-    said: { [CHAT]: { tools: [{ type: "custom", custom: { name: "shell" } }] }, [RESPONSES]: { tools: [{ type: "custom", name: "shell" }] } },
+    said: {
+      [CHAT]: { tools: [{ type: "custom", custom: { name: "shell" } }] },
+      [RESPONSES]: { tools: [{ type: "custom", name: "shell" }] },
+    },
     found: (call) => call.tools.map((tool) => `${tool.type} ${tool.type === "native" ? tool.kind : tool.name}`),
   },
   {
@@ -206,7 +332,10 @@ const TOOLS: readonly Feature[] = [
   },
   {
     title: "Hosted tools (web search)",
-    said: { [RESPONSES]: { tools: [{ type: "web_search" }] }, [MESSAGES]: { tools: [{ type: "web_search_20250305", name: "web_search" }] } },
+    said: {
+      [RESPONSES]: { tools: [{ type: "web_search" }] },
+      [MESSAGES]: { tools: [{ type: "web_search_20250305", name: "web_search" }] },
+    },
     found: (call) => yes(call.tools.some((tool) => tool.type === "native")),
   },
   {
@@ -239,24 +368,81 @@ const PARAMETERS: readonly Feature[] = [
     },
     found: (call) => (call.output?.format?.type === "json_schema" ? call.output.format.schema : undefined),
   },
-  { title: "JSON output without a schema", said: { [CHAT]: { response_format: { type: "json_object" } }, [RESPONSES]: { text: { format: { type: "json_object" } } } }, found: (call) => call.output?.format?.type },
-  { title: "Verbosity", said: { [CHAT]: { verbosity: "low" }, [RESPONSES]: { text: { verbosity: "low" } } }, found: (call) => call.output?.verbosity },
-  { title: "Reasoning effort", said: { [CHAT]: { reasoning_effort: "low" }, [RESPONSES]: { reasoning: { effort: "low" } }, [MESSAGES]: { output_config: { effort: "low" }, thinking: { type: "adaptive" } } }, found: (call) => call.reasoning?.effort },
-  { title: "A budget of thinking tokens", said: { [MESSAGES]: { thinking: { type: "enabled", budget_tokens: 2000 } } }, found: (call) => call.reasoning?.budgetTokens },
-  { title: "Cap on output tokens", said: { [CHAT]: { max_completion_tokens: 500 }, [RESPONSES]: { max_output_tokens: 500 }, [MESSAGES]: { max_tokens: 500 } }, found: (call) => call.maxOutputTokens },
+  {
+    title: "JSON output without a schema",
+    said: { [CHAT]: { response_format: { type: "json_object" } }, [RESPONSES]: { text: { format: { type: "json_object" } } } },
+    found: (call) => call.output?.format?.type,
+  },
+  {
+    title: "Verbosity",
+    said: { [CHAT]: { verbosity: "low" }, [RESPONSES]: { text: { verbosity: "low" } } },
+    found: (call) => call.output?.verbosity,
+  },
+  {
+    title: "Reasoning effort",
+    said: {
+      [CHAT]: { reasoning_effort: "low" },
+      [RESPONSES]: { reasoning: { effort: "low" } },
+      [MESSAGES]: { output_config: { effort: "low" }, thinking: { type: "adaptive" } },
+    },
+    found: (call) => call.reasoning?.effort,
+  },
+  {
+    title: "A budget of thinking tokens",
+    said: { [MESSAGES]: { thinking: { type: "enabled", budget_tokens: 2000 } } },
+    found: (call) => call.reasoning?.budgetTokens,
+  },
+  {
+    title: "Cap on output tokens",
+    said: { [CHAT]: { max_completion_tokens: 500 }, [RESPONSES]: { max_output_tokens: 500 }, [MESSAGES]: { max_tokens: 500 } },
+    found: (call) => call.maxOutputTokens,
+  },
   { title: "`temperature`", said: everywhere({ temperature: 0.5 }), found: (call) => call.sampling.temperature },
-  { title: "`temperature` above 1", said: { [CHAT]: { temperature: 1.5 }, [RESPONSES]: { temperature: 1.5 } }, found: (call) => call.sampling.temperature },
+  {
+    title: "`temperature` above 1",
+    said: { [CHAT]: { temperature: 1.5 }, [RESPONSES]: { temperature: 1.5 } },
+    found: (call) => call.sampling.temperature,
+  },
   { title: "`top_p`", said: everywhere({ top_p: 0.5 }), found: (call) => call.sampling.topP },
   { title: "`top_k`", said: { [MESSAGES]: { top_k: 5 } }, found: (call) => call.sampling.topK },
-  { title: "Stop sequences", said: { [CHAT]: { stop: ["END"] }, [MESSAGES]: { stop_sequences: ["END"] } }, found: (call) => call.sampling.stop },
+  {
+    title: "Stop sequences",
+    said: { [CHAT]: { stop: ["END"] }, [MESSAGES]: { stop_sequences: ["END"] } },
+    found: (call) => call.sampling.stop,
+  },
   { title: "`seed`", said: { [CHAT]: { seed: 7 } }, found: (call) => call.sampling.seed },
-  { title: "Presence and frequency penalties", said: { [CHAT]: { presence_penalty: 0.5, frequency_penalty: 0.5 } }, found: (call) => (call.sampling.presencePenalty === undefined ? undefined : [call.sampling.presencePenalty, call.sampling.frequencyPenalty ?? null]) },
-  { title: "Log probabilities", said: { [CHAT]: { logprobs: true, top_logprobs: 3 }, [RESPONSES]: { top_logprobs: 3, include: ["message.output_text.logprobs"] } }, found: (call) => call.sampling.topLogprobs },
+  {
+    title: "Presence and frequency penalties",
+    said: { [CHAT]: { presence_penalty: 0.5, frequency_penalty: 0.5 } },
+    found: (call) =>
+      call.sampling.presencePenalty === undefined ? undefined : [call.sampling.presencePenalty, call.sampling.frequencyPenalty ?? null],
+  },
+  {
+    title: "Log probabilities",
+    said: { [CHAT]: { logprobs: true, top_logprobs: 3 }, [RESPONSES]: { top_logprobs: 3, include: ["message.output_text.logprobs"] } },
+    found: (call) => call.sampling.topLogprobs,
+  },
   { title: "More than one answer (`n`)", said: { [CHAT]: { n: 2 } }, found: (call) => call.sampling.n },
-  { title: "Metadata", said: { [CHAT]: { metadata: { a: "b" }, store: true }, [RESPONSES]: { metadata: { a: "b" } } }, found: (call) => call.metadata },
-  { title: "The end user's id", said: { [CHAT]: { safety_identifier: "u1" }, [RESPONSES]: { safety_identifier: "u1" }, [MESSAGES]: { metadata: { user_id: "u1" } } }, found: (call) => call.endUser },
-  { title: "Prompt-cache key", said: { [CHAT]: { prompt_cache_key: "k1" }, [RESPONSES]: { prompt_cache_key: "k1" } }, found: (call) => call.promptCacheKey },
-  { title: "Service tier", said: { [CHAT]: { service_tier: "flex" }, [RESPONSES]: { service_tier: "flex" }, [MESSAGES]: { service_tier: "standard_only" } }, found: (call) => call.serviceTier },
+  {
+    title: "Metadata",
+    said: { [CHAT]: { metadata: { a: "b" }, store: true }, [RESPONSES]: { metadata: { a: "b" } } },
+    found: (call) => call.metadata,
+  },
+  {
+    title: "The end user's id",
+    said: { [CHAT]: { safety_identifier: "u1" }, [RESPONSES]: { safety_identifier: "u1" }, [MESSAGES]: { metadata: { user_id: "u1" } } },
+    found: (call) => call.endUser,
+  },
+  {
+    title: "Prompt-cache key",
+    said: { [CHAT]: { prompt_cache_key: "k1" }, [RESPONSES]: { prompt_cache_key: "k1" } },
+    found: (call) => call.promptCacheKey,
+  },
+  {
+    title: "Service tier",
+    said: { [CHAT]: { service_tier: "flex" }, [RESPONSES]: { service_tier: "flex" }, [MESSAGES]: { service_tier: "standard_only" } },
+    found: (call) => call.serviceTier,
+  },
 ];
 
 export const FEATURES: readonly { readonly title: string; readonly features: readonly Feature[] }[] = [

@@ -86,7 +86,9 @@ function table(features: readonly Feature[], all: readonly Dialect[], notes: str
   const pairs = all.flatMap((from) => all.filter((to) => to !== from).map((to) => ({ from, to })));
   const head = `| | ${pairs.map(({ from, to }) => `${from.title} → ${to.title}`).join(" | ")} |`;
   const rule = `|---|${pairs.map(() => "---").join("|")}|`;
-  const rows = features.map((feature) => `| ${feature.title} | ${pairs.map(({ from, to }) => cell(observe(feature, from, to), notes)).join(" | ")} |`);
+  const rows = features.map(
+    (feature) => `| ${feature.title} | ${pairs.map(({ from, to }) => cell(observe(feature, from, to), notes)).join(" | ")} |`,
+  );
   return [head, rule, ...rows].join("\n");
 }
 

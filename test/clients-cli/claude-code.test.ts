@@ -36,7 +36,11 @@ describe("Claude Code completes a tool loop", () => {
     const { rows, lines } = await loop(binary, route, { ANTHROPIC_API_KEY: "sk-fake-for-a-simulator" });
     const results = lines.flatMap((line) => line.message?.content ?? []).filter((part) => part.type === "tool_result");
     expect(JSON.stringify(results)).toContain("gimbal-ok");
-    expect(lines.at(-1)).toMatchObject({ type: "result", is_error: false, result: expect.stringContaining("The tool answered: gimbal-ok") as string });
+    expect(lines.at(-1)).toMatchObject({
+      type: "result",
+      is_error: false,
+      result: expect.stringContaining("The tool answered: gimbal-ok") as string,
+    });
     expect(rows.length).toBeGreaterThanOrEqual(2);
     expect(rows.map((row) => row.state)).toEqual(rows.map(() => "done"));
     expect(rows.every((row) => row.usage.output > 0)).toBe(true);

@@ -14,7 +14,8 @@ export interface AgentRelease {
 export type FetchedAgent = { readonly ok: true; readonly binary: string } | { readonly ok: false; readonly reason: string };
 
 /** What npm calls a registry that cannot be reached. Any other failure is a defect of the test, not of the network. */
-const UNREACHABLE = /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT|network request .* failed)\b/;
+const UNREACHABLE =
+  /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT|network request .* failed)\b/;
 
 /**
  * Installs an agent's platform package into `folder` and finds its binary. Install scripts do not run: the binary is started directly.

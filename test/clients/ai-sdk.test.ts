@@ -21,8 +21,18 @@ interface Surface {
   readonly shows: boolean;
 }
 const SURFACES: readonly Surface[] = [
-  { title: "@ai-sdk/openai (responses)", model: (name) => openai().responses(name), thinking: { openai: { reasoningEffort: "low", reasoningSummary: "auto", forceReasoning: true, store: false } }, shows: true },
-  { title: "@ai-sdk/openai (chat completions)", model: (name) => openai().chat(name), thinking: { openai: { reasoningEffort: "low", forceReasoning: true } }, shows: false },
+  {
+    title: "@ai-sdk/openai (responses)",
+    model: (name) => openai().responses(name),
+    thinking: { openai: { reasoningEffort: "low", reasoningSummary: "auto", forceReasoning: true, store: false } },
+    shows: true,
+  },
+  {
+    title: "@ai-sdk/openai (chat completions)",
+    model: (name) => openai().chat(name),
+    thinking: { openai: { reasoningEffort: "low", forceReasoning: true } },
+    shows: false,
+  },
   {
     title: "@ai-sdk/anthropic",
     model: (name) => createAnthropic({ baseURL: `${pair.front.url}/v1`, apiKey: "sk-none" })(name),

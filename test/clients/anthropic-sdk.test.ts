@@ -3,7 +3,20 @@ import { betaTool } from "@anthropic-ai/sdk/helpers/beta/json-schema";
 import { jsonSchemaOutputFormat } from "@anthropic-ai/sdk/helpers/json-schema";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ROUTES, startPair, type GatewayPair } from "../support/gateway.ts";
-import { CITIES, CITY_SCHEMA, expectCancelled, FINAL_TEXT, isFast, PIXEL, REPORT, REPORT_SCHEMA, SIGNATURE, SIM, TEXT, THOUGHT } from "./simulated.ts";
+import {
+  CITIES,
+  CITY_SCHEMA,
+  expectCancelled,
+  FINAL_TEXT,
+  isFast,
+  PIXEL,
+  REPORT,
+  REPORT_SCHEMA,
+  SIGNATURE,
+  SIM,
+  TEXT,
+  THOUGHT,
+} from "./simulated.ts";
 
 let pair: GatewayPair;
 let client: Anthropic;
@@ -44,7 +57,7 @@ describe.each(ROUTES)("@anthropic-ai/sdk through %s", (route) => {
       description: "The weather in a city.",
       inputSchema: CITY_SCHEMA,
       run: ({ city }) => {
-        asked.push(city as string);
+        asked.push(city);
         return "mild";
       },
     });
@@ -88,7 +101,12 @@ describe.each(ROUTES)("@anthropic-ai/sdk through %s", (route) => {
   });
 
   it.each([false, true])("gets reasoning (stream: %s)", async (stream) => {
-    const params = { model: `${route}thinker`, max_tokens: 4000, thinking: { type: "enabled" as const, budget_tokens: 1024 }, messages: HELLO };
+    const params = {
+      model: `${route}thinker`,
+      max_tokens: 4000,
+      thinking: { type: "enabled" as const, budget_tokens: 1024 },
+      messages: HELLO,
+    };
     const message = stream ? await client.messages.stream(params).finalMessage() : await client.messages.create(params);
     const thinking = message.content.find((block) => block.type === "thinking");
     expect(thinking?.thinking).toBe(THOUGHT);
@@ -107,7 +125,10 @@ describe.each(ROUTES)("@anthropic-ai/sdk through %s", (route) => {
 
   it("counts tokens", async () => {
     const { input_tokens: short } = await client.messages.countTokens({ model: `${route}plain`, messages: HELLO });
-    const { input_tokens: long } = await client.messages.countTokens({ model: `${route}plain`, messages: [...HELLO, { role: "user", content: "And more, and more." }] });
+    const { input_tokens: long } = await client.messages.countTokens({
+      model: `${route}plain`,
+      messages: [...HELLO, { role: "user", content: "And more, and more." }],
+    });
     expect(short).toBeGreaterThan(0);
     expect(long).toBeGreaterThan(short);
   });

@@ -13,12 +13,23 @@ beforeAll(async () => {
 });
 afterAll(() => pair.close());
 
-const WEATHER = { type: "function" as const, name: "get_weather", description: "The weather in a city.", strict: true, parameters: CITY_SCHEMA };
+const WEATHER = {
+  type: "function" as const,
+  name: "get_weather",
+  description: "The weather in a city.",
+  strict: true,
+  parameters: CITY_SCHEMA,
+};
 const QUESTION = "How is the weather in Oslo and Rome?";
 
 describe.each(ROUTES)("openai (responses) through %s", (route) => {
   it("gets a plain answer", async () => {
-    const response = await client.responses.create({ model: `${route}plain`, instructions: "Be brief.", input: "Say hello.", store: false });
+    const response = await client.responses.create({
+      model: `${route}plain`,
+      instructions: "Be brief.",
+      input: "Say hello.",
+      store: false,
+    });
     expect(response).toMatchObject({ object: "response", status: "completed", output_text: TEXT });
     const row = await pair.front.lastRow();
     expect(row).toMatchObject({ state: "done", dialect: "openai-responses", fastPath: isFast(route, "labresponses/"), stream: false });
@@ -43,7 +54,8 @@ describe.each(ROUTES)("openai (responses) through %s", (route) => {
   it.each([false, true])("completes a loop of parallel tool calls (stream: %s)", async (stream) => {
     const input: ResponseInputItem[] = [{ role: "user", content: QUESTION }];
     const body = { model: `${route}agent`, tools: [WEATHER], store: false };
-    const ask = async (): Promise<OpenAI.Responses.Response> => (stream ? client.responses.stream({ ...body, input }).finalResponse() : client.responses.create({ ...body, input }));
+    const ask = async (): Promise<OpenAI.Responses.Response> =>
+      stream ? client.responses.stream({ ...body, input }).finalResponse() : client.responses.create({ ...body, input });
     const first = await ask();
     const calls = first.output.filter((item) => item.type === "function_call");
     expect(calls.map((call) => (JSON.parse(call.arguments) as { city: string }).city)).toEqual(CITIES);
@@ -93,8 +105,15 @@ describe.each(ROUTES)("openai (responses) through %s", (route) => {
   });
 
   it.each([false, true])("gets reasoning (stream: %s)", async (stream) => {
-    const body = { model: `${route}thinker`, input: "Think.", store: false, reasoning: { effort: "low" as const, summary: "auto" as const } };
-    const response: OpenAI.Responses.Response = stream ? await client.responses.stream(body).finalResponse() : await client.responses.create(body);
+    const body = {
+      model: `${route}thinker`,
+      input: "Think.",
+      store: false,
+      reasoning: { effort: "low" as const, summary: "auto" as const },
+    };
+    const response: OpenAI.Responses.Response = stream
+      ? await client.responses.stream(body).finalResponse()
+      : await client.responses.create(body);
     const [reasoning] = response.output.filter((item) => item.type === "reasoning");
     const shown = [...(reasoning?.summary ?? []), ...(reasoning?.content ?? [])].map((part) => part.text).join("");
     expect(shown).toBe(THOUGHT);
@@ -199,6 +218,6 @@ function turnsOf(socket: ResponsesWS) {
       };
       socket.on("event", onEvent);
       socket.on("error", reject);
-      socket.send({ type: "response.create", ...body } as Parameters<ResponsesWS["send"]>[0]);
+      socket.send({ type: "response.create", ...body });
     });
 }

@@ -7,8 +7,7 @@ export const THOUGHT = "Two and two makes four.";
 export const SIGNATURE = "c2lnbmVkLWJ5LXRoZS1zaW11bGF0b3I=";
 export const CITIES = ["Oslo", "Rome"];
 /** One red pixel. */
-export const PIXEL =
-  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
+export const PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
 
 /** The models that every client is tried against. */
 export const SIM = `

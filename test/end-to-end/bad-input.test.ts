@@ -42,7 +42,12 @@ interface Expected {
 
 describe.each(LANGUAGES)("$id refuses", (language) => {
   const send = (body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string> = {}): Promise<Response> =>
-    fetch(gateway.url + language.path, { method: "POST", headers: { "content-type": "application/json", ...language.headers, ...headers }, body, redirect: "manual" });
+    fetch(gateway.url + language.path, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...language.headers, ...headers },
+      body,
+      redirect: "manual",
+    });
   const sendJson = (body: unknown, headers?: Record<string, string>): Promise<Response> => send(JSON.stringify(body), headers);
 
   /** Sends something wrong; it is refused natively, is one row, and the gateway lives on. */
@@ -56,7 +61,12 @@ describe.each(LANGUAGES)("$id refuses", (language) => {
     expect(text).not.toContain(SECRET);
     const rows = (await gateway.rows()).slice(before);
     expect(rows).toHaveLength(1);
-    expect(rows[0]).toMatchObject({ callId: response.headers.get("x-gimbal-call-id"), state: "failed", problem: kind, dialect: language.id });
+    expect(rows[0]).toMatchObject({
+      callId: response.headers.get("x-gimbal-call-id"),
+      state: "failed",
+      problem: kind,
+      dialect: language.id,
+    });
     return response;
   }
 
@@ -99,7 +109,11 @@ describe.each(LANGUAGES)("$id refuses", (language) => {
     ["an empty model", { model: "" }],
     ["a word for stream", { stream: "yes" }],
   ])("%s", async (_title, wrong) => {
-    await refused(() => sendJson({ ...language.call("sim/echo", "hi"), ...wrong }), { status: 400, kind: "invalid_request", says: new RegExp(Object.keys(wrong)[0] ?? "") });
+    await refused(() => sendJson({ ...language.call("sim/echo", "hi"), ...wrong }), {
+      status: 400,
+      kind: "invalid_request",
+      says: new RegExp(Object.keys(wrong)[0] ?? ""),
+    });
   });
 
   it.each([
@@ -110,7 +124,11 @@ describe.each(LANGUAGES)("$id refuses", (language) => {
     ["content of the wrong type", [{ role: "user", content: 7 }]],
     ["an empty list", []],
   ])("%s of messages", async (_title, list) => {
-    await refused(() => sendJson({ ...language.call("sim/echo", "hi"), [language.list]: list }), { status: 400, kind: "invalid_request", says: /./ });
+    await refused(() => sendJson({ ...language.call("sim/echo", "hi"), [language.list]: list }), {
+      status: 400,
+      kind: "invalid_request",
+      says: /./,
+    });
   });
 
   it("an unknown model, naming the nearest", async () => {
@@ -130,17 +148,29 @@ describe.each(LANGUAGES)("$id refuses", (language) => {
   });
 
   it.each(["gk_unknown", "gk_"])("the key %s", async (key) => {
-    await refused(() => sendJson(language.call("sim/echo", "hi"), { authorization: `Bearer ${key}` }), { status: 401, kind: "unauthenticated", says: /key/ });
+    await refused(() => sendJson(language.call("sim/echo", "hi"), { authorization: `Bearer ${key}` }), {
+      status: 401,
+      kind: "unauthenticated",
+      says: /key/,
+    });
   });
 
   it("a missing key where one is needed", async () => {
     // Relayed by a proxy: not somebody on this machine, whatever the socket says.
-    await refused(() => sendJson(language.call("sim/echo", "hi"), { "x-forwarded-for": "203.0.113.7" }), { status: 401, kind: "unauthenticated", says: /key/ });
+    await refused(() => sendJson(language.call("sim/echo", "hi"), { "x-forwarded-for": "203.0.113.7" }), {
+      status: 401,
+      kind: "unauthenticated",
+      says: /key/,
+    });
   });
 
   it("a revoked and an expired key", async () => {
     const expired = await gateway.key({ name: "old", expiresAt: 1 });
-    await refused(() => sendJson(language.call("sim/echo", "hi"), { authorization: `Bearer ${expired}` }), { status: 401, kind: "unauthenticated", says: /expired/ });
+    await refused(() => sendJson(language.call("sim/echo", "hi"), { authorization: `Bearer ${expired}` }), {
+      status: 401,
+      kind: "unauthenticated",
+      says: /expired/,
+    });
   });
 
   it("a model, a surface and a rate beyond the key's scopes", async () => {
@@ -161,7 +191,11 @@ describe.each(LANGUAGES)("$id refuses", (language) => {
     ["x-gimbal-on-disconnect", "explode"],
     ["x-gimbal-session", "s".repeat(300)],
   ])("the header %s: %.20s", async (name, value) => {
-    await refused(() => sendJson(language.call("sim/echo", "hi"), { [name]: value }), { status: 400, kind: "invalid_request", says: new RegExp(name) });
+    await refused(() => sendJson(language.call("sim/echo", "hi"), { [name]: value }), {
+      status: 400,
+      kind: "invalid_request",
+      says: new RegExp(name),
+    });
   });
 
   it("a header that would inject another", async () => {
@@ -214,7 +248,11 @@ describe.each(LANGUAGES)("$id refuses", (language) => {
         400,
       ),
     );
-    await refused(() => sendJson(language.call(`${provider}/any`, "hi", { wizardry: true })), { status: 400, kind: "upstream_rejected", says: /wizardry/ });
+    await refused(() => sendJson(language.call(`${provider}/any`, "hi", { wizardry: true })), {
+      status: 400,
+      kind: "upstream_rejected",
+      says: /wizardry/,
+    });
     expect(upstream.requests.at(-1)?.body).toMatchObject({ wizardry: true });
   });
 });

@@ -85,7 +85,9 @@ const html =
   (response) =>
     void response.writeHead(status, { "content-type": "text/html" }).end(HTML);
 
-const PAIRS = LANGUAGES.flatMap((client) => LANGUAGES.map((provider) => ({ client, provider, title: `${client.id} client, ${provider.id} provider` })));
+const PAIRS = LANGUAGES.flatMap((client) =>
+  LANGUAGES.map((provider) => ({ client, provider, title: `${client.id} client, ${provider.id} provider` })),
+);
 
 describe.each(PAIRS)("$title", ({ client, provider }) => {
   const sample = sampleOf(provider.id);
@@ -114,22 +116,42 @@ describe.each(PAIRS)("$title", ({ client, provider }) => {
 
     it("a body that is gzip is read", async () => {
       const body = gzipSync(stream ? sample.stream : sample.plain);
-      upstream.answerWith((response) => void response.writeHead(200, { "content-type": stream ? "text/event-stream" : "application/json", "content-encoding": "gzip" }).end(body));
+      upstream.answerWith(
+        (response) =>
+          void response
+            .writeHead(200, { "content-type": stream ? "text/event-stream" : "application/json", "content-encoding": "gzip" })
+            .end(body),
+      );
       const { end, text } = await outcome(client, await send(client, provider.id, stream), stream);
       expect(end, text).toBe("done");
       expect(text).toContain("Hi");
     });
 
     it("a body that only says it is gzip", async () => {
-      await breaks((response) => void response.writeHead(200, { "content-type": "application/json", "content-encoding": "gzip" }).end("{}"), stream, /^upstream_broken$/);
+      await breaks(
+        (response) => void response.writeHead(200, { "content-type": "application/json", "content-encoding": "gzip" }).end("{}"),
+        stream,
+        /^upstream_broken$/,
+      );
     });
 
     it("headers of 200 kB", async () => {
-      await breaks((response) => void response.writeHead(200, { "content-type": "application/json", "x-big": "x".repeat(200_000) }).end(sample.plain), stream, /^upstream_/);
+      await breaks(
+        (response) => void response.writeHead(200, { "content-type": "application/json", "x-big": "x".repeat(200_000) }).end(sample.plain),
+        stream,
+        /^upstream_/,
+      );
     });
 
     it("garbage", async () => {
-      await breaks((response) => void response.writeHead(200, { "content-type": stream ? "text/event-stream" : "application/json" }).end(Buffer.from([0, 255, 10, 10, 128, 0])), stream, /^upstream_broken$/);
+      await breaks(
+        (response) =>
+          void response
+            .writeHead(200, { "content-type": stream ? "text/event-stream" : "application/json" })
+            .end(Buffer.from([0, 255, 10, 10, 128, 0])),
+        stream,
+        /^upstream_broken$/,
+      );
     });
 
     it("a garbled frame", async () => {
@@ -143,14 +165,25 @@ describe.each(PAIRS)("$title", ({ client, provider }) => {
     });
 
     it("status 200 with an error", async () => {
-      const error = provider.id === "anthropic-messages" ? { type: "error", error: { type: "overloaded_error", message: "Too busy" } } : { error: { message: "Too busy", type: "server_error", code: "overloaded", param: null } };
-      const asFrame = provider.id === "anthropic-messages" ? `event: error\ndata: ${JSON.stringify(error)}\n\n` : provider.id === "openai-responses" ? `event: error\ndata: {"type":"error","code":"overloaded","message":"Too busy","param":null,"sequence_number":0}\n\n` : `data: ${JSON.stringify(error)}\n\n`;
+      const error =
+        provider.id === "anthropic-messages"
+          ? { type: "error", error: { type: "overloaded_error", message: "Too busy" } }
+          : { error: { message: "Too busy", type: "server_error", code: "overloaded", param: null } };
+      const asFrame =
+        provider.id === "anthropic-messages"
+          ? `event: error\ndata: ${JSON.stringify(error)}\n\n`
+          : provider.id === "openai-responses"
+            ? `event: error\ndata: {"type":"error","code":"overloaded","message":"Too busy","param":null,"sequence_number":0}\n\n`
+            : `data: ${JSON.stringify(error)}\n\n`;
       const { text } = await breaks(stream ? streamAnswer(asFrame) : jsonAnswer(error), stream, /^(?:upstream_|rate_limited|overloaded)/);
       expect(text).toContain("Too busy");
     });
 
     it.each([400, 401, 404, 422, 429, 500, 503, 529])("status %i in the provider's own words", async (status) => {
-      const error = provider.id === "anthropic-messages" ? { type: "error", error: { type: "invalid_request_error", message: `No: ${SECRET}` }, request_id: "req_1" } : { error: { message: `No: ${SECRET}`, type: "x_error", code: null, param: null } };
+      const error =
+        provider.id === "anthropic-messages"
+          ? { type: "error", error: { type: "invalid_request_error", message: `No: ${SECRET}` }, request_id: "req_1" }
+          : { error: { message: `No: ${SECRET}`, type: "x_error", code: null, param: null } };
       upstream.answerWith(jsonAnswer(error, status));
       const response = await send(client, provider.id, stream);
       expect(response.status).toBeGreaterThanOrEqual(400);
@@ -178,33 +211,51 @@ it("an upstream that is not there", async () => {
 });
 
 /** Every language as client with its own provider, and with the next one's. */
-const RING = LANGUAGES.flatMap((client, place) => [client, LANGUAGES[(place + 1) % LANGUAGES.length] ?? client].map((provider) => ({ client, provider, title: `${client.id} client, ${provider.id} provider` })));
+const RING = LANGUAGES.flatMap((client, place) =>
+  [client, LANGUAGES[(place + 1) % LANGUAGES.length] ?? client].map((provider) => ({
+    client,
+    provider,
+    title: `${client.id} client, ${provider.id} provider`,
+  })),
+);
 
 describe.each(RING)("an answer cut at every byte: $title", ({ client, provider }) => {
   const sample = sampleOf(provider.id);
 
   it.each(["end", "reset"] as const)("in a stream, by %s", async (how) => {
     const body = Buffer.from(sample.stream);
-    await atEveryByte(body.length, async (bytes) => {
-      const { end, text } = await outcome(client, await send(client, provider.id, true), true);
-      if (bytes < sample.mayBeDoneFrom) expect(end, `${bytes}: ${text}`).toBe("problem");
-      if (bytes >= sample.isDoneFrom && how === "end") expect(end, `${bytes}: ${text}`).toBe("done");
-      return end;
-    }, (bytes) => cutAnswer(body, bytes, how, "text/event-stream"));
+    await atEveryByte(
+      body.length,
+      async (bytes) => {
+        const { end, text } = await outcome(client, await send(client, provider.id, true), true);
+        if (bytes < sample.mayBeDoneFrom) expect(end, `${bytes}: ${text}`).toBe("problem");
+        if (bytes >= sample.isDoneFrom && how === "end") expect(end, `${bytes}: ${text}`).toBe("done");
+        return end;
+      },
+      (bytes) => cutAnswer(body, bytes, how, "text/event-stream"),
+    );
   });
 
   it.each(["end", "reset"] as const)("in a plain answer, by %s", async (how) => {
     const body = Buffer.from(sample.plain);
-    await atEveryByte(body.length, async (bytes) => {
-      const { end, text } = await outcome(client, await send(client, provider.id, false), false);
-      if (bytes < body.length) expect(end, `${bytes}: ${text}`).toBe("problem");
-      return end;
-    }, (bytes) => cutAnswer(body, bytes, how, "application/json"));
+    await atEveryByte(
+      body.length,
+      async (bytes) => {
+        const { end, text } = await outcome(client, await send(client, provider.id, false), false);
+        if (bytes < body.length) expect(end, `${bytes}: ${text}`).toBe("problem");
+        return end;
+      },
+      (bytes) => cutAnswer(body, bytes, how, "application/json"),
+    );
   });
 });
 
 /** Runs one call for every length from 0 on; afterwards each has left one row that says how it ended. */
-async function atEveryByte(length: number, call: (bytes: number) => Promise<string>, answer: (bytes: number) => UpstreamAnswer): Promise<void> {
+async function atEveryByte(
+  length: number,
+  call: (bytes: number) => Promise<string>,
+  answer: (bytes: number) => UpstreamAnswer,
+): Promise<void> {
   await gateway.rows();
   const before = await gateway.house.stores.ledger.count();
   let next = 0;

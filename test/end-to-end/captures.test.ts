@@ -18,7 +18,21 @@ interface Capture {
 }
 
 /** Names that the captured clients call; all of them stand for simulated models here. */
-const MODELS = ["claude-sonnet-4-5", "mistral-large-latest", "m", "gpt-4o", "gpt-5", "claude-x", "my-alias", "claude-opus-5-5", "gpt-6.1-sol", "gpt-5-codex", "l", "gpt-x", "mock-model"];
+const MODELS = [
+  "claude-sonnet-4-5",
+  "mistral-large-latest",
+  "m",
+  "gpt-4o",
+  "gpt-5",
+  "claude-x",
+  "my-alias",
+  "claude-opus-5-5",
+  "gpt-6.1-sol",
+  "gpt-5-codex",
+  "l",
+  "gpt-x",
+  "mock-model",
+];
 /** The doors that are built. */
 const BUILT = /^\/v1\/(?:chat\/completions|responses(?:\/.*)?|messages(?:\/count_tokens)?|models(?:\/[^:]+)?)$|^\/api\/hello$/;
 /** Paths outside the contract. */
@@ -47,15 +61,30 @@ const ITEMS_ANSWER = {
   model: "mock",
   output: [
     { type: "reasoning", id: "rs_mock1", summary: [] },
-    { type: "function_call", id: "fc_mock1", call_id: "call_mock1", name: "get_weather", arguments: '{"city":"Paris"}', status: "completed" },
+    {
+      type: "function_call",
+      id: "fc_mock1",
+      call_id: "call_mock1",
+      name: "get_weather",
+      arguments: '{"city":"Paris"}',
+      status: "completed",
+    },
   ],
-  usage: { input_tokens: 10, input_tokens_details: { cached_tokens: 0 }, output_tokens: 5, output_tokens_details: { reasoning_tokens: 0 }, total_tokens: 15 },
+  usage: {
+    input_tokens: 10,
+    input_tokens_details: { cached_tokens: 0 },
+    output_tokens: 5,
+    output_tokens_details: { reasoning_tokens: 0 },
+    total_tokens: 15,
+  },
 };
 
 let upstream: TestUpstream;
 let gateway: TestGateway;
 beforeAll(async () => {
-  upstream = await startUpstream((response, request) => jsonAnswer(request.path.endsWith("/messages") ? THREAD_ANSWER : ITEMS_ANSWER)(response, request));
+  upstream = await startUpstream((response, asked) =>
+    jsonAnswer(asked.path.endsWith("/messages") ? THREAD_ANSWER : ITEMS_ANSWER)(response, asked),
+  );
   gateway = await startGateway({
     config: `
 providers:
@@ -90,11 +119,14 @@ describe.skipIf(captures.length === 0)("captured requests of released clients", 
     expect(rows[0]).toMatchObject({ state: "done", callId: answer.headers["x-gimbal-call-id"] });
   });
 
-  it.each(captures.filter((capture) => !isSocket(capture) && !BUILT.test(capture.path)))("$name is told that it is not offered", async (capture) => {
-    const answer = await replay(gateway.url, capture);
-    expect(answer.status, answer.body).toBe(UNKNOWN.test(capture.path) ? 404 : 501);
-    expect(answer.headers["x-gimbal-problem"]).toBe(UNKNOWN.test(capture.path) ? "not_found" : "unsupported");
-  });
+  it.each(captures.filter((capture) => !isSocket(capture) && !BUILT.test(capture.path)))(
+    "$name is told that it is not offered",
+    async (capture) => {
+      const answer = await replay(gateway.url, capture);
+      expect(answer.status, answer.body).toBe(UNKNOWN.test(capture.path) ? 404 : 501);
+      expect(answer.headers["x-gimbal-problem"]).toBe(UNKNOWN.test(capture.path) ? "not_found" : "unsupported");
+    },
+  );
 
   it.each(captures.filter((capture) => isSocket(capture)))("$name is accepted as a WebSocket", async (capture) => {
     const { socket, opened } = openSocket(`${gateway.url.replace("http", "ws")}${capture.path}`, capture.headers);
@@ -108,7 +140,7 @@ describe.skipIf(captures.length === 0)("captured requests of released clients", 
         if (type === "response.completed" || type === "error") resolve();
       });
     });
-    socket.send(JSON.stringify({ type: "response.create", ...(body as object) }));
+    socket.send(JSON.stringify({ type: "response.create", ...body }));
     await done;
     socket.close();
     expect(types.at(-1)).toBe("response.completed");
@@ -129,7 +161,10 @@ function capturesIn(folder: string): Capture[] {
   return readdirSync(root)
     .filter((file) => file.endsWith(".json"))
     .toSorted()
-    .map((file) => ({ ...(JSON.parse(readFileSync(join(root, file), "utf8")) as Capture), name: `${folder} ${file.replace(".json", "")}` }));
+    .map((file) => ({
+      ...(JSON.parse(readFileSync(join(root, file), "utf8")) as Capture),
+      name: `${folder} ${file.replace(".json", "")}`,
+    }));
 }
 
 /** Said anew by the transport: they depend on the connection and on the body's length, not on the client. */
@@ -168,7 +203,9 @@ function replay(url: string, capture: Capture): Promise<Answered> {
 }
 
 function openSocket(url: string, headers: Readonly<Record<string, string>>): { socket: WebSocket; opened: Promise<void> } {
-  const socket = new WebSocket(url, { headers: Object.fromEntries(Object.entries(headers).filter(([name]) => !OF_THE_CONNECTION.test(name))) });
+  const socket = new WebSocket(url, {
+    headers: Object.fromEntries(Object.entries(headers).filter(([name]) => !OF_THE_CONNECTION.test(name))),
+  });
   return {
     socket,
     opened: new Promise((resolve, reject) => {

@@ -6,9 +6,13 @@ import { afterEach, describe, expect, it } from "vitest";
 import { openHouse } from "../../src/house.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
+/** Records of begun calls are written at once: what is tested is that they are found again, not how soon. */
 const CONFIG = `version: 1
+storage: { openHoldMs: 1 }
 sim: { models: { endless: { length: 100000, tokensPerSecond: 500 } } }
 `;
+
+const PIECES = 10;
 
 const children: ChildProcess[] = [];
 afterEach(() => {
@@ -17,11 +21,15 @@ afterEach(() => {
 
 /** Starts a gateway of its own and waits until it says that it is ready. */
 async function serve(folder: string, file: string): Promise<{ url: string; child: ChildProcess }> {
-  const child = spawn(process.execPath, [join(ROOT, "src/main.ts"), "serve", "--config", file, "--data", folder, "--host", "127.0.0.1", "--port", "0"], {
-    cwd: ROOT,
-    env: { PATH: process.env["PATH"] ?? "" },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = spawn(
+    process.execPath,
+    [join(ROOT, "src/main.ts"), "serve", "--config", file, "--data", folder, "--host", "127.0.0.1", "--port", "0"],
+    {
+      cwd: ROOT,
+      env: { PATH: process.env["PATH"] ?? "" },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
   children.push(child);
   let output = "";
   const url = await new Promise<string>((resolve, reject) => {
@@ -47,12 +55,15 @@ async function beginStream(url: string): Promise<{ callId: string; leave: () => 
     signal: leave.signal,
   });
   const reader = response.body?.getReader();
-  await reader?.read();
+  // A few pieces, hundredths of a second apart, so that the record of its beginning is on its way.
+  for (let piece = 0; piece < PIECES; piece++) await reader?.read();
   return { callId: response.headers.get("x-gimbal-call-id") ?? "", leave: () => leave.abort() };
 }
 
 function exited(child: ChildProcess): Promise<number | null> {
-  return new Promise((resolve) => (child.exitCode === null && child.signalCode === null ? child.on("exit", resolve) : resolve(child.exitCode)));
+  return new Promise((resolve) =>
+    child.exitCode === null && child.signalCode === null ? child.on("exit", resolve) : resolve(child.exitCode),
+  );
 }
 
 describe("a gateway that dies", () => {
@@ -76,7 +87,14 @@ describe("a gateway that dies", () => {
       for (const { leave } of begun) leave();
 
       for (let start = 0; start < 2; start++) {
-        const house = await openHouse({ folder, config: { text: CONFIG, fileName: "gimbal.yaml" }, host: "127.0.0.1", port: 0, env: {}, log: () => {} });
+        const house = await openHouse({
+          folder,
+          config: { text: CONFIG, fileName: "gimbal.yaml" },
+          host: "127.0.0.1",
+          port: 0,
+          env: {},
+          log: () => {},
+        });
         const rows = await house.stores.ledger.list({ limit: 100 });
         await house.close();
         expect(rows).toHaveLength(3);
@@ -107,7 +125,14 @@ describe("a gateway that dies", () => {
       child.kill("SIGTERM");
       expect(await response.text()).toContain("[DONE]");
       expect(await exited(child)).toBe(0);
-      const house = await openHouse({ folder, config: { text: CONFIG, fileName: "gimbal.yaml" }, host: "127.0.0.1", port: 0, env: {}, log: () => {} });
+      const house = await openHouse({
+        folder,
+        config: { text: CONFIG, fileName: "gimbal.yaml" },
+        host: "127.0.0.1",
+        port: 0,
+        env: {},
+        log: () => {},
+      });
       const rows = await house.stores.ledger.list({ limit: 100 });
       await house.close();
       expect(rows.map((row) => row.state)).toEqual(["done"]);

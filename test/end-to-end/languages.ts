@@ -28,7 +28,8 @@ function openaiError(body: unknown): string {
   return error.message;
 }
 
-const ANTHROPIC_TYPES = /^(?:invalid_request_error|authentication_error|billing_error|permission_error|not_found_error|conflict_error|request_too_large|rate_limit_error|timeout_error|api_error|overloaded_error)$/;
+const ANTHROPIC_TYPES =
+  /^(?:invalid_request_error|authentication_error|billing_error|permission_error|not_found_error|conflict_error|request_too_large|rate_limit_error|timeout_error|api_error|overloaded_error)$/;
 
 export const CHAT: Language = {
   id: "openai-chat",
@@ -51,8 +52,16 @@ export const RESPONSES: Language = {
   headers: {},
   list: "input",
   call: (model, text, more = {}) => ({ model, input: [user(text)], store: false, ...more }),
-  withImage: (model, url) => ({ model, store: false, input: [{ role: "user", content: [{ type: "input_image", image_url: url, detail: "auto" }] }] }),
-  withOrphan: (model) => ({ model, store: false, input: [user("hi"), { type: "function_call_output", call_id: "call_nobody", output: "42" }] }),
+  withImage: (model, url) => ({
+    model,
+    store: false,
+    input: [{ role: "user", content: [{ type: "input_image", image_url: url, detail: "auto" }] }],
+  }),
+  withOrphan: (model) => ({
+    model,
+    store: false,
+    input: [user("hi"), { type: "function_call_output", call_id: "call_nobody", output: "42" }],
+  }),
   errorMessage: openaiError,
   terminal: (data) => {
     const type = read(data)["type"];
@@ -68,8 +77,16 @@ export const MESSAGES: Language = {
   headers: { "anthropic-version": "2023-06-01" },
   list: "messages",
   call: (model, text, more = {}) => ({ model, max_tokens: 100, messages: [user(text)], ...more }),
-  withImage: (model, url) => ({ model, max_tokens: 100, messages: [{ role: "user", content: [{ type: "image", source: { type: "url", url } }] }] }),
-  withOrphan: (model) => ({ model, max_tokens: 100, messages: [user("hi"), { role: "user", content: [{ type: "tool_result", tool_use_id: "toolu_nobody", content: "42" }] }] }),
+  withImage: (model, url) => ({
+    model,
+    max_tokens: 100,
+    messages: [{ role: "user", content: [{ type: "image", source: { type: "url", url } }] }],
+  }),
+  withOrphan: (model) => ({
+    model,
+    max_tokens: 100,
+    messages: [user("hi"), { role: "user", content: [{ type: "tool_result", tool_use_id: "toolu_nobody", content: "42" }] }],
+  }),
   errorMessage: (body) => {
     expect(body).toMatchObject({
       type: "error",

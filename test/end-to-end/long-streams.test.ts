@@ -19,7 +19,9 @@ describe.each(LANGUAGES)("a stream of megabytes to a $id client", (language) => 
     fetch(pair.front.url + language.path, {
       method: "POST",
       headers: { "content-type": "application/json", ...language.headers },
-      body: JSON.stringify(language.call(model, "Go on.", { stream: true, [language.list === "input" ? "max_output_tokens" : "max_tokens"]: TOKENS })),
+      body: JSON.stringify(
+        language.call(model, "Go on.", { stream: true, [language.list === "input" ? "max_output_tokens" : "max_tokens"]: TOKENS }),
+      ),
     });
 
   it.each(ROUTES)("arrives whole through %s, whatever the client's pace", async (route) => {

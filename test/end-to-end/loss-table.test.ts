@@ -27,12 +27,19 @@ const ALWAYS_KEPT = [
 
 const all = [...dialects.values()];
 const features = FEATURES.flatMap((section) => section.features);
-const ways = features.flatMap((feature) => all.flatMap((from) => all.filter((to) => to !== from).map((to) => ({ feature, from, to, title: `${feature.title}: ${from.id} -> ${to.id}` }))));
+const ways = features.flatMap((feature) =>
+  all.flatMap((from) =>
+    all.filter((to) => to !== from).map((to) => ({ feature, from, to, title: `${feature.title}: ${from.id} -> ${to.id}` })),
+  ),
+);
 
 describe("between two languages", () => {
-  it.each(ways.filter(({ feature, from }) => ALWAYS_KEPT.includes(feature.title) && feature.said[from.id]))("nothing is lost of $title", ({ feature, from, to }) => {
-    expect(observe(feature, from, to)).toEqual({ fate: "kept", reasons: [] });
-  });
+  it.each(ways.filter(({ feature, from }) => ALWAYS_KEPT.includes(feature.title) && feature.said[from.id]))(
+    "nothing is lost of $title",
+    ({ feature, from, to }) => {
+      expect(observe(feature, from, to)).toEqual({ fate: "kept", reasons: [] });
+    },
+  );
 
   it("no loss and no change is silent", () => {
     const silent = ways.filter(({ feature, from, to }) => {
@@ -45,7 +52,8 @@ describe("between two languages", () => {
   it("a language loses nothing to itself", () => {
     for (const feature of features) {
       for (const dialect of all) {
-        if (feature.said[dialect.id]) expect(observe(feature, dialect, dialect), `${feature.title} in ${dialect.id}`).toMatchObject({ fate: "kept" });
+        if (feature.said[dialect.id])
+          expect(observe(feature, dialect, dialect), `${feature.title} in ${dialect.id}`).toMatchObject({ fate: "kept" });
       }
     }
   });

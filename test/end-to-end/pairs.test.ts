@@ -30,9 +30,15 @@ const CAPABLE: Capabilities = {
 };
 
 const all = [...dialects.values()];
-const pairs = all.flatMap((from) => all.filter((to) => to !== from).map((to) => ({ from, to, title: `${from.id} -> ${to.id} -> ${from.id}` })));
+const pairs = all.flatMap((from) =>
+  all.filter((to) => to !== from).map((to) => ({ from, to, title: `${from.id} -> ${to.id} -> ${from.id}` })),
+);
 const calls = recordedCalls();
-const context = (call: RecordedCall) => ({ operation: "generate" as const, headers: { "anthropic-version": "2023-06-01", ...call.headers }, params: {} });
+const context = (call: RecordedCall) => ({
+  operation: "generate" as const,
+  headers: { "anthropic-version": "2023-06-01", ...call.headers },
+  params: {},
+});
 const plainContext = { operation: "generate" as const, headers: { "anthropic-version": "2023-06-01" }, params: {} };
 
 /** The call as it is after it was said in a language and read again. */
@@ -74,7 +80,12 @@ function lastName(flatName: string): string {
  */
 function expectKept(kept: Essence, original: Essence, name: string): void {
   const said = kept.asked.join("");
-  expect.soft(original.asked.filter((text) => !said.includes(text)), name).toEqual([]);
+  expect
+    .soft(
+      original.asked.filter((text) => !said.includes(text)),
+      name,
+    )
+    .toEqual([]);
   expect.soft(kept.answered, name).toBe(original.answered);
   expect.soft(kept.toolCalls, name).toEqual(original.toolCalls);
   expect.soft(kept.toolResults, name).toEqual(original.toolResults);
@@ -127,8 +138,14 @@ describe.skipIf(calls.length === 0).each(pairs)("recorded calls $title", ({ from
       const asked = from.decodeCall(recorded.body as JsonObject, context(recorded));
       const answer = from.decodeAnswer(JSON.parse(recorded.answer) as Json, { operation: "generate", provider: "origin" });
       if (answer.items.some(isForeignAlone)) continue;
-      const there = to.decodeAnswer(to.encodeAnswer(answer, { call: asked, createdAt: 1 }), { operation: "generate", provider: "elsewhere" });
-      const back = from.decodeAnswer(from.encodeAnswer(there, { call: asked, createdAt: 1 }), { operation: "generate", provider: "elsewhere" });
+      const there = to.decodeAnswer(to.encodeAnswer(answer, { call: asked, createdAt: 1 }), {
+        operation: "generate",
+        provider: "elsewhere",
+      });
+      const back = from.decodeAnswer(from.encodeAnswer(there, { call: asked, createdAt: 1 }), {
+        operation: "generate",
+        provider: "elsewhere",
+      });
       const names = new FlatNames(offeredTools(asked));
       for (const { items } of [there, back]) expectKept(essence(items, names), essence(answer.items, names), recorded.name);
       expect.soft(tokens(back), recorded.name).toEqual(tokens(answer));

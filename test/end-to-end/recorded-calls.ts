@@ -36,7 +36,9 @@ function exchanges(): RecordedCall[] {
       if (!dialect || answer === undefined || typeof request.body !== "object" || request.body === null) return [];
       const headers = Object.fromEntries(Object.entries(request.headers).filter(([name]) => LISTED.includes(name.toLowerCase())));
       const body = request.body as Record<string, unknown>;
-      return [{ name: `${file} #${place}`, dialect, path, headers, body, stream: response.sse !== undefined, status: response.status, answer }];
+      return [
+        { name: `${file} #${place}`, dialect, path, headers, body, stream: response.sse !== undefined, status: response.status, answer },
+      ];
     }),
   );
 }
@@ -62,7 +64,8 @@ function languageOf(text: string): RecordedCall["dialect"] | undefined {
     return undefined;
   }
   if (value["object"] === "chat.completion" || value["object"] === "chat.completion.chunk") return "openai-chat";
-  if (value["object"] === "response" || (typeof value["type"] === "string" && value["type"].startsWith("response."))) return "openai-responses";
+  if (value["object"] === "response" || (typeof value["type"] === "string" && value["type"].startsWith("response.")))
+    return "openai-responses";
   return value["type"] === "message" || value["type"] === "message_start" ? "anthropic-messages" : undefined;
 }
 

@@ -51,12 +51,22 @@ interface Seen {
 }
 
 async function play(gateway: TestGateway, call: RecordedCall, change: Readonly<Record<string, unknown>> = {}): Promise<Seen> {
-  upstream.answerWith((response) => void response.writeHead(call.status, { "content-type": call.stream ? "text/event-stream" : "application/json" }).end(call.answer));
+  upstream.answerWith(
+    (response) =>
+      void response.writeHead(call.status, { "content-type": call.stream ? "text/event-stream" : "application/json" }).end(call.answer),
+  );
   const response = await fetch(gateway.url + call.path, {
     method: "POST",
     headers: { "content-type": "application/json", "anthropic-version": "2023-06-01", ...call.headers },
     // Earlier turns of a recording lie with its own provider; what is asked here stands alone.
-    body: JSON.stringify({ ...call.body, model: target(call), previous_response_id: undefined, conversation: undefined, background: undefined, ...change }),
+    body: JSON.stringify({
+      ...call.body,
+      model: target(call),
+      previous_response_id: undefined,
+      conversation: undefined,
+      background: undefined,
+      ...change,
+    }),
   });
   const text = await response.text();
   return { row: await gateway.lastRow(), status: response.status, text };
@@ -129,7 +139,11 @@ function streamOf(call: RecordedCall): string {
   const dialect = dialects.get(call.dialect) as Dialect;
   const answer = dialect.decodeAnswer(JSON.parse(call.answer) as Json, { operation: "generate" });
   const asked = dialect.decodeCall(
-    { ...(call.body as Record<string, Json>), stream: true, ...(call.dialect === "openai-chat" && { stream_options: { include_usage: true } }) },
+    {
+      ...(call.body as Record<string, Json>),
+      stream: true,
+      ...(call.dialect === "openai-chat" && { stream_options: { include_usage: true } }),
+    },
     { operation: "generate", headers: { "anthropic-version": "2023-06-01", ...call.headers }, params: {} },
   );
   let stream = "";

@@ -70,7 +70,9 @@ describe("kept responses", () => {
     expect(textOf(read)).toBe("keep me");
     await openai.responses.delete(made.id);
     await expect(openai.responses.retrieve(made.id)).rejects.toBeInstanceOf(NotFoundError);
-    await expect(openai.responses.create({ model: "sim/echo", input: "x", previous_response_id: made.id })).rejects.toThrow(/unknown|not found/i);
+    await expect(openai.responses.create({ model: "sim/echo", input: "x", previous_response_id: made.id })).rejects.toThrow(
+      /unknown|not found/i,
+    );
     await expect(openai.responses.delete(made.id)).rejects.toBeInstanceOf(NotFoundError);
   });
 
@@ -80,7 +82,10 @@ describe("kept responses", () => {
   });
 
   it("page through their input items", async () => {
-    const made = await openai.responses.create({ model: "sim/echo", input: ["a", "b", "c"].map((text) => ({ role: "user" as const, content: text })) });
+    const made = await openai.responses.create({
+      model: "sim/echo",
+      input: ["a", "b", "c"].map((text) => ({ role: "user" as const, content: text })),
+    });
     const seen: string[] = [];
     for await (const item of openai.responses.inputItems.list(made.id, { limit: 1, order: "asc" })) seen.push(JSON.stringify(item));
     expect(seen).toHaveLength(3);
@@ -88,7 +93,11 @@ describe("kept responses", () => {
   });
 
   it("belong to their key alone", async () => {
-    const clients = await Promise.all(["first", "second"].map(async (name) => new OpenAI({ baseURL: `${pair.front.url}/v1`, apiKey: await pair.front.key({ name }), maxRetries: 0 })));
+    const clients = await Promise.all(
+      ["first", "second"].map(
+        async (name) => new OpenAI({ baseURL: `${pair.front.url}/v1`, apiKey: await pair.front.key({ name }), maxRetries: 0 }),
+      ),
+    );
     const [mine, theirs] = clients as [OpenAI, OpenAI];
     const made = await mine.responses.create({ model: "sim/echo", input: "mine" });
     expect((await mine.responses.retrieve(made.id)).id).toBe(made.id);
@@ -97,7 +106,9 @@ describe("kept responses", () => {
       await expect(other.responses.inputItems.list(made.id)).rejects.toBeInstanceOf(NotFoundError);
       await expect(other.responses.cancel(made.id)).rejects.toBeInstanceOf(NotFoundError);
       await expect(other.responses.delete(made.id)).rejects.toBeInstanceOf(NotFoundError);
-      await expect(other.responses.create({ model: "sim/echo", input: "x", previous_response_id: made.id })).rejects.toBeInstanceOf(NotFoundError);
+      await expect(other.responses.create({ model: "sim/echo", input: "x", previous_response_id: made.id })).rejects.toBeInstanceOf(
+        NotFoundError,
+      );
     }
     expect((await mine.responses.retrieve(made.id)).id).toBe(made.id);
   });
@@ -142,7 +153,13 @@ describe("message threads", () => {
     const client = (apiKey: string) => new Anthropic({ baseURL: pair.front.url, apiKey, maxRetries: 0 });
     const mine = client(await pair.front.key({ name: "threads" }));
     const send = async (by: Anthropic, route: string, text: string, thread: object) =>
-      by.beta.messages.create({ model: `${route}echo`, max_tokens: 100, messages: [{ role: "user", content: text }], betas: [BETA], thread } as unknown as Anthropic.Beta.MessageCreateParamsNonStreaming);
+      by.beta.messages.create({
+        model: `${route}echo`,
+        max_tokens: 100,
+        messages: [{ role: "user", content: text }],
+        betas: [BETA],
+        thread,
+      } as unknown as Anthropic.Beta.MessageCreateParamsNonStreaming);
     let last = await send(mine, "sim/", "one", { type: "create" });
     for (const route of ROUTES) last = await send(mine, route, `at ${route}`, { type: "continue", previous_message_id: last.id });
     expect(last.content).toMatchObject([{ type: "text", text: "at labclaude/sim/" }]);
@@ -160,7 +177,9 @@ describe("what a client's language cannot carry", () => {
   let chat: OpenAI;
   beforeAll(async () => {
     upstream = await startUpstream();
-    gateway = await startGateway({ config: `providers: { labclaude: { kind: anthropic, baseUrl: "${upstream.url}", apiKey: x, allowPrivateNetwork: true } }` });
+    gateway = await startGateway({
+      config: `providers: { labclaude: { kind: anthropic, baseUrl: "${upstream.url}", apiKey: x, allowPrivateNetwork: true } }`,
+    });
     chat = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: "sk-none", maxRetries: 0 });
   });
   afterAll(async () => {
@@ -185,15 +204,36 @@ describe("what a client's language cannot carry", () => {
 
   /** Two calls of a tool loop; returns what the upstream got in the second. */
   async function toolLoop(client: OpenAI, second = client): Promise<unknown[]> {
-    upstream.answerWith(jsonAnswer(message([THINKING, SEALED, { type: "text", text: "Let me look." }, { type: "tool_use", id: "toolu_77", name: "get_weather", input: { city: "Oslo" } }], "tool_use")));
-    const first = await client.chat.completions.create({ model: "labclaude/thinker", messages: [QUESTION], tools: TOOLS, reasoning_effort: "high" });
+    upstream.answerWith(
+      jsonAnswer(
+        message(
+          [
+            THINKING,
+            SEALED,
+            { type: "text", text: "Let me look." },
+            { type: "tool_use", id: "toolu_77", name: "get_weather", input: { city: "Oslo" } },
+          ],
+          "tool_use",
+        ),
+      ),
+    );
+    const first = await client.chat.completions.create({
+      model: "labclaude/thinker",
+      messages: [QUESTION],
+      tools: TOOLS,
+      reasoning_effort: "high",
+    });
     const said = first.choices[0]?.message;
     if (!said) throw new Error("no message");
     expect(said.tool_calls).toMatchObject([{ id: "toolu_77" }]);
     await gateway.rows();
     upstream.answerWith(jsonAnswer(message([{ type: "text", text: "Mild." }], "end_turn")));
     // Only what the language knows: a client that drops extra fields is the rule.
-    const history: OpenAI.Chat.ChatCompletionMessageParam = { role: "assistant", content: said.content, ...(said.tool_calls && { tool_calls: said.tool_calls }) };
+    const history: OpenAI.Chat.ChatCompletionMessageParam = {
+      role: "assistant",
+      content: said.content,
+      ...(said.tool_calls && { tool_calls: said.tool_calls }),
+    };
     const done = await second.chat.completions.create({
       model: "labclaude/thinker",
       messages: [QUESTION, history, { role: "tool", tool_call_id: "toolu_77", content: "mild" }],
@@ -206,11 +246,20 @@ describe("what a client's language cannot carry", () => {
   }
 
   it("is put back where it was on the next turn", async () => {
-    expect(await toolLoop(chat)).toMatchObject([THINKING, SEALED, { type: "text", text: "Let me look." }, { type: "tool_use", id: "toolu_77", name: "get_weather", input: { city: "Oslo" } }]);
+    expect(await toolLoop(chat)).toMatchObject([
+      THINKING,
+      SEALED,
+      { type: "text", text: "Let me look." },
+      { type: "tool_use", id: "toolu_77", name: "get_weather", input: { city: "Oslo" } },
+    ]);
   });
 
   it("is never put into the call of somebody else", async () => {
-    const [mine, theirs] = await Promise.all(["mine", "theirs"].map(async (name) => new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: await gateway.key({ name }), maxRetries: 0 })));
+    const [mine, theirs] = await Promise.all(
+      ["mine", "theirs"].map(
+        async (name) => new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: await gateway.key({ name }), maxRetries: 0 }),
+      ),
+    );
     if (!mine || !theirs) throw new Error("no clients");
     expect(JSON.stringify(await toolLoop(mine, theirs))).not.toContain(THINKING.signature);
   });

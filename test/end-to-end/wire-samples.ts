@@ -8,7 +8,8 @@ export interface WireSample {
   readonly isDoneFrom: number;
 }
 
-const frame = (data: unknown, event?: string): string => `${event === undefined ? "" : `event: ${event}\n`}data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`;
+const frame = (data: unknown, event?: string): string =>
+  `${event === undefined ? "" : `event: ${event}\n`}data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`;
 
 function chat(): WireSample {
   const usage = { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 };
@@ -39,8 +40,20 @@ function chat(): WireSample {
 }
 
 function responses(): WireSample {
-  const item = { type: "message", id: "msg_1", role: "assistant", status: "completed", content: [{ type: "output_text", text: "Hi", annotations: [], logprobs: [] }] };
-  const usage = { input_tokens: 3, input_tokens_details: { cached_tokens: 0 }, output_tokens: 2, output_tokens_details: { reasoning_tokens: 0 }, total_tokens: 5 };
+  const item = {
+    type: "message",
+    id: "msg_1",
+    role: "assistant",
+    status: "completed",
+    content: [{ type: "output_text", text: "Hi", annotations: [], logprobs: [] }],
+  };
+  const usage = {
+    input_tokens: 3,
+    input_tokens_details: { cached_tokens: 0 },
+    output_tokens: 2,
+    output_tokens_details: { reasoning_tokens: 0 },
+    total_tokens: 5,
+  };
   const begun = { id: "resp_1", object: "response", created_at: 1, status: "in_progress", model: "m", output: [] };
   const whole = { ...begun, status: "completed", output: [item], usage };
   const place = { item_id: "msg_1", output_index: 0, content_index: 0 };
@@ -59,7 +72,16 @@ function responses(): WireSample {
 }
 
 function messages(): WireSample {
-  const begun = { id: "msg_1", type: "message", role: "assistant", model: "m", content: [], stop_reason: null, stop_sequence: null, usage: { input_tokens: 3, output_tokens: 1 } };
+  const begun = {
+    id: "msg_1",
+    type: "message",
+    role: "assistant",
+    model: "m",
+    content: [],
+    stop_reason: null,
+    stop_sequence: null,
+    usage: { input_tokens: 3, output_tokens: 1 },
+  };
   const events: Record<string, unknown>[] = [
     { type: "message_start", message: begun },
     { type: "content_block_start", index: 0, content_block: { type: "text", text: "" } },
@@ -70,7 +92,12 @@ function messages(): WireSample {
   ];
   const stream = events.map((event) => frame(event, event["type"] as string)).join("");
   return {
-    plain: JSON.stringify({ ...begun, content: [{ type: "text", text: "Hi" }], stop_reason: "end_turn", usage: { input_tokens: 3, output_tokens: 2 } }),
+    plain: JSON.stringify({
+      ...begun,
+      content: [{ type: "text", text: "Hi" }],
+      stop_reason: "end_turn",
+      usage: { input_tokens: 3, output_tokens: 2 },
+    }),
     stream,
     // The event's name alone tells the end as well as its data does.
     mayBeDoneFrom: stream.length - frame({ type: "message_stop" }).length - 1,
@@ -79,7 +106,11 @@ function messages(): WireSample {
 }
 
 /** By dialect id. */
-export const SAMPLES: Readonly<Record<string, WireSample>> = { "openai-chat": chat(), "openai-responses": responses(), "anthropic-messages": messages() };
+export const SAMPLES: Readonly<Record<string, WireSample>> = {
+  "openai-chat": chat(),
+  "openai-responses": responses(),
+  "anthropic-messages": messages(),
+};
 
 export function sampleOf(dialect: string): WireSample {
   const sample = SAMPLES[dialect];
