@@ -46,8 +46,8 @@ async function keepTurns(deps: GatewayDeps, run: Run): Promise<void> {
   if (!run.keep && !crosses) return;
   const answer = run.reply.answer();
   if (!answer) return;
-  if (crosses) await deps.turns.keepNative(run, answer);
-  if (run.keep) await deps.turns.keep(run, answer, wireAnswer(run, answer));
+  // Both begin before anything is waited for: the client has its answer, and its next turn may come before this one is durable.
+  await Promise.all([crosses && deps.turns.keepNative(run, answer), run.keep && deps.turns.keep(run, answer, wireAnswer(run, answer))]);
 }
 
 /** A client that was promised an answer must be able to read why it never came. */

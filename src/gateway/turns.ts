@@ -16,6 +16,8 @@ export class Turns {
   readonly #limits: () => Limits;
   /** Turns on their way to the store: the next turn may come before they are durable. */
   readonly #underway = new Map<string, KeptTurn>();
+  /** The same of single items, by scope and anchor. */
+  readonly #itemsUnderway = new Map<string, readonly Item[]>();
 
   constructor(deps: { readonly store: CallStore; readonly clock: Clock; readonly limits: () => Limits }) {
     this.#store = deps.store;
@@ -45,7 +47,7 @@ export class Turns {
     const wanted = call.items.filter(isReference).map((item) => itemAnchor(item.id));
     const scope = run.caller?.scope;
     if (wanted.length === 0 || scope === undefined) return call;
-    const found = await this.#store.findNative(scope, [...new Set(wanted)].slice(0, MAX_ANCHORS), this.#clock.now());
+    const found = await this.#findItems(scope, [...new Set(wanted)].slice(0, MAX_ANCHORS));
     const items = call.items.flatMap((item) => {
       if (!isReference(item)) return [item];
       const kept = found.get(itemAnchor(item.id));
@@ -121,7 +123,7 @@ export class Turns {
       kept.push({ scope, anchor, items: waiting, expiresAt });
       waiting = [];
     }
-    if (kept.length > 0) await this.#store.keepNative(kept);
+    await this.#storeItems(kept);
   }
 
   /** Puts back what `keepNative` kept, for a provider of the language and name it came from. */
@@ -129,7 +131,7 @@ export class Turns {
     const scope = run.caller?.scope;
     const anchors = call.items.map(anchorOf).filter((anchor) => anchor !== undefined);
     if (scope === undefined || anchors.length === 0) return call;
-    const found = await this.#store.findNative(scope, [...new Set(anchors)].slice(-MAX_ANCHORS), this.#clock.now());
+    const found = await this.#findItems(scope, [...new Set(anchors)].slice(-MAX_ANCHORS));
     if (found.size === 0) return call;
     const items: Item[] = [];
     const used = new Set<string>();
@@ -150,7 +152,30 @@ export class Turns {
   /** Clients may name single items of a kept answer by id. */
   async #keepItems({ scope, output, expiresAt }: KeptTurn): Promise<void> {
     const kept = output.flatMap((item) => (item.id === undefined ? [] : [{ scope, anchor: itemAnchor(item.id), items: [item], expiresAt }]));
-    if (kept.length > 0) await this.#store.keepNative(kept);
+    await this.#storeItems(kept);
+  }
+
+  async #storeItems(kept: readonly KeptNative[]): Promise<void> {
+    if (kept.length === 0) return;
+    for (const { scope, anchor, items } of kept) this.#itemsUnderway.set(underwayKey(scope, anchor), items);
+    try {
+      await this.#store.keepNative(kept);
+    } finally {
+      for (const { scope, anchor, items } of kept) {
+        const key = underwayKey(scope, anchor);
+        if (this.#itemsUnderway.get(key) === items) this.#itemsUnderway.delete(key);
+      }
+    }
+  }
+
+  async #findItems(scope: string, anchors: readonly string[]): Promise<ReadonlyMap<string, readonly Item[]>> {
+    // Looked at before the store is: what leaves here meanwhile is found there.
+    const underway = anchors.flatMap((anchor) => {
+      const items = this.#itemsUnderway.get(underwayKey(scope, anchor));
+      return items ? [[anchor, items] as const] : [];
+    });
+    const found = await this.#store.findNative(scope, anchors, this.#clock.now());
+    return underway.length === 0 ? found : new Map([...found, ...underway]);
   }
 
   async #chain(run: Run, id: string): Promise<readonly KeptTurn[]> {

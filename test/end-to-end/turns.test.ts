@@ -226,7 +226,6 @@ describe("what a client's language cannot carry", () => {
     const said = first.choices[0]?.message;
     if (!said) throw new Error("no message");
     expect(said.tool_calls).toMatchObject([{ id: "toolu_77" }]);
-    await gateway.rows();
     upstream.answerWith(jsonAnswer(message([{ type: "text", text: "Mild." }], "end_turn")));
     // Only what the language knows: a client that drops extra fields is the rule.
     const history: OpenAI.Chat.ChatCompletionMessageParam = {
