@@ -3,7 +3,7 @@
  * bench/RESULTS.md. A quick run, or a part, is printed and not written.
  */
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { bare, direct, gimbal, nginx, nginxVersion, peer, wire } from "./candidates.ts";
 import type { Candidate } from "./candidates.ts";
@@ -15,6 +15,9 @@ import type { Measured } from "./report.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const PARTS = ["plain", "10k", "stream", "translated", "latency", "idle", "start"];
+/** Load average above which others were at work when the bench began. */
+const QUIET_LOAD = 0.5;
+
 const quick = process.argv.includes("--quick");
 const only = process.argv.includes("--only") ? (process.argv[process.argv.indexOf("--only") + 1] ?? "").split(",") : PARTS;
 for (const part of only) if (!PARTS.includes(part)) fail(`There is no part "${part}"; there are: ${PARTS.join(", ")}.`);
@@ -52,6 +55,9 @@ async function measure(folder: string): Promise<Measured> {
   if (!helpers.native)
     notes.push("No C compiler: load generator and upstream ran in JavaScript, so latencies are blurred and the load may not saturate.");
   if (!canPin) notes.push("Processes were not pinned to cores (needs two cores and taskset): CPU figures include migrations.");
+  const [load = 0] = loadavg();
+  if (load > QUIET_LOAD)
+    notes.push(`The machine was not quiet (load average ${load.toFixed(1)} at the start): figures are too high and latencies tell little.`);
   const upstream = await helpers.upstream();
   const all = await candidates(folder, upstream.port, notes);
   const proxies = all.filter(({ pid }) => pid > 0);
