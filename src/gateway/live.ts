@@ -1,4 +1,5 @@
 import type { Caller, CallState, Clock, Json, Limits, Problem } from "../canon/index.ts";
+import { Bag, type Bagged } from "../kit/index.ts";
 
 /** Somebody who reads a call's answer: the client that made it, or one that came back. */
 export interface Reader {
@@ -30,8 +31,10 @@ export interface LiveOptions {
  * A call that lives in the gateway, not in a socket. Its frames are numbered from 1 and remembered, within a limit; every client is
  * only a reader of them. It ends exactly once.
  */
-export class LiveCall {
+export class LiveCall implements Bagged {
   readonly id: string;
+  /** Among the running calls. */
+  place = -1;
   readonly startedAt: number;
   readonly startedMonotonic: number;
   /** Whose call it is, once admitted. */
@@ -204,7 +207,9 @@ export class LiveCall {
   }
 
   #feed(seat: Seat, frames: readonly Buffer[], first: number): void {
-    if (seat.full || seat.next !== first) return;
+    if (seat.full || seat.next >= first + frames.length) return;
+    // It waited for a number that is among these, or got some of them when it was seated.
+    if (seat.next !== first) return this.#catchUp(seat);
     seat.next = first + frames.length;
     seat.full = !seat.reader.frames(frames, first);
   }
@@ -245,7 +250,7 @@ type JournalLimits = Pick<Limits, "journalBytes" | "journalTotalBytes" | "journa
 
 /** Running calls, and finished ones for as long as they may be read again. Bounded in bytes and time. */
 export class LiveCalls {
-  readonly #running = new Map<string, LiveCall>();
+  readonly #running = new Bag<LiveCall>();
   readonly #finished = new Map<string, { call: LiveCall; until: number; bytes: number }>();
   #finishedBytes = 0;
   readonly #limits: () => JournalLimits;
@@ -262,12 +267,12 @@ export class LiveCalls {
   }
 
   add(call: LiveCall): void {
-    this.#running.set(call.id, call);
+    this.#running.add(call);
   }
 
   /** The call is settled. Streams stay readable for a while; a plain answer is not worth its memory. */
   finish(call: LiveCall): void {
-    this.#running.delete(call.id);
+    this.#running.remove(call);
     if (call.streamed) {
       const { journalMs, journalBytes } = this.#limits();
       // What a slow reader still owes goes when it has caught up: only the journal itself stays.
@@ -280,11 +285,20 @@ export class LiveCalls {
   }
 
   find(id: string): LiveCall | undefined {
-    return this.#running.get(id) ?? this.#finished.get(id)?.call;
+    const finished = this.#finished.get(id);
+    if (finished && finished.until > this.#clock.now()) return finished.call;
+    return this.findRunning((call) => call.id === id);
   }
   findRunning(test: (call: LiveCall) => boolean): LiveCall | undefined {
-    for (const call of this.#running.values()) if (test(call)) return call;
-    return undefined;
+    return this.#running.find(test);
+  }
+
+  /** Stops every running call. */
+  stopAll(problem: Problem): void {
+    this.#running.find((call) => {
+      call.stop(problem);
+      return false;
+    });
   }
 
   /** Resolves when no call is running. */

@@ -3,3 +3,4 @@ export * from "./sse.ts";
 export * from "./clock.ts";
 export * from "./ids.ts";
 export * from "./nearest.ts";
+export * from "./bag.ts";

@@ -1,4 +1,5 @@
 import type { CallStore, Clock, ConfigStore, KeyStore, LedgerRow, LedgerStore, Stores } from "../canon/index.ts";
+import { Bag, type Bagged } from "../kit/index.ts";
 import type { Backend } from "./backend.ts";
 import { rowToValues } from "./ledger-values.ts";
 import { packItems, packTurn, unpackItems, unpackTurn } from "./turn-text.ts";
@@ -12,6 +13,10 @@ export interface HostedStores extends Stores {
 const LIST_ROWS = 10_000;
 /** Expired rows forgotten in one transaction. */
 const EXPIRE_ROWS = 500;
+
+interface Unlanded extends Bagged {
+  readonly row: LedgerRow;
+}
 
 /** The store seams over a backend: knows shapes, leaves the where and how to it. */
 export function storesOver(backend: Backend, clock: Clock, close: () => Promise<void>): HostedStores {
@@ -27,7 +32,7 @@ export function storesOver(backend: Backend, clock: Clock, close: () => Promise<
 
 function ledgerStore(backend: Backend, clock: Clock): LedgerStore {
   /** Rows on their way to the disk: who asks for a call that has just ended must find it. */
-  const unlanded = new Map<string, LedgerRow>();
+  const unlanded = new Bag<Unlanded>();
   return {
     open: (record) =>
       backend.open([
@@ -40,14 +45,15 @@ function ledgerStore(backend: Backend, clock: Clock): LedgerStore {
         record.node,
       ]),
     async settle(row) {
-      if (!unlanded.has(row.callId)) unlanded.set(row.callId, row);
+      const underWay: Unlanded = { row, place: -1 };
+      unlanded.add(underWay);
       try {
         await backend.settle(row.callId, rowToValues(row));
       } finally {
-        unlanded.delete(row.callId);
+        unlanded.remove(underWay);
       }
     },
-    read: async (callId) => unlanded.get(callId) ?? backend.read("row", [callId]),
+    read: async (callId) => unlanded.find(({ row }) => row.callId === callId)?.row ?? backend.read("row", [callId]),
     list: ({ limit, callerId }) => backend.read("rows", [Math.min(limit, LIST_ROWS), callerId ?? null]),
     count: () => backend.read("count", []),
     interruptOpen: (node, priceVersion) => backend.write("interrupt", [node ?? null, priceVersion, clock.now()]),
