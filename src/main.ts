@@ -2,6 +2,7 @@ import cluster from "node:cluster";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setInterval } from "node:timers";
+import { setFlagsFromString } from "node:v8";
 import { ProblemError } from "./canon/index.ts";
 import { runCli, type ServeSettings } from "./cli/index.ts";
 import { type GimbalConfig } from "./config/index.ts";
@@ -20,6 +21,9 @@ const log = (line: string): void => void process.stderr.write(`${line}\n`);
 
 /** Serves until a signal; resolves with the exit code. */
 async function serve(settings: ServeSettings): Promise<number> {
+  // V8 takes what a call holds for long-lived, because the first calls survive a collection of the still small young space, and allocates
+  // it in the old space from then on. Measured: 3 kB a call moved to the old space instead of 0.5, and three times the time in collections.
+  setFlagsFromString("--no-allocation-site-pretenuring");
   // Whatever happens, the process must not end with calls unsettled: a defect is said, and the rest goes on.
   process.on("unhandledRejection", (reason) => log(`defect: unhandled rejection: ${String(reason instanceof Error ? reason.stack : reason)}`));
   try {
