@@ -50,11 +50,22 @@ export interface House {
   close(): Promise<void>;
 }
 
-/** Joins the rooms: who is wired to whom is all here. @throws ConfigError */
+/** Joins the rooms: who is wired to whom is all here. @throws ConfigError, and whatever keeps it from listening or recording */
 export async function openHouse(options: HouseOptions): Promise<House> {
-  const { folder, env, log, clock = systemClock, randomness = new SystemRandomness(), node = randomness.id("node_") } = options;
+  const { folder, log, clock = systemClock, randomness = new SystemRandomness(), node = randomness.id("node_") } = options;
   const config = await configOf(options);
   const stores = options.stores ?? (await openSqlite({ folder, node, clock, options: config.storage, onFailure: tellFailure(log) }));
+  try {
+    return await furnish({ ...options, clock, randomness, node }, config, stores);
+  } catch (error) {
+    // Whoever cannot serve must not hold the record, nor the process.
+    if (!options.stores) await stores.close();
+    throw error;
+  }
+}
+
+async function furnish(options: HouseOptions & Required<Pick<HouseOptions, "clock" | "randomness" | "node">>, config: GimbalConfig, stores: Stores): Promise<House> {
+  const { folder, env, log, clock, randomness, node } = options;
   const version = options.config ? (await stores.config.append({ createdAt: clock.now(), author: "file", text: options.config.text })).version : 0;
   let book = bookOf(config);
   if (!options.stores) await stores.ledger.interruptOpen(undefined, book.version);
@@ -84,12 +95,17 @@ export async function openHouse(options: HouseOptions): Promise<House> {
     handler: httpHandler({ gateway, keys: stores.keys, config: stores.config, adminToken, isReady: () => ready }),
     upgrade: upgradeHandler(gateway),
   });
+  const retired = new Set<Snapshot>();
   const watch = follow(options, stores, clock, (next, number) => {
     const before = snapshot;
     book = bookOf(next);
     snapshot = snapshotOf(next, number, openProviders(next, { clock, env, randomness, book }));
-    // Calls keep the snapshot they began with: its providers close when the last of them must be over.
-    clock.after(before.limits.drainMs, () => void closeProviders(before.providers));
+    // Calls keep the snapshot they began with, and may try its providers again to their end. Until then it costs a few idle connections.
+    retired.add(before);
+    clock.after(RETIRE_MS, () => {
+      retired.delete(before);
+      void closeProviders(before.providers);
+    });
   });
   const sweep = sweeper(stores, clock);
   return {
@@ -103,14 +119,27 @@ export async function openHouse(options: HouseOptions): Promise<House> {
       ready = false;
       watch?.close();
       sweep();
-      const patience = snapshot.limits.drainMs;
-      await Promise.all([front.close(patience), Promise.race([gateway.live.whenIdle(), after(clock, patience)])]);
+      await drain(gateway, front, snapshot.limits.drainMs);
       // A record that cannot be written now gets its last chance when the stores close.
       await stores.ledger.flush().catch(() => {});
-      await closeProviders(snapshot.providers);
+      await Promise.all([snapshot, ...retired].map(({ providers }) => closeProviders(providers)));
       if (!options.stores) await stores.close();
     },
   };
+}
+
+/** How long the providers of a configuration that was replaced stay open: no call is expected to last as long. */
+const RETIRE_MS = 60 * 60_000;
+/** How long calls that outlast the drain have to tell their clients and to settle. */
+const FAREWELL_MS = 2000;
+
+/** No new calls; running ones finish. Those that outlast the patience are stopped, which their clients are told, and settled all the same. */
+async function drain({ clock, live }: GatewayDeps, front: Front, patienceMs: number): Promise<void> {
+  const closed = front.close(patienceMs + FAREWELL_MS);
+  await Promise.race([live.whenIdle(), after(clock, patienceMs)]);
+  live.stopAll({ kind: "gateway_restarted", message: "The gateway was stopped before this call was complete." });
+  await Promise.race([live.whenIdle(), after(clock, FAREWELL_MS)]);
+  await closed;
 }
 
 /** Says when the record stops and starts being writable. */

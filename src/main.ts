@@ -11,7 +11,7 @@ import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { createModelBook } from "./models/index.ts";
 import { adminTokenOf, announce } from "./server/admin-token.ts";
 import { NODE_VARIABLE, startWorkers, type ReadyMessage } from "./server/workers.ts";
-import { ipcChannel, openSqlite, primaryHost, workerStores } from "./stores/index.ts";
+import { ipcChannel, openSqlite, primaryHost, workerStores, type HostedStores } from "./stores/index.ts";
 
 const clock = systemClock;
 const randomness = new SystemRandomness();
@@ -45,13 +45,16 @@ async function serveAlone(settings: ServeSettings): Promise<number> {
 async function serveAsWorker(settings: ServeSettings): Promise<number> {
   const stores = await workerStores(ipcChannel(process), clock);
   const node = process.env[NODE_VARIABLE];
-  const house = await openHouse({ ...(await houseOptions(settings)), stores, ...(node !== undefined && { node }) });
-  const message: ReadyMessage = { type: "gimbal.ready", url: house.url };
-  process.send?.(message);
-  await ended();
-  await house.close();
-  await stores.close();
-  return 0;
+  try {
+    const house = await openHouse({ ...(await houseOptions(settings)), stores, ...(node !== undefined && { node }) });
+    const message: ReadyMessage = { type: "gimbal.ready", url: house.url };
+    process.send?.(message);
+    await ended();
+    await house.close();
+    return 0;
+  } finally {
+    await stores.close();
+  }
 }
 
 /** The primary owns the record; its workers serve. */
@@ -59,6 +62,15 @@ async function serveWithWorkers(settings: ServeSettings): Promise<number> {
   const { dataFolder } = settings;
   const node = randomness.id("node_");
   const stores = await openSqlite({ folder: dataFolder, node, clock, onFailure: tellFailure(log) });
+  try {
+    return await serveOver(stores, settings, node);
+  } finally {
+    await stores.close();
+  }
+}
+
+async function serveOver(stores: HostedStores, settings: ServeSettings, node: string): Promise<number> {
+  const { dataFolder } = settings;
   const { version } = createModelBook();
   await stores.ledger.interruptOpen(undefined, version);
   const adminToken = settings.adminToken ?? (await adminTokenOf(dataFolder));
@@ -71,12 +83,14 @@ async function serveWithWorkers(settings: ServeSettings): Promise<number> {
     adopt: (worker) => host.attach(ipcChannel(worker)),
     bury: (dead) => void stores.ledger.interruptOpen(dead, version).catch((error: unknown) => log(`Calls of a dead process could not be settled: ${String(error)}`)),
   });
-  const url = await workers.ready;
-  const retract = await announceReady(settings, url, { adminToken });
-  await ended();
-  await Promise.all([workers.stop(), retract()]);
-  await stores.close();
-  return 0;
+  try {
+    const retract = await announceReady(settings, await workers.ready, { adminToken });
+    await ended();
+    await retract();
+    return 0;
+  } finally {
+    await workers.stop();
+  }
 }
 
 async function houseOptions(settings: ServeSettings): Promise<HouseOptions> {

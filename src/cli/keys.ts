@@ -1,10 +1,10 @@
-import { mkdir } from "node:fs/promises";
-import { ProblemError, type KeyRecord, type RequestLimit, type Scopes, type Stores } from "../canon/index.ts";
+import type { KeyRecord, RequestLimit, Scopes } from "../canon/index.ts";
 import { newKey } from "../gateway/keys.ts";
 import { CommandError, DONE, table, UsageError, wholeNumber, wordList, type Command, type Input } from "./command.ts";
 import type { CliDeps } from "./deps.ts";
-import { askServer, runningServer, type RunningServer } from "./running.ts";
-import { DATA_FLAG, settingsOf } from "./settings.ts";
+import { onRecord } from "./record.ts";
+import { askServer } from "./running.ts";
+import { DATA_FLAG } from "./settings.ts";
 
 const HIGHEST_TIER = 4;
 const REQUESTS = 1_000_000_000;
@@ -100,30 +100,6 @@ const revoke: Command = {
 };
 
 export const KEY_COMMANDS: readonly Command[] = [create, list, revoke];
-
-/** Does one thing on the record: through the gateway that holds the data folder, else directly. */
-async function onRecord<T>(
-  input: Input,
-  deps: CliDeps,
-  ways: { readonly server: (server: RunningServer, folder: string) => Promise<T>; readonly stores: (stores: Stores) => Promise<T> },
-): Promise<T> {
-  const folder = settingsOf(input, deps).dataFolder;
-  const server = await runningServer(folder, deps);
-  if (server) return ways.server(server, folder);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  let stores: Stores;
-  try {
-    stores = await deps.openStores(folder);
-  } catch (error) {
-    if (error instanceof ProblemError) throw new CommandError(error.problem.message);
-    throw error;
-  }
-  try {
-    return await ways.stores(stores);
-  } finally {
-    await stores.close();
-  }
-}
 
 function specOf(input: Input, deps: CliDeps): NewKey {
   const name = input.text("name")?.trim();

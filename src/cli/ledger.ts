@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
-import { formatDollars, ProblemError, totalInput, type LedgerRow, type Stores } from "../canon/index.ts";
+import { formatDollars, totalInput, type LedgerRow } from "../canon/index.ts";
 import { CommandError, DONE, table, wholeNumber, type Command } from "./command.ts";
-import { runningServer } from "./running.ts";
+import { onRecord } from "./record.ts";
+import { askServer } from "./running.ts";
 import { DATA_FLAG, settingsOf } from "./settings.ts";
 
 const DEFAULT_ROWS = 20;
@@ -20,26 +21,16 @@ export const ledgerCommand: Command = {
     const limit = wholeNumber(input, "limit", 1, MOST_ROWS) ?? DEFAULT_ROWS;
     const callerId = input.text("key");
     const folder = settingsOf(input, deps).dataFolder;
-    const server = await runningServer(folder, deps);
-    if (server)
-      throw new CommandError(
-        `A gateway (process ${server.pid}) is running on ${folder}; stop it to list its ledger, or read single calls at ${server.url}/v1/calls/ID.`,
-      );
     if (!existsSync(folder)) throw new CommandError(`There is no data folder ${folder}: nothing has been recorded yet.`);
-    let stores: Stores;
-    try {
-      stores = await deps.openStores(folder);
-    } catch (error) {
-      throw error instanceof ProblemError ? new CommandError(error.problem.message) : error;
-    }
-    try {
-      const rows = await stores.ledger.list({ limit, ...(callerId !== undefined && { callerId }) });
-      if (input.json) deps.out(`${JSON.stringify({ rows })}\n`);
-      else if (rows.length === 0) deps.out("The ledger is empty.\n");
-      else deps.out(`${table(["TIME", "STATE", "KEY", "MODEL", "TARGET", "INPUT", "OUTPUT", "USD", "MS", "CALL"], rows.map(cellsOf))}\n`);
-    } finally {
-      await stores.close();
-    }
+    const query = new URLSearchParams({ limit: String(limit), ...(callerId !== undefined && { key: callerId }) });
+    const rows = await onRecord(input, deps, {
+      server: async (server, held) =>
+        ((await askServer(server, held, deps, "GET", `/ledger?${query.toString()}`)) as { rows: LedgerRow[] }).rows,
+      stores: (stores) => stores.ledger.list({ limit, ...(callerId !== undefined && { callerId }) }),
+    });
+    if (input.json) deps.out(`${JSON.stringify({ rows })}\n`);
+    else if (rows.length === 0) deps.out("The ledger is empty.\n");
+    else deps.out(`${table(["TIME", "STATE", "KEY", "MODEL", "TARGET", "INPUT", "OUTPUT", "USD", "MS", "CALL"], rows.map(cellsOf))}\n`);
     return DONE;
   },
 };

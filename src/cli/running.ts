@@ -10,6 +10,9 @@ export const SERVER_FILE = "server.json";
 export const TOKEN_FILE = "admin-token";
 const ANSWER_LIMIT_MS = 10_000;
 
+/** Nobody answers where a gateway said it was. */
+export class NoAnswerError extends CommandError {}
+
 export interface RunningServer {
   readonly url: string;
   readonly pid: number;
@@ -56,7 +59,7 @@ export async function askServer(
     status = response.status;
     text = await response.text();
   } catch {
-    throw new CommandError(`The gateway with process id ${server.pid} holds the data folder but does not answer at ${server.url}.`);
+    throw new NoAnswerError(`The gateway with process id ${server.pid} holds the data folder but does not answer at ${server.url}.`);
   } finally {
     cancel();
   }

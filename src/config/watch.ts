@@ -44,16 +44,23 @@ export function watchConfig(options: WatchOptions): ConfigWatch {
       return "refused";
     }
     if (found === text) return "unchanged";
+    const before = text;
     text = found;
     const outcome = readConfig(found, options.env);
     if (!outcome.ok) {
       options.report([...formatProblems(options.file, outcome.problems), "The change was refused; the configuration in force stays."]);
       return "refused";
     }
-    const { version } = await options.versions.append({ createdAt: options.clock.now(), author: "file", text: found });
-    await options.apply(outcome.config, version);
-    options.report([...formatProblems(options.file, outcome.warnings), `Configuration version ${version} is in force.`]);
-    return "applied";
+    try {
+      const { version } = await options.versions.append({ createdAt: options.clock.now(), author: "file", text: found });
+      await options.apply(outcome.config, version);
+      options.report([...formatProblems(options.file, outcome.warnings), `Configuration version ${version} is in force.`]);
+      return "applied";
+    } catch (error) {
+      // It is not in force: whoever saves the same text again means to try again.
+      text = before;
+      throw error;
+    }
   };
   const reload = (): ReturnType<typeof look> => {
     const next = work.then(look).catch((error: unknown) => {

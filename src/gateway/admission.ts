@@ -10,7 +10,20 @@ const GENERATION_POLL_MS = 500;
 const ANONYMOUS: Caller = { id: "anonymous", scope: "anonymous", name: "anonymous", scopes: {}, limits: [], anonymous: true };
 
 /** Headers that a proxy adds: who sends them is not on this machine, whatever the socket says. */
-const FORWARDING = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via", "cf-connecting-ip", "true-client-ip"] as const;
+const FORWARDING = [
+  "forwarded",
+  "via",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "x-forwarded-proto",
+  "x-forwarded-server",
+  "x-real-ip",
+  "x-client-ip",
+  "x-cluster-client-ip",
+  "cf-connecting-ip",
+  "true-client-ip",
+] as const;
 
 /** Counts requests; refuses with the time after which to come back. */
 export interface RequestCounter {
@@ -24,6 +37,8 @@ export class Admission {
   readonly #counter: RequestCounter;
   readonly #front = new Map<string, Caller>();
   #generation = -1;
+  /** Rises whenever keys are forgotten: what was looked up before must not be remembered after. */
+  #forgotten = 0;
 
   constructor(deps: { readonly keys: KeyStore; readonly clock: Clock; readonly counter: RequestCounter }) {
     this.#keys = deps.keys;
@@ -63,11 +78,13 @@ export class Admission {
   }
 
   async #lookUp(key: string): Promise<Caller> {
+    const forgotten = this.#forgotten;
     const record = await this.#keys.byHash(hashKey(key));
     if (!record || record.revokedAt !== undefined) {
       throw new ProblemError({ kind: "unauthenticated", message: "The key is unknown or was revoked.", code: "invalid_api_key" });
     }
     const caller = this.#unexpired(callerFromKey(record));
+    if (forgotten !== this.#forgotten) return caller;
     if (this.#front.size >= FRONT_KEYS) this.#front.delete(this.#front.keys().next().value ?? "");
     this.#front.set(key, caller);
     return caller;
@@ -90,6 +107,7 @@ export class Admission {
 
   /** After a change to keys by this process: no need to wait for the poll. */
   forgetKeys(): void {
+    this.#forgotten++;
     this.#front.clear();
   }
 }
@@ -132,7 +150,7 @@ function isLoopbackAddress(address: string): boolean {
 function isLoopbackHost(host: string | undefined): boolean {
   if (host === undefined) return false;
   const name = host.startsWith("[") ? host.slice(0, host.indexOf("]") + 1) : host.split(":", 1)[0];
-  return name === "localhost" || name === "[::1]" || (name !== undefined && /^127(\.\d{1,3}){3}$/.test(name));
+  return name?.toLowerCase() === "localhost" || name === "[::1]" || (name !== undefined && /^127(\.\d{1,3}){3}$/.test(name));
 }
 
 function isLoopbackOrigin(origin: string): boolean {

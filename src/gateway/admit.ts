@@ -6,6 +6,9 @@ import { operationOf, type GatewayDeps, type Run } from "./run.ts";
 /** Seconds after which an overloaded gateway may be asked again. */
 const OVERLOAD_RETRY_MS = 1000;
 
+/** A name this long names no model; it would only fill headers and ledger rows. */
+const MODEL_CHARACTERS = 512;
+
 /** Who calls, is it allowed, what is asked: from headers to an outline. The body is only read for a caller that is let in. */
 export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   const { request, snapshot, live } = run;
@@ -30,7 +33,8 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   run.document = opened.document;
   const operation = operationOf(run);
   const outline = request.dialect.outline(opened.document.value, { operation, headers: request.headers, params: request.params });
-  run.model = outline.model;
+  run.model = outline.model.slice(0, MODEL_CHARACTERS);
+  if (outline.model.length > MODEL_CHARACTERS) throw new ProblemError({ kind: "invalid_request", message: `The model's name is longer than ${MODEL_CHARACTERS} characters.`, param: "model" });
   run.stream = outline.stream && operation === "generate";
   run.keep = outline.keep || outline.background || request.connection !== undefined;
   run.background = outline.background;

@@ -9,6 +9,8 @@ export async function turnDoor(deps: GatewayDeps, dialect: Dialect, door: Door, 
   switch (door.does.action) {
     case "read":
       if (running?.pendingAnswer) return running.pendingAnswer();
+      // Between its end and its turn: what it left is being put together.
+      if (running?.ended) await running.whenSettled();
       return (await kept(deps, dialect, caller, id)).answer;
     case "cancel":
       if (running) {
@@ -17,7 +19,9 @@ export async function turnDoor(deps: GatewayDeps, dialect: Dialect, door: Door, 
       }
       return (await kept(deps, dialect, caller, id)).answer;
     case "delete": {
+      // A stopped call leaves a turn as well, which is then what there is to delete.
       running?.stop({ kind: "cancelled", message: "The call was deleted by its caller." });
+      await running?.whenSettled();
       if (!(await deps.turns.delete(caller.scope, id)) && !running) throw missing(id);
       return dialect.encodeDeleted?.(id) ?? { id, deleted: true };
     }

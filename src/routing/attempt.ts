@@ -1,8 +1,10 @@
-import { problemFrom, type Clock, type Dialect, type Headers, type Problem, type Provider, type UpstreamCall, type UpstreamHandle } from "../canon/index.ts";
+import { problemFrom, type Clock, type Dialect, type Headers, type Problem, type Provider, type UpstreamCall, type UpstreamHandle, type UpstreamSink } from "../canon/index.ts";
 import { parseJson } from "../kit/index.ts";
 
 /** Most of an upstream's error body that is read. */
 const ERROR_BODY_BYTES = 64 * 1024;
+/** How long an upstream may keep its connection open behind a whole answer. */
+const CLOSE_MS = 1000;
 
 /** Reads the body of a good answer, piece by piece. May throw a ProblemError. */
 export interface BodyReader {
@@ -10,6 +12,8 @@ export interface BodyReader {
   data(chunk: Buffer): boolean;
   /** The body is over; a problem when it was not whole. */
   end(): Problem | undefined;
+  /** `done`: nothing that may still come is of interest. */
+  readonly state?: "open" | "done";
 }
 
 export interface AttemptOptions {
@@ -23,16 +27,16 @@ export interface AttemptOptions {
   readonly betweenDataMs: number;
   readonly clock: Clock;
   /** Called at the head of a good answer; says who reads the body. */
-  readonly read: (status: number, headers: Headers) => BodyReader;
+  read(status: number, headers: Headers): BodyReader;
 }
 
 export interface AttemptEnd {
-  readonly status?: number;
-  readonly problem?: Problem;
+  readonly status?: number | undefined;
+  readonly problem?: Problem | undefined;
 }
 
 /** One try at one target: opened at once, over when `done` resolves. Never rejects. */
-export class Attempt {
+export class Attempt implements UpstreamSink {
   readonly done: Promise<AttemptEnd>;
   #finish!: (end: AttemptEnd) => void;
   readonly #options: AttemptOptions;
@@ -45,6 +49,7 @@ export class Attempt {
   #errorBytes = 0;
   #over = false;
   #streaming = false;
+  #closing = false;
   #deadline: number;
   #stopWatch: () => void;
 
@@ -55,17 +60,12 @@ export class Attempt {
     });
     this.#deadline = options.clock.monotonic() + options.timeoutMs;
     this.#stopWatch = options.clock.after(options.timeoutMs, () => this.#watch());
-    this.#handle = options.provider.open(options.call, {
-      onHead: (status, headers) => this.#head(status, headers),
-      onData: (chunk) => this.#data(chunk),
-      onEnd: () => this.#end(),
-      onProblem: (problem) => this.#fail(problem),
-    });
+    this.#handle = options.provider.open(options.call, this);
   }
 
   /** The reader saw output: from now on only silence between pieces counts. */
   started(): void {
-    if (this.#over || this.#streaming || !this.#options.call.stream) return;
+    if (this.#over || this.#streaming || this.#closing || !this.#options.call.stream) return;
     this.#streaming = true;
     this.#deadline = this.#options.clock.monotonic() + this.#options.betweenDataMs;
     this.#stopWatch();
@@ -76,14 +76,14 @@ export class Attempt {
   cancel(problem: Problem): void {
     if (this.#over) return;
     this.#handle?.cancel();
-    this.#fail(problem);
+    this.onProblem(problem);
   }
 
   resume(): void {
     if (!this.#over) this.#handle?.resume();
   }
 
-  #head(status: number, headers: Headers): void {
+  onHead(status: number, headers: Headers): void {
     this.#status = status;
     this.#headers = headers;
     if (status < 200 || status > 299) return;
@@ -94,16 +94,29 @@ export class Attempt {
     }
   }
 
-  #data(chunk: Buffer): boolean {
+  onData(chunk: Buffer): boolean {
     if (this.#over) return true;
     if (!this.#reader) return this.#collectError(chunk);
     if (this.#streaming) this.#deadline = this.#options.clock.monotonic() + this.#options.betweenDataMs;
     try {
-      return this.#reader.data(chunk);
+      const more = this.#reader.data(chunk);
+      if (this.#reader.state === "done") this.#awaitClose();
+      return more;
     } catch (error) {
       this.cancel(problemFrom(error));
       return true;
     }
+  }
+
+  /** The answer is whole: its connection has a moment to end properly, so that it can be used again, and is dropped otherwise. */
+  #awaitClose(): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#stopWatch();
+    this.#stopWatch = this.#options.clock.after(CLOSE_MS, () => {
+      this.#handle?.cancel();
+      this.onProblem(undefined);
+    });
   }
 
   #collectError(chunk: Buffer): boolean {
@@ -111,21 +124,21 @@ export class Attempt {
     this.#errorBytes += chunk.length;
     if (this.#errorBytes >= ERROR_BODY_BYTES) {
       this.#handle?.cancel();
-      this.#end();
+      this.onEnd();
     }
     return true;
   }
 
-  #end(): void {
+  onEnd(): void {
     if (this.#over) return;
-    if (!this.#reader) return this.#fail(this.#refusal());
+    if (!this.#reader) return this.onProblem(this.#refusal());
     let problem: Problem | undefined;
     try {
       problem = this.#reader.end();
     } catch (error) {
       problem = problemFrom(error);
     }
-    this.#fail(problem);
+    this.onProblem(problem);
   }
 
   /** The provider answered, and the answer is an error. */
@@ -140,11 +153,11 @@ export class Attempt {
     });
   }
 
-  #fail(problem: Problem | undefined): void {
+  onProblem(problem: Problem | undefined): void {
     if (this.#over) return;
     this.#over = true;
     this.#stopWatch();
-    this.#finish({ ...(this.#status !== undefined && { status: this.#status }), ...(problem && { problem }) });
+    this.#finish({ status: this.#status, problem });
   }
 
   /** One timer for the whole attempt; it moves with the deadline instead of being set anew for every piece. */

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Secret } from "../canon/index.ts";
 
@@ -12,15 +12,26 @@ const TOKEN_BYTES = 32;
 export async function adminTokenOf(folder: string): Promise<Secret> {
   const file = join(folder, TOKEN_FILE);
   await mkdir(folder, { recursive: true, mode: 0o700 });
+  const kept = await readToken(file);
+  if (kept !== undefined) return kept;
+  const draft = `${file}.${randomBytes(8).toString("hex")}`;
+  const token = `gka_${randomBytes(TOKEN_BYTES).toString("base64url")}`;
   try {
-    // Exclusive creation: of two processes that start at once, one writes and both read the same.
-    const handle = await open(file, "wx", OWNER_ONLY);
-    await handle.writeFile(`gka_${randomBytes(TOKEN_BYTES).toString("base64url")}\n`);
-    await handle.close();
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    // Written whole before it gets its name: a crash or a full disk must not leave half a token. The folder is ours: nobody else makes one.
+    await writeFile(draft, `${token}\n`, { mode: OWNER_ONLY, flag: "wx" });
+    await rename(draft, file);
+  } finally {
+    await rm(draft, { force: true });
   }
-  return new Secret((await readFile(file, "utf8")).trim());
+  return new Secret(token);
+}
+
+async function readToken(file: string): Promise<Secret | undefined> {
+  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return "";
+    throw error;
+  });
+  return text.trim() === "" ? undefined : new Secret(text.trim());
 }
 
 /** Leaves word in the data folder where its gateway is, for commands that run beside it. Resolves with how to take it back. */

@@ -6,10 +6,13 @@ import { newKey } from "../gateway/keys.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
-import { problemBody, sendProblem } from "./respond.ts";
+import { answerWith, problemBody, sendProblem } from "./respond.ts";
 
 const ADMIN_BODY_BYTES = 1024 * 1024;
 const ADMIN_BODY_MS = 10_000;
+const FORBIDDEN_METHODS: ReadonlySet<string> = new Set(["CONNECT", "TRACE", "TRACK"]);
+const LEDGER_ROWS = 20;
+const MOST_LEDGER_ROWS = 10_000;
 
 export interface AdminDeps {
   readonly gateway: GatewayDeps;
@@ -29,6 +32,12 @@ const keyBody = z.strictObject({
   limits: z.array(z.strictObject({ requests: z.number().int().positive(), per: z.enum(["minute", "hour", "day"]) })).optional(),
   /** Milliseconds since 1970, or an ISO date. */
   expiresAt: z.union([z.number().int().positive(), z.iso.datetime().transform((text) => Date.parse(text))]).optional(),
+});
+
+/** The newest rows, of one key where `key` holds its id. */
+const ledgerQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(MOST_LEDGER_ROWS).default(LEDGER_ROWS),
+  key: z.string().min(1).max(200).optional(),
 });
 
 /** Paths of the contract whose capability is not built yet: 501, never something half right. */
@@ -59,6 +68,12 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
     deps.gateway.admission.forgetKeys();
     return context.json({ id, revoked: true });
   });
+  app.get("/ledger", async (context) => {
+    const parsed = ledgerQuery.safeParse(context.req.query());
+    if (!parsed.success) throw invalidQuery(parsed.error);
+    const { limit, key } = parsed.data;
+    return context.json({ rows: await deps.gateway.ledger.list({ limit, ...(key !== undefined && { callerId: key }) }) });
+  });
   app.get("/config/versions", async (context) => context.json({ versions: (await deps.config.list(100)).map(({ text: _text, ...version }) => version) }));
   for (const path of NOT_BUILT) app.all(path, () => Promise.reject(notBuilt(`/admin/api${path}`)));
   app.notFound(() => Promise.reject(new ProblemError({ kind: "not_found", message: "There is no such admin route." })));
@@ -70,12 +85,18 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   return (request, out) => {
     request.readBody({ maxBytes: ADMIN_BODY_BYTES, timeoutMs: ADMIN_BODY_MS }, (outcome) => {
       if (!outcome.ok) return sendProblem(out, outcome.problem);
-      void relay(app, request, outcome.bytes, out);
+      answerWith(
+        out,
+        () => relay(app, request, outcome.bytes, out),
+        (error) => deps.gateway.report(error, "admin"),
+      );
     });
   };
 }
 
 async function relay(app: Hono, request: FrontRequest, body: Buffer, out: FrontOut): Promise<void> {
+  // The Fetch standard forbids making such a request at all (its "forbidden method"), so it would never reach a route.
+  if (FORBIDDEN_METHODS.has(request.method)) throw new ProblemError({ kind: "invalid_request", status: 405, message: `The admin API does not take ${request.method}.` });
   const headers = new Headers();
   for (const [name, value] of Object.entries(request.headers)) if (value !== undefined) headers.set(name, value);
   const hasBody = request.method !== "GET" && request.method !== "HEAD" && body.length > 0;
@@ -103,6 +124,12 @@ function invalidBody(error: z.ZodError): ProblemError {
   const param = issue?.path.join(".");
   if (issue?.code === "unrecognized_keys" && issue.keys.includes("budgets")) return notBuilt("budgets of keys");
   return new ProblemError({ kind: "invalid_request", message: `The body is not valid: ${issue?.message ?? "it is not JSON"}.`, ...(param ? { param } : {}) });
+}
+
+function invalidQuery(error: z.ZodError): ProblemError {
+  const [issue] = error.issues;
+  const param = issue?.code === "unrecognized_keys" ? issue.keys[0] : issue?.path.join(".");
+  return new ProblemError({ kind: "invalid_request", message: `The query is not valid: ${issue?.message ?? "unknown"}.`, ...(param ? { param } : {}) });
 }
 
 export function notBuilt(what: string): ProblemError {

@@ -17,6 +17,9 @@ export interface ServerDeps extends AdminDeps {
   readonly isReady: () => boolean;
 }
 
+/** Where a gateway is unless it was told otherwise. */
+const DEFAULT_ADDRESS = "127.0.0.1:4100";
+
 /** Everything the gateway serves over HTTP. */
 export function httpHandler(deps: ServerDeps): FrontHandler {
   const router = new Router();
@@ -49,5 +52,5 @@ function mountOperations(router: Router, deps: ServerDeps): void {
   // Some clients ask whether a gateway is there before they send a call.
   router.add("HEAD", "/api/hello", (_request, out) => out.whole(200, {}, ""));
   router.add("GET", "/api/hello", (_request, out) => sendJson(out, 200, { status: "ok" }));
-  router.add("GET", "/", (_request, out) => out.whole(200, { "content-type": "text/html; charset=utf-8", "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'" }, welcomePage(deps.gateway)));
+  router.add("GET", "/", (request, out) => out.whole(200, { "content-type": "text/html; charset=utf-8", "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'" }, welcomePage(deps.gateway, request.headers["host"] ?? DEFAULT_ADDRESS)));
 }

@@ -13,6 +13,11 @@ import { queryParams } from "./router.ts";
 const MAX_QUEUED = 16;
 /** Bytes on their way to the client beyond which the upstream is paused. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
+/** Characters of messages that may wait: the largest single message is bounded by the front end. */
+const MAX_QUEUED_CHARACTERS = 32 * 1024 * 1024;
+/** Source: RFC 6455, section 7.4.1. */
+const GOING_AWAY = 1001;
+const POLICY_VIOLATION = 1008;
 /** How often a full socket is looked at again. */
 const DRAIN_POLL_MS = 20;
 
@@ -41,7 +46,10 @@ class Session {
   readonly #request: FrontRequest;
   readonly #socket: FrontSocket;
   readonly #connection = new Connection();
-  readonly #queue: JsonObject[] = [];
+  readonly #queue: { readonly body: JsonObject; readonly characters: number }[] = [];
+  #queuedCharacters = 0;
+  /** The gateway is shutting down: what came is answered, nothing more is taken. */
+  #leaving = false;
   #running: { live: LiveCall; reader: Reader } | undefined;
 
   constructor(deps: GatewayDeps, dialect: Dialect, door: CallDoor, request: FrontRequest, socket: FrontSocket) {
@@ -52,6 +60,10 @@ class Session {
     this.#socket = socket;
     socket.onMessage((text) => this.#message(text));
     socket.onClose(() => this.#closed());
+    socket.onGoodbye(() => {
+      this.#leaving = true;
+      this.#next();
+    });
   }
 
   #message(text: string): void {
@@ -59,21 +71,36 @@ class Session {
       const message = this.#dialect.socket?.read(text) ?? { type: "ignore" };
       if (message.type === "cancel") return this.#cancel(message.id);
       if (message.type === "ignore") return;
-      if (this.#queue.length >= MAX_QUEUED) throw new ProblemError({ kind: "rate_limited", message: `More than ${MAX_QUEUED} calls wait on this connection.` });
-      this.#queue.push(message.body);
+      if (this.#leaving) throw new ProblemError({ kind: "overloaded", message: "The gateway is shutting down." });
+      if (this.#queue.length >= MAX_QUEUED || (this.#queue.length > 0 && this.#queuedCharacters + text.length > MAX_QUEUED_CHARACTERS)) {
+        throw new ProblemError({ kind: "rate_limited", message: `More than ${MAX_QUEUED} calls, or ${MAX_QUEUED_CHARACTERS} characters of them, wait on this connection.` });
+      }
+      this.#queue.push({ body: message.body, characters: text.length });
+      this.#queuedCharacters += text.length;
       this.#next();
     } catch (error) {
-      const id = this.#deps.randomness.id("req_");
-      const problem = problemFrom(error);
-      if (problem.kind === "internal") this.#deps.report(error, id);
-      this.#socket.send(this.#dialect.socket?.problem(problem, id) ?? "");
+      this.#refuse(error);
     }
+  }
+
+  #refuse(error: unknown): void {
+    // Refusals are not paused like answers: a client that sends nonsense and reads nothing would fill the memory with them.
+    if (this.#socket.buffered > MAX_BUFFERED_BYTES) return this.#socket.close(POLICY_VIOLATION, "messages are refused and the refusals not read");
+    const id = this.#deps.randomness.id("req_");
+    const problem = problemFrom(error);
+    if (problem.kind === "internal") this.#deps.report(error, id);
+    this.#socket.send(this.#dialect.socket?.problem(problem, id) ?? "");
   }
 
   #next(): void {
     if (this.#running) return;
-    const body = this.#queue.shift();
-    if (!body) return;
+    const waiting = this.#queue.shift();
+    if (!waiting) {
+      if (this.#leaving) this.#socket.close(GOING_AWAY, "the gateway is shutting down");
+      return;
+    }
+    const { body, characters } = waiting;
+    this.#queuedCharacters -= characters;
     const reader = this.#reader();
     const live = openCall(
       this.#deps,
@@ -105,6 +132,7 @@ class Session {
 
   #closed(): void {
     this.#queue.length = 0;
+    this.#queuedCharacters = 0;
     if (this.#running) this.#running.live.detach(this.#running.reader);
   }
 

@@ -1,7 +1,7 @@
 import type { GatewayDeps } from "../gateway/run.ts";
 
 /** The page at `/`: that the gateway is up, and the first call to make. The dashboard will take its place. */
-export function welcomePage(gateway: GatewayDeps): string {
+export function welcomePage(gateway: GatewayDeps, host: string): string {
   const snapshot = gateway.snapshot();
   const models = [...snapshot.aliases.keys()].map((name) => `<li><code>${escape(name)}</code></li>`).join("");
   return `<!doctype html>
@@ -13,7 +13,7 @@ export function welcomePage(gateway: GatewayDeps): string {
 <h1>Gimbal is running</h1>
 <p>Configuration version ${snapshot.version}. ${gateway.live.running} calls are running.</p>
 <p>Make a first call, with no key at all:</p>
-<pre>curl -s http://127.0.0.1:4100/v1/chat/completions -H 'content-type: application/json' \\
+<pre>curl -s http://${escape(host)}/v1/chat/completions -H 'content-type: application/json' \\
   -d '{"model":"sim/echo","messages":[{"role":"user","content":"hello"}]}'</pre>
 <p>Models:</p>
 <ul>${models}</ul>

@@ -89,6 +89,7 @@ export function startWorkers(options: WorkersOptions): Workers {
         workers.map(
           (worker) =>
             new Promise<void>((resolve) => {
+              if (worker.isDead()) return resolve();
               worker.once("exit", () => resolve());
               worker.process.kill("SIGTERM");
             }),

@@ -88,10 +88,11 @@ class HttpFront implements Front {
   start(): Promise<void> {
     return new Promise((resolve, reject) => {
       const server = this.#server;
-      server.once("error", reject);
+      const failed = (error: NodeJS.ErrnoException): void => reject(cannotListen(error, this.#options));
+      server.once("error", failed);
       server.listen(this.#options.port, this.#options.host, () => {
         this.#address = server.address() as AddressInfo;
-        server.removeListener("error", reject);
+        server.removeListener("error", failed);
         // A connection that could not be accepted is gone; the others go on.
         server.on("error", () => undefined);
         resolve();
@@ -232,6 +233,18 @@ class Connection implements OutOwner {
     this.#outs.delete(out);
     this.#front.idle();
   }
+}
+
+/** For the person who starts the gateway: what is wrong with the address. */
+function cannotListen(error: NodeJS.ErrnoException, { host, port }: FrontOptions): Error {
+  const reasons: Readonly<Record<string, string>> = {
+    EADDRINUSE: "another program holds this port",
+    EADDRNOTAVAIL: "this machine has no such address",
+    ENOTFOUND: "there is no such host",
+    EACCES: "this user may not use this port",
+  };
+  const code = error.code ?? "unknown";
+  return new Error(`Cannot listen on ${host}:${port}: ${reasons[code] ?? error.message} (${code}). Choose another one.`, { cause: error });
 }
 
 function answerToMalformed(code: string | undefined): string {

@@ -38,6 +38,8 @@ export interface FrontSocket {
   send(text: string): void;
   onMessage(callback: (text: string) => void): void;
   onClose(callback: () => void): void;
+  /** Calls back when the front end closes: the socket is then to be closed as soon as what is under way is done. Without a callback it is closed at once. */
+  onGoodbye(callback: () => void): void;
   close(code: number, reason: string): void;
   /** Bytes accepted by `send` that have not left yet. */
   readonly buffered: number;

@@ -12,13 +12,19 @@ const PING_MS = 30_000;
 /** Source: RFC 6455, section 7.4.1. */
 const GOING_AWAY = 1001;
 const UNSUPPORTED_DATA = 1003;
+const FAREWELL = "the gateway is shutting down";
+
+interface OpenSocket {
+  /** Has it answered since the last ping? */
+  alive: boolean;
+  goodbye: () => void;
+}
 
 /** The open WebSockets of a front end. */
 export class WebSockets {
   readonly #server: WebSocketServer;
   readonly #clock: Clock;
-  /** With each socket: has it answered since the last ping? */
-  readonly #open = new Map<WebSocket, { alive: boolean }>();
+  readonly #open = new Map<WebSocket, OpenSocket>();
   #stopPings: (() => void) | undefined;
 
   constructor(maxMessageBytes: number, clock: Clock) {
@@ -29,20 +35,20 @@ export class WebSockets {
   accept(message: IncomingMessage, connection: Duplex, head: Buffer, then: (socket: FrontSocket) => void): void {
     // A handshake that is none is answered 400 by the library itself.
     this.#server.handleUpgrade(message, connection, head, (socket) => {
-      const state = { alive: true };
+      const state: OpenSocket = { alive: true, goodbye: () => socket.close(GOING_AWAY, FAREWELL) };
       this.#open.set(socket, state);
       socket.on("pong", () => (state.alive = true));
       // A broken frame or a message over the limit; the close that follows says so to both sides.
       socket.on("error", ignore);
       socket.on("close", () => this.#forget(socket));
       this.#stopPings ??= this.#clock.after(PING_MS, () => this.#ping());
-      then(frontSocket(socket));
+      then(frontSocket(socket, state));
     });
   }
 
   /** Says goodbye to everybody. */
   close(): void {
-    for (const socket of this.#open.keys()) socket.close(GOING_AWAY, "the gateway is shutting down");
+    for (const { goodbye } of this.#open.values()) goodbye();
   }
 
   #ping(): void {
@@ -64,7 +70,7 @@ export class WebSockets {
   }
 }
 
-function frontSocket(socket: WebSocket): FrontSocket {
+function frontSocket(socket: WebSocket, state: OpenSocket): FrontSocket {
   return {
     send: (text) => {
       if (socket.readyState === socket.OPEN) socket.send(text, ignore);
@@ -76,6 +82,9 @@ function frontSocket(socket: WebSocket): FrontSocket {
       });
     },
     onClose: (callback) => void socket.once("close", () => callback()),
+    onGoodbye: (callback) => {
+      state.goodbye = callback;
+    },
     close: (code, reason) => socket.close(code, reason),
     get buffered() {
       return socket.bufferedAmount;

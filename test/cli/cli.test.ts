@@ -220,11 +220,15 @@ describe("gimbal keys", () => {
       await run(["keys", "list"], { fetch: () => Promise.resolve(Response.json({ error: { message: "No." } }, { status: 401 })) }),
     ).toBe(1);
     expect(complaints).toContain("No.");
-    expect(await run(["keys", "list"])).toBe(1);
+    const openStores = (): Promise<Stores> => Promise.reject(new ProblemError({ kind: "conflict", message: "Process 42 holds it." }));
+    expect(await run(["keys", "list"], { openStores })).toBe(1);
     expect(complaints).toContain("does not answer");
     // A gateway that died leaves its file behind.
     expect(await run(["keys", "list"], { isRunning: () => false })).toBe(0);
     expect(opened).toHaveLength(1);
+    // Another program may have got its process id since.
+    expect(await run(["keys", "list"])).toBe(0);
+    expect(opened).toHaveLength(2);
   });
 
   it("says who holds the data folder", async () => {
@@ -252,6 +256,15 @@ describe("gimbal models, ledger and init", () => {
     output = "";
     expect(await run(["ledger", "--json"])).toBe(0);
     expect(printed()).toEqual({ rows: [] });
+    writeFileSync(join(folder, ".gimbal/server.json"), JSON.stringify({ url: "http://127.0.0.1:4100", pid: 42 }));
+    writeFileSync(join(folder, ".gimbal/admin-token"), "token\n");
+    const asked: unknown[] = [];
+    const fetch: CliDeps["fetch"] = (url) => {
+      asked.push(url);
+      return Promise.resolve(Response.json({ rows: [] }));
+    };
+    expect(await run(["ledger", "--limit", "5", "--key", "key_1"], { fetch })).toBe(0);
+    expect(asked).toEqual(["http://127.0.0.1:4100/admin/api/ledger?limit=5&key=key_1"]);
   });
 
   it("writes the starter, and never over a file", async () => {

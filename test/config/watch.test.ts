@@ -73,6 +73,22 @@ describe("watchConfig", () => {
     expect(await watching.reload()).toBe("applied");
     expect(applied.at(-1)).toEqual({ names: ["a"], version: 2 });
   });
+
+  it("tries again what could not be kept, when the same text is saved again", async () => {
+    const other = mkdtempSync(join(tmpdir(), "gimbal-config-"));
+    const path = join(other, "gimbal.yaml");
+    const fragile = new MemoryVersions();
+    const works = fragile.append.bind(fragile);
+    writeFileSync(path, FIRST);
+    watching = watchConfig({ file: path, env: {}, clock, versions: fragile, text: FIRST, apply: () => {}, report: (lines) => void said.push(...lines), notice: () => () => {} });
+    fragile.append = () => Promise.reject(new Error("disk is full"));
+    writeFileSync(path, SECOND);
+    expect(await watching.reload()).toBe("refused");
+    expect(said.at(-1)).toContain("disk is full");
+    fragile.append = works;
+    expect(await watching.reload()).toBe("applied");
+    rmSync(other, { recursive: true, force: true });
+  });
 });
 
 describe("snapshotOf", () => {

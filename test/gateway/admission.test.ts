@@ -23,6 +23,8 @@ describe("who counts as being on this machine", () => {
     ["127.0.0.1", { ...LOCAL, origin: "null" }, false],
     ["127.0.0.1", { ...LOCAL, "x-forwarded-for": "1.2.3.4" }, false],
     ["127.0.0.1", { ...LOCAL, forwarded: "for=1.2.3.4" }, false],
+    ["127.0.0.1", { ...LOCAL, "x-forwarded-proto": "https" }, false],
+    ["127.0.0.1", { host: "LocalHost:4100" }, true],
     ["127.0.0.1", { ...LOCAL, via: "1.1 proxy" }, false],
   ];
   for (const [peer, headers, local] of cases) it(`${peer} ${JSON.stringify(headers)}: ${local ? "yes" : "no"}`, () => expect(isLocal(headers, peer)).toBe(local));
@@ -80,6 +82,16 @@ describe("admission", () => {
     expect(looked).toHaveLength(1);
     expect(await kindOf(() => identify("gk_unknown"))).toBe("unauthenticated");
     expect(await identify("sk-anything")).toMatchObject({ anonymous: true });
+  });
+
+  it("does not remember a key that was looked up while keys changed", async () => {
+    const { admission, identify, add, revoke } = setUp();
+    const { key, record } = add();
+    const looking = identify(key);
+    revoke(record.id);
+    admission.forgetKeys();
+    await looking;
+    expect(await kindOf(() => identify(key))).toBe("unauthenticated");
   });
 
   it("refuses the nameless unless configured", async () => {

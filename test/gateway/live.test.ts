@@ -54,6 +54,19 @@ describe("a live call", () => {
     expect(late.numbers).toEqual([3]);
   });
 
+  it("lets a reader wait for a number that is not there yet, also when frames come in groups", () => {
+    const call = newCall();
+    const reader = new Recorder();
+    call.head(200, {});
+    speak(call, "a");
+    call.attach(reader, 2);
+    speak(call, "b", "c");
+    speak(call, "d", "e");
+    call.end();
+    expect(reader.numbers).toEqual([3, 4, 5]);
+    expect(reader.ended).toBe(1);
+  });
+
   it("ends once, and a whole answer reaches also whoever comes late", () => {
     const call = newCall();
     const [early, late] = [new Recorder(), new Recorder()];

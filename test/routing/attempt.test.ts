@@ -60,6 +60,18 @@ describe("an attempt", () => {
     expect(state.cancelled).toBe(1);
   });
 
+  it("does not wait for a connection that stays open behind a whole answer", async () => {
+    const { attempt, clock, sink, state } = setUp({ stream: true, reader: { state: "done" } });
+    sink().onHead(200, {});
+    sink().onData(Buffer.from("all"));
+    clock.advance(500);
+    sink().onData(Buffer.from("more, which nobody wants"));
+    expect(state.cancelled).toBe(0);
+    clock.advance(500);
+    expect(await attempt.done).toEqual({ status: 200 });
+    expect(state.cancelled).toBe(1);
+  });
+
   it("counts only silence once a stream has begun", async () => {
     const { attempt, clock, sink, state } = setUp({ stream: true });
     sink().onHead(200, {});
