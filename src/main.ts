@@ -54,6 +54,8 @@ async function serveAsWorker(settings: ServeSettings): Promise<number> {
     return 0;
   } finally {
     await stores.close();
+    // The channel to the primary would keep the process alive.
+    cluster.worker?.disconnect();
   }
 }
 

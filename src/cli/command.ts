@@ -98,14 +98,16 @@ export function wholeNumber(input: Input, flag: string, least: number, most: num
   return number;
 }
 
-/** Comma-separated words. */
+/** Comma-separated words, at least one. @throws UsageError */
 export function wordList(input: Input, flag: string): string[] | undefined {
   const words = input
     .text(flag)
     ?.split(",")
     .map((word) => word.trim())
     .filter((word) => word !== "");
-  return words && words.length > 0 ? words : undefined;
+  // An unset variable of a script, most likely: read as "not given", it would lift a restriction.
+  if (words?.length === 0) throw new UsageError(`--${flag} names nothing.`);
+  return words;
 }
 
 /** The help text of one command. */

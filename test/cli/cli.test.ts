@@ -194,6 +194,8 @@ describe("gimbal keys", () => {
       ["--expires", "soon"],
       ["--expires", "2020-01-01"],
       ["--tier", "9"],
+      ["--models", ""],
+      ["--surfaces", " , "],
       ["--requests-per-minute", "0"],
       ["--requests-per-minute", "1.5"],
     ]) {
