@@ -12,7 +12,7 @@ export interface Timings {
   /** Admission and decoding, until the first attempt was opened. */
   readonly readyMs: number;
   /** First output byte towards the client. */
-  readonly firstOutputMs?: number;
+  readonly firstOutputMs?: number | undefined;
   readonly totalMs: number;
 }
 
@@ -21,9 +21,9 @@ export interface AttemptRecord {
   readonly target: string;
   readonly startedMs: number;
   readonly endedMs: number;
-  readonly status?: number;
-  readonly problem?: ProblemKind;
-  readonly usage?: Usage;
+  readonly status?: number | undefined;
+  readonly problem?: ProblemKind | undefined;
+  readonly usage?: Usage | undefined;
 }
 
 /** A call just begun, written without being waited for, so that a crash leaves a trace. */
@@ -39,7 +39,7 @@ export interface OpenRecord {
   readonly node: string;
 }
 
-/** The one immutable row a call leaves. Dollars are derived: tokens and the price book's version are the truth. */
+/** The one immutable row a call leaves. Absent and undefined are the same. Dollars are derived: tokens and the price book's version are the truth. */
 export interface LedgerRow {
   readonly callId: string;
   readonly state: Exclude<CallState, "open">;
@@ -47,30 +47,30 @@ export interface LedgerRow {
   readonly startedAt: number;
   readonly callerId: string;
   readonly callerName: string;
-  readonly team?: string;
-  readonly project?: string;
+  readonly team?: string | undefined;
+  readonly project?: string | undefined;
   readonly dialect: string;
   readonly operation: string;
   /** As the caller named it. */
   readonly model: string;
   /** `provider/model` that answered, or was tried last. */
-  readonly target?: string;
-  readonly upstreamModel?: string;
+  readonly target?: string | undefined;
+  readonly upstreamModel?: string | undefined;
   readonly stream: boolean;
   readonly fastPath: boolean;
   readonly usage: Usage;
   /** Undefined when the price is unknown; never 0 instead. */
-  readonly costNanodollars?: number;
+  readonly costNanodollars?: number | undefined;
   readonly priceVersion: string;
   readonly timings: Timings;
   readonly attempts: readonly AttemptRecord[];
-  readonly problem?: ProblemKind;
-  readonly problemMessage?: string;
-  readonly stop?: string;
-  readonly metadata?: JsonObject;
-  readonly session?: string;
+  readonly problem?: ProblemKind | undefined;
+  readonly problemMessage?: string | undefined;
+  readonly stop?: string | undefined;
+  readonly metadata?: JsonObject | undefined;
+  readonly session?: string | undefined;
   readonly configVersion: number;
-  readonly traceId?: string;
+  readonly traceId?: string | undefined;
 }
 
 export interface LedgerStore {

@@ -12,30 +12,34 @@ export interface Addressed {
   readonly withholdUsage: boolean;
 }
 
-/** @throws ProblemError when the call cannot be said in any language of the provider */
-export async function addressed(deps: GatewayDeps, run: Run, provider: Provider, target: Target): Promise<Addressed> {
+/** At once where the bytes pass. @throws ProblemError when the call cannot be said in any language of the provider */
+export function addressed(deps: GatewayDeps, run: Run, provider: Provider, target: Target): Addressed | Promise<Addressed> {
   const client = run.request.dialect;
   const speaksClient = provider.dialects.includes(client.id);
   const dialect = speaksClient ? client : deps.dialects.get(provider.dialects[0] ?? "");
   if (!dialect) throw new ProblemError({ kind: "unsupported", message: `The provider "${provider.id}" speaks no language this gateway knows.` });
   const encodeTarget: EncodeTarget = { provider: provider.id, model: target.model, capabilities: provider.capabilities(target.model) };
-  const attempt = run.attempts.length;
-  if (speaksClient && run.slowReason === undefined) return forwarded(run, dialect, encodeTarget, attempt);
+  if (speaksClient && run.slowReason === undefined) return forwarded(run, dialect, encodeTarget);
+  return rewritten(deps, run, dialect, provider, encodeTarget);
+}
+
+async function rewritten(deps: GatewayDeps, run: Run, dialect: Dialect, provider: Provider, target: EncodeTarget): Promise<Addressed> {
+  const client = run.request.dialect;
   const call = await crossing(deps, run, dialect, provider);
   // Kept answers are found by id, and providers of other languages give none, or one twice.
   if (run.keep && dialect.id !== client.id) run.promisedId ??= client.newAnswerId?.(deps.randomness.id(""));
   run.diagnostics = [];
-  const request = dialect.encodeCall(amend(call, { model: target.model }), encodeTarget, (diagnostic) => run.diagnostics.push(diagnostic));
+  const request = dialect.encodeCall(amend(call, { model: target.model }), target, (diagnostic) => run.diagnostics.push(diagnostic));
   return {
     dialect,
     forward: false,
     withholdUsage: false,
-    call: { dialect: dialect.id, operation: call.operation, model: target.model, stream: run.stream, request, attempt },
+    call: { dialect: dialect.id, operation: call.operation, model: target.model, stream: run.stream, request, attempt: run.attempts.length },
   };
 }
 
 /** The client's bytes but for the model's name and what the dialect says must change. */
-function forwarded(run: Run, dialect: Dialect, target: EncodeTarget, attempt: number): Addressed {
+function forwarded(run: Run, dialect: Dialect, target: EncodeTarget): Addressed {
   const { document, request } = run;
   if (!document) throw new ProblemError({ kind: "internal", message: "A call without a body was to be forwarded." });
   const operation = operationOf(run);
@@ -45,7 +49,7 @@ function forwarded(run: Run, dialect: Dialect, target: EncodeTarget, attempt: nu
     dialect,
     forward: true,
     withholdUsage,
-    call: { dialect: dialect.id, operation, model: target.model, stream: run.stream, request: { method: "POST", path, headers, body }, attempt },
+    call: { dialect: dialect.id, operation, model: target.model, stream: run.stream, request: { method: "POST", path, headers, body }, attempt: run.attempts.length },
   };
 }
 

@@ -1,11 +1,9 @@
 import { PROBLEM_KINDS, ProblemError, type Problem, type Provider, type Target } from "../canon/index.ts";
-import { Attempt, backoffMs, type AttemptEnd } from "../routing/attempt.ts";
+import { backoffMs, type AttemptEnd } from "../routing/attempt.ts";
 import { addressed } from "./address.ts";
-import { answerContext } from "./context.ts";
+import { Exchange } from "./exchange.ts";
 import { answerHere } from "./local.ts";
-import { answerHeaders } from "./refuse.ts";
-import { openReply, type Reply } from "./reply.ts";
-import { callOf, type GatewayDeps, type Run } from "./run.ts";
+import type { GatewayDeps, Run } from "./run.ts";
 
 /** Tries the plan's targets until one answers. @throws ProblemError the last problem, when none did */
 export async function attempts(deps: GatewayDeps, run: Run): Promise<void> {
@@ -34,16 +32,16 @@ async function attemptOnce(deps: GatewayDeps, run: Run, target: Target): Promise
   if (!provider) return { problem: { kind: "upstream_unavailable", message: `The provider "${target.provider}" is not configured.` } };
   run.target = { provider: target.provider, model: target.model };
   const startedMs = run.live.elapsedMs();
-  let end = (await answerHere(deps, run, provider, target)) ?? (await exchange(deps, run, provider, target));
-  if (end.problem && run.reply?.state === "done" && run.live.committed) end = { ...(end.status !== undefined && { status: end.status }) };
+  let end = answerHere(deps, run, provider, target) ?? (await exchange(deps, run, provider, target));
+  if (end.problem && run.reply?.state === "done" && run.live.committed) end = { status: end.status };
   run.report = run.reply?.report();
   run.attempts.push({
     target: `${target.provider}/${target.model}`,
     startedMs,
     endedMs: run.live.elapsedMs(),
-    ...(end.status !== undefined && { status: end.status }),
-    ...(end.problem && { problem: end.problem.kind }),
-    ...(run.report?.usage && { usage: run.report.usage }),
+    status: end.status,
+    problem: end.problem?.kind,
+    usage: run.report?.usage,
   });
   run.attempt = undefined;
   return end;
@@ -51,43 +49,12 @@ async function attemptOnce(deps: GatewayDeps, run: Run, target: Target): Promise
 
 /** One request to the provider and its answer. */
 async function exchange(deps: GatewayDeps, run: Run, provider: Provider, target: Target): Promise<AttemptEnd> {
-  const address = await addressed(deps, run, provider, target);
+  const prepared = addressed(deps, run, provider, target);
+  const address = prepared instanceof Promise ? await prepared : prepared;
   run.forwarded = address.forward;
   run.reply = undefined;
-  const { snapshot, live, request } = run;
-  const attempt = new Attempt({
-    provider,
-    dialect: address.dialect,
-    call: address.call,
-    clock: deps.clock,
-    timeoutMs: run.plan?.alias.timeoutMs ?? snapshot.limits.defaultTimeoutMs,
-    betweenDataMs: snapshot.limits.betweenDataMs,
-    read: (_status, headers): Reply => {
-      const reply = openReply(
-        {
-          live,
-          client: request.dialect,
-          upstream: address.dialect,
-          provider: provider.id,
-          wantsStream: run.stream,
-          forward: address.forward,
-          withholdUsage: address.withholdUsage,
-          keep: run.keep,
-          guards: deps.guards,
-          limits: snapshot.limits,
-          call: () => callOf(run),
-          answerContext: () => answerContext(run),
-          headers: () => answerHeaders(run),
-          onOutput: () => attempt.started(),
-        },
-        headers,
-      );
-      run.reply = reply;
-      return reply;
-    },
-  });
-  run.attempt = attempt;
-  return attempt.done;
+  run.attempt = new Exchange(deps, run, provider, address).attempt;
+  return run.attempt.done;
 }
 
 function pause(deps: GatewayDeps, run: Run, ms: number): Promise<void> {

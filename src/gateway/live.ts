@@ -18,7 +18,17 @@ interface Seat {
   full: boolean;
 }
 
-const UNWIRED = { wantMore: (): void => {}, abandoned: (): void => {}, stop: (): void => {} };
+/** Whoever makes the answer. */
+export interface Maker {
+  /** A slow reader has caught up. */
+  wantMore(): void;
+  /** The last reader left before the end. */
+  abandoned(): void;
+  /** The call is to stop. */
+  stop(problem: Problem): void;
+}
+
+const NOBODY: Maker = { wantMore() {}, abandoned() {}, stop() {} };
 
 export interface LiveOptions {
   readonly id: string;
@@ -50,7 +60,7 @@ export class LiveCall implements Bagged {
   pendingAnswer: (() => Json) | undefined;
   readonly #clock: Clock;
   readonly #journalBytes: number;
-  readonly #seats: Seat[] = [];
+  #seats: Seat[] = [];
   #head: { status: number; headers: Readonly<Record<string, string>> } | undefined;
   #whole: Buffer | string | undefined;
   #frames: Buffer[] = [];
@@ -61,9 +71,7 @@ export class LiveCall implements Bagged {
   #ended = false;
   #settled = false;
   readonly #waiting: (() => void)[] = [];
-  #onWantMore: () => void = () => {};
-  #onAbandoned: () => void = () => {};
-  #onStop: (problem: Problem) => void = () => {};
+  #maker = NOBODY;
 
   constructor(options: LiveOptions) {
     this.id = options.id;
@@ -91,16 +99,13 @@ export class LiveCall implements Bagged {
     return this.#clock.monotonic() - this.startedMonotonic;
   }
 
-  /** Who is told when a slow reader has caught up, when the last reader left before the end, and when the call is to stop. */
-  wire(hooks: { readonly wantMore: () => void; readonly abandoned: () => void; readonly stop: (problem: Problem) => void }): void {
-    this.#onWantMore = hooks.wantMore;
-    this.#onAbandoned = hooks.abandoned;
-    this.#onStop = hooks.stop;
+  wire(maker: Maker): void {
+    this.#maker = maker;
   }
 
   /** Stops the call: its upstream is cancelled and it settles with this problem. */
   stop(problem: Problem): void {
-    if (!this.#ended) this.#onStop(problem);
+    if (!this.#ended) this.#maker.stop(problem);
   }
 
   /** Answers in one piece. */
@@ -110,12 +115,12 @@ export class LiveCall implements Bagged {
     this.#head = { status, headers };
     this.#whole = body;
     this.#ended = true;
-    for (const seat of this.#seats.splice(0)) seat.reader.whole(status, headers, body);
+    for (const seat of this.#vacated()) seat.reader.whole(status, headers, body);
   }
 
   /** Answers the clients that wait now with a promise of the answer; the call goes on without them. */
   acknowledge(status: number, headers: Readonly<Record<string, string>>, body: string): void {
-    for (const seat of this.#seats.splice(0)) seat.reader.whole(status, headers, body);
+    for (const seat of this.#vacated()) seat.reader.whole(status, headers, body);
   }
 
   /** Begins a stream. */
@@ -150,7 +155,7 @@ export class LiveCall implements Bagged {
     if (this.#ended) return;
     this.flush();
     this.#ended = true;
-    for (const seat of this.#seats.splice(0)) {
+    for (const seat of this.#vacated()) {
       if (seat.full) this.#seats.push(seat);
       else seat.reader.end();
     }
@@ -162,13 +167,13 @@ export class LiveCall implements Bagged {
   }
   /** Nothing more will come: lets go of everything but the journal and the readers that are behind. */
   letGo(): void {
-    this.wire(UNWIRED);
+    this.wire(NOBODY);
     this.pendingAnswer = undefined;
     if (!this.streamed) this.#whole = undefined;
   }
   markSettled(): void {
     this.#settled = true;
-    for (const callback of this.#waiting.splice(0)) callback();
+    if (this.#waiting.length > 0) for (const callback of this.#waiting.splice(0)) callback();
   }
 
   /** Seats a reader behind frame `after`. False when frames it needs are forgotten. */
@@ -193,7 +198,7 @@ export class LiveCall implements Bagged {
     if (!seat) return;
     seat.full = false;
     this.#catchUp(seat);
-    if (!this.#lagging()) this.#onWantMore();
+    if (!this.#lagging()) this.#maker.wantMore();
   }
 
   /** The reader left. */
@@ -202,8 +207,15 @@ export class LiveCall implements Bagged {
     if (place < 0) return;
     this.#seats.splice(place, 1);
     if (this.#ended) return;
-    if (this.#seats.length === 0) this.#onAbandoned();
-    else if (!this.#lagging()) this.#onWantMore();
+    if (this.#seats.length === 0) this.#maker.abandoned();
+    else if (!this.#lagging()) this.#maker.wantMore();
+  }
+
+  /** Everybody who sat, none of whom sits any more. */
+  #vacated(): readonly Seat[] {
+    const seats = this.#seats;
+    this.#seats = [];
+    return seats;
   }
 
   #feed(seat: Seat, frames: readonly Buffer[], first: number): void {

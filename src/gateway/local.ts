@@ -13,7 +13,7 @@ const TOKENS_PER_ITEM = 4;
  * What needs no provider, or cannot be asked of this one: a warm-up, which only prepares the next turn, and a count of tokens for a
  * provider of another language. Undefined: the provider is to answer.
  */
-export async function answerHere(deps: GatewayDeps, run: Run, provider: Provider, target: Target): Promise<AttemptEnd | undefined> {
+export function answerHere(deps: GatewayDeps, run: Run, provider: Provider, target: Target): AttemptEnd | undefined {
   if (run.warmUp) return warmUp(deps, run, target);
   return countHere(deps, run, provider, target);
 }

@@ -1,9 +1,9 @@
 import { problemFrom, ProblemError, type Problem } from "../canon/index.ts";
 import { admit } from "./admit.ts";
 import { attempts } from "./attempts.ts";
-import { LiveCall, type Reader } from "./live.ts";
+import { LiveCall, type Maker, type Reader } from "./live.ts";
 import { plan } from "./plan.ts";
-import { prepare } from "./prepare.ts";
+import { mustPrepare, prepare } from "./prepare.ts";
 import { refuse } from "./refuse.ts";
 import type { CallRequest } from "./request.ts";
 import { newRun, stop, type GatewayDeps, type Run } from "./run.ts";
@@ -18,7 +18,7 @@ export function openCall(deps: GatewayDeps, request: CallRequest, reader: Reader
   const live = new LiveCall({ id: deps.randomness.id("call_"), clock: deps.clock, journalBytes: snapshot.limits.journalBytes });
   const run = newRun(live, request, snapshot);
   live.attach(reader);
-  live.wire({ wantMore: () => run.attempt?.resume(), abandoned: () => abandoned(run), stop: (problem) => stop(run, problem) });
+  live.wire(new RunMaker(run));
   deps.live.add(live);
   void pipeline(deps, run);
   return live;
@@ -28,7 +28,7 @@ export function openCall(deps: GatewayDeps, request: CallRequest, reader: Reader
 async function pipeline(deps: GatewayDeps, run: Run): Promise<void> {
   try {
     await admit(deps, run);
-    await prepare(deps, run);
+    if (mustPrepare(deps, run)) await prepare(deps, run);
     plan(deps, run);
     await attempts(deps, run);
   } catch (error) {
@@ -40,9 +40,23 @@ async function pipeline(deps: GatewayDeps, run: Run): Promise<void> {
   settle(deps, run);
 }
 
-/** The last reader left: the upstream is stopped, unless the caller wanted the work done all the same. */
-function abandoned(run: Run): void {
-  if (run.wishes.onDisconnect === "detach" || run.background) return;
-  const problem: Problem = { kind: "cancelled", message: "The client left before the answer was complete." };
-  stop(run, problem);
+/** The pipeline as its live call sees it. */
+class RunMaker implements Maker {
+  readonly #run: Run;
+
+  constructor(run: Run) {
+    this.#run = run;
+  }
+  wantMore(): void {
+    this.#run.attempt?.resume();
+  }
+  /** The last reader left: the upstream is stopped, unless the caller wanted the work done all the same. */
+  abandoned(): void {
+    const run = this.#run;
+    if (run.wishes.onDisconnect === "detach" || run.background) return;
+    stop(run, { kind: "cancelled", message: "The client left before the answer was complete." });
+  }
+  stop(problem: Problem): void {
+    stop(this.#run, problem);
+  }
 }

@@ -1,14 +1,14 @@
 import { amend, checkCall, ProblemError, type Call } from "../canon/index.ts";
 import { callOf, type GatewayDeps, type Run } from "./run.ts";
 
-/**
- * Everything that changes what is sent: earlier turns are put in front, the canonical form is checked, guards have their say. Does
- * nothing for a call whose bytes can pass.
- */
+/** Can the bytes not simply pass? */
+export function mustPrepare(deps: GatewayDeps, run: Run): boolean {
+  if (deps.guards.some((guard) => guard.readsContent)) run.slowReason ??= "a guard reads the content";
+  return run.slowReason !== undefined;
+}
+
+/** Everything that changes what is sent: earlier turns are put in front, the canonical form is checked, guards have their say. */
 export async function prepare(deps: GatewayDeps, run: Run): Promise<void> {
-  const reading = deps.guards.filter((guard) => guard.readsContent);
-  if (reading.length > 0) run.slowReason ??= "a guard reads the content";
-  if (run.slowReason === undefined) return;
   let call = callOf(run);
   if (call.previousId !== undefined) call = await deps.turns.expand(run, call);
   call = await deps.turns.resolve(run, call);

@@ -14,7 +14,7 @@ class ClientWriter {
 
   constructor(context: ReplyContext) {
     this.#context = context;
-    this.fold = new AnswerFold({ dialect: context.upstream.id, provider: context.provider });
+    this.fold = new AnswerFold({ dialect: context.upstream.id, provider: context.provider.id });
     if (context.wantsStream) {
       this.#encoder = context.client.encodeEvents((event, data) => context.live.frame(Buffer.from(formatFrame(event, data))), context.answerContext());
     }
@@ -48,7 +48,7 @@ class ClientWriter {
 
   /** The upstream's answer is over; may be told twice. */
   finish(): Problem | undefined {
-    const { live, client, answerContext, headers } = this.#context;
+    const { live, client } = this.#context;
     if (this.#problem) return this.#problem;
     if (!this.fold.ended) return broken("The provider's stream ended before its regular end.");
     if (live.ended) return undefined;
@@ -56,10 +56,10 @@ class ClientWriter {
       live.end();
       return undefined;
     }
-    const context = answerContext();
+    const context = this.#context.answerContext();
     const body = client.encodeAnswer(this.fold.answer(), context);
     live.answerId = context.id ?? this.fold.id;
-    live.whole(200, { "content-type": JSON_TYPE, ...headers() }, JSON.stringify(body));
+    live.whole(200, { "content-type": JSON_TYPE, ...this.#context.headers() }, JSON.stringify(body));
     return undefined;
   }
 
@@ -69,17 +69,18 @@ class ClientWriter {
   }
 
   #begin(): void {
-    const { live, headers, onOutput, answerContext } = this.#context;
-    onOutput();
+    const context = this.#context;
+    const { live } = context;
+    context.onOutput();
     this.#begun = true;
-    live.answerId = answerContext().id ?? this.fold.id;
-    live.head(200, { "content-type": STREAM_TYPE, "cache-control": "no-cache", ...headers() });
+    live.answerId = context.answerContext().id ?? this.fold.id;
+    live.head(200, { "content-type": STREAM_TYPE, "cache-control": "no-cache", ...context.headers() });
   }
 
   #guarded(event: Event): Event {
     let passed = event;
     for (const guard of this.#context.guards) {
-      const verdict = guard.event?.(passed, this.#context.call());
+      const verdict = guard.event?.(passed, this.#context.canonicalCall());
       if (verdict?.verdict === "change") passed = verdict.value;
       if (verdict?.verdict === "deny") return { type: "problem", problem: verdict.problem };
     }
@@ -104,7 +105,7 @@ export class DecodedStream implements Reply {
   constructor(context: ReplyContext) {
     this.#context = context;
     this.#splitter = new FrameSplitter(context.limits.frameBytes);
-    this.#decoder = context.upstream.decodeEvents((event) => this.#events.push(event), { provider: context.provider });
+    this.#decoder = context.upstream.decodeEvents((event) => this.#events.push(event), { provider: context.provider.id });
     this.#writer = new ClientWriter(context);
   }
 
@@ -171,11 +172,11 @@ export class DecodedWhole implements Reply {
   }
 
   end(): Problem | undefined {
-    const { upstream, provider, call } = this.#context;
+    const { upstream, provider } = this.#context;
     const json = parseJson(this.#body.bytes().toString("utf8"));
     if (json === undefined) return broken("The provider answered with something that is not JSON.");
     this.#usageNamed = typeof json !== "object" || json === null || Array.isArray(json) || upstream.readAnswer(json as JsonObject).usage !== undefined;
-    this.#answer = upstream.decodeAnswer(json, { provider, operation: call().operation });
+    this.#answer = upstream.decodeAnswer(json, { provider: provider.id, operation: this.#context.canonicalCall().operation });
     for (const event of unfold(this.#answer)) this.#writer.event(event);
     return this.#writer.finish();
   }

@@ -20,8 +20,8 @@ export class ForwardedStream implements Reply {
     this.#splitter = new FrameSplitter(context.limits.frameBytes);
     this.#meter = context.upstream.usageFrames({ withholdUsage: context.withholdUsage });
     if (context.keep) {
-      const fold = new AnswerFold({ dialect: context.upstream.id, provider: context.provider });
-      this.#fold = { fold, decoder: context.upstream.decodeEvents((event) => fold.event(event), { provider: context.provider }) };
+      const fold = new AnswerFold({ dialect: context.upstream.id, provider: context.provider.id });
+      this.#fold = { fold, decoder: context.upstream.decodeEvents((event) => fold.event(event), { provider: context.provider.id }) };
     }
   }
 
@@ -78,10 +78,11 @@ export class ForwardedStream implements Reply {
   }
 
   #begin(): void {
-    const { live, headers, onOutput } = this.#context;
-    onOutput();
+    const context = this.#context;
+    const { live } = context;
+    context.onOutput();
     live.answerId = this.#meter.id();
-    live.head(200, { "content-type": STREAM_TYPE, "cache-control": "no-cache", ...headers() });
+    live.head(200, { "content-type": STREAM_TYPE, "cache-control": "no-cache", ...context.headers() });
     for (const frame of this.#held) live.frame(frame);
     this.#held = [];
   }
@@ -122,19 +123,21 @@ export class ForwardedWhole implements Reply {
   }
 
   end(): Problem | undefined {
-    const { live, upstream, provider, headers } = this.#context;
+    const { live, upstream, provider } = this.#context;
     const bytes = this.#body.bytes();
     const json = parseJson(bytes.toString("utf8"));
     if (typeof json !== "object" || json === null || Array.isArray(json)) return broken("The provider answered with something that is not a JSON object.");
     const body = json as JsonObject;
     const { usage, id, model, stop } = upstream.readAnswer(body);
     if (id === undefined && typeof body["error"] === "object" && body["error"] !== null) {
-      return upstream.decodeProblem({ status: 502, headers: {}, body, text: "", provider });
+      return upstream.decodeProblem({ status: 502, headers: {}, body, text: "", provider: provider.id });
     }
     this.#json = body;
     this.#report = { id, model, stop, usage, outputCharacters: usage ? 0 : this.#outputCharacters() };
     live.answerId = id;
-    live.whole(200, { "content-type": JSON_TYPE, ...headers() }, bytes);
+    const headers = this.#context.headers();
+    headers["content-type"] = JSON_TYPE;
+    live.whole(200, headers, bytes);
     return undefined;
   }
 
@@ -154,7 +157,7 @@ export class ForwardedWhole implements Reply {
   }
 
   answer(): Answer | undefined {
-    const { upstream, provider, call } = this.#context;
-    return this.#json && upstream.decodeAnswer(this.#json, { provider, operation: call().operation });
+    const { upstream, provider } = this.#context;
+    return this.#json && upstream.decodeAnswer(this.#json, { provider: provider.id, operation: this.#context.canonicalCall().operation });
   }
 }

@@ -28,7 +28,7 @@ export interface ReplyContext {
   /** The client's language and the provider's. */
   readonly client: Dialect;
   readonly upstream: Dialect;
-  readonly provider: string;
+  readonly provider: { readonly id: string };
   readonly wantsStream: boolean;
   /** Same language and nobody changes the content: the bytes pass. */
   readonly forward: boolean;
@@ -39,12 +39,12 @@ export interface ReplyContext {
   readonly guards: readonly Guard[];
   readonly limits: Limits;
   /** The call in canonical form; decoded only when first asked for. */
-  readonly call: () => Call;
-  readonly answerContext: () => AnswerContext;
+  canonicalCall(): Call;
+  answerContext(): AnswerContext;
   /** The gateway's own headers, complete at the moment of the first output. */
-  readonly headers: () => Record<string, string>;
+  headers(): Record<string, string>;
   /** The first output came. */
-  readonly onOutput: () => void;
+  onOutput(): void;
 }
 
 /** Chooses how the body of a good answer is read, by what was asked and what came. */

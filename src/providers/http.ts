@@ -16,6 +16,9 @@ export interface HttpProviderParts {
   readonly capabilities: Provider["capabilities"];
 }
 
+const JSON_TYPE = "application/json";
+const STREAM_TYPE = "text/event-stream";
+
 /** Longest that a list of models or a check may take, in milliseconds. */
 const ASK_MS = 10_000;
 
@@ -27,6 +30,8 @@ export class HttpProvider implements Provider {
   readonly #parts: HttpProviderParts;
   /** Name and value of what the configuration and the catalogue add to every request; credentials last, so that nothing replaces them. */
   readonly #fixed: readonly (readonly [string, string])[];
+  /** The headers of most requests, whose dialect adds none of its own: made once. */
+  readonly #plain: { readonly whole: Readonly<Record<string, string>>; readonly stream: Readonly<Record<string, string>> };
 
   constructor(parts: HttpProviderParts) {
     const { row, options } = parts;
@@ -37,14 +42,15 @@ export class HttpProvider implements Provider {
     this.dialects = options.dialects ?? (dated ? row.dialects.slice(-1) : row.dialects);
     this.capabilities = parts.capabilities;
     this.#fixed = fixedHeaders(parts);
+    this.#plain = { whole: this.#headers({}, JSON_TYPE), stream: this.#headers({}, STREAM_TYPE) };
   }
 
   open(call: UpstreamCall, sink: UpstreamSink): UpstreamHandle {
     const { method, path, body } = call.request;
-    const headers = this.#headers(call.request.headers, call.stream ? "text/event-stream" : "application/json");
+    const headers = this.#headersOf(call);
     const guard = new RedirectGuard(this.id, sink);
-    const request = { method, path: this.#path(path, call.model), headers };
-    guard.handle = this.#parts.client.open(method === "GET" ? request : { ...request, body }, guard);
+    const target = this.#path(path, call.model);
+    guard.handle = this.#parts.client.open(method === "GET" ? { method, path: target, headers } : { method, path: target, headers, body }, guard);
     return guard;
   }
 
@@ -79,11 +85,16 @@ export class HttpProvider implements Provider {
     const { client, clock, options, row } = this.#parts;
     const asked =
       options.apiVersion !== undefined && row.dated !== undefined ? `${row.dated.modelsPath}?api-version=${options.apiVersion}` : path;
-    return fetchSmall(client, asked, this.#headers({}, "application/json"), signal, clock, ASK_MS);
+    return fetchSmall(client, asked, this.#plain.whole, signal, clock, ASK_MS);
+  }
+
+  #headersOf({ request, stream }: UpstreamCall): Readonly<Record<string, string>> {
+    if (!isEmpty(request.headers)) return this.#headers(request.headers, stream ? STREAM_TYPE : JSON_TYPE);
+    return stream ? this.#plain.stream : this.#plain.whole;
   }
 
   #headers(ofDialect: Readonly<Record<string, string>>, accept: string): Record<string, string> {
-    const headers: Record<string, string> = { "content-type": "application/json", accept, "user-agent": "gimbal" };
+    const headers: Record<string, string> = { "content-type": JSON_TYPE, accept, "user-agent": "gimbal" };
     for (const name in ofDialect) {
       const value = ofDialect[name];
       if (value !== undefined && isHeaderValue(value)) headers[name] = value;
@@ -100,6 +111,11 @@ export class HttpProvider implements Provider {
     // Some dialects name the version themselves; it must not stand there twice.
     return path.startsWith("/v1/") && address.baseUrl.endsWith("/v1") ? path.slice(3) : path;
   }
+}
+
+function isEmpty(headers: Readonly<Record<string, string>>): boolean {
+  for (const name in headers) if (headers[name] !== undefined) return false;
+  return true;
 }
 
 function fixedHeaders({ row, options, key }: HttpProviderParts): readonly (readonly [string, string])[] {

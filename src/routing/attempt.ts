@@ -76,7 +76,7 @@ export class Attempt implements UpstreamSink {
   cancel(problem: Problem): void {
     if (this.#over) return;
     this.#handle?.cancel();
-    this.onProblem(problem);
+    this.#conclude(problem);
   }
 
   resume(): void {
@@ -115,7 +115,7 @@ export class Attempt implements UpstreamSink {
     this.#stopWatch();
     this.#stopWatch = this.#options.clock.after(CLOSE_MS, () => {
       this.#handle?.cancel();
-      this.onProblem(undefined);
+      this.#conclude(undefined);
     });
   }
 
@@ -131,14 +131,14 @@ export class Attempt implements UpstreamSink {
 
   onEnd(): void {
     if (this.#over) return;
-    if (!this.#reader) return this.onProblem(this.#refusal());
+    if (!this.#reader) return this.#conclude(this.#refusal());
     let problem: Problem | undefined;
     try {
       problem = this.#reader.end();
     } catch (error) {
       problem = problemFrom(error);
     }
-    this.onProblem(problem);
+    this.#conclude(problem);
   }
 
   /** The provider answered, and the answer is an error. */
@@ -153,7 +153,11 @@ export class Attempt implements UpstreamSink {
     });
   }
 
-  onProblem(problem: Problem | undefined): void {
+  onProblem(problem: Problem): void {
+    this.#conclude(problem);
+  }
+
+  #conclude(problem: Problem | undefined): void {
     if (this.#over) return;
     this.#over = true;
     this.#stopWatch();
