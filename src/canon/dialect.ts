@@ -155,6 +155,15 @@ export interface AnswerContext {
   readonly createdAt: number;
 }
 
+/** A stream that has begun, for the frames that end it. */
+export interface BegunStream {
+  /** Frames sent so far. */
+  readonly frames: number;
+  /** The id under which the client knows the answer. */
+  readonly answerId?: string;
+  readonly context?: AnswerContext;
+}
+
 export interface EncodedProblem {
   readonly status: number;
   readonly body: Json;
@@ -204,8 +213,8 @@ export interface Dialect {
   /** An upstream's error response in this dialect. `body` is undefined when it was not JSON; `text` is then its beginning. */
   decodeProblem(response: { readonly status: number; readonly headers: Headers; readonly body: Json | undefined; readonly text: string; readonly provider: string }): Problem;
   encodeProblem(problem: Problem, callId: string): EncodedProblem;
-  /** The terminal frame that tells a client of a stream already begun that it failed. */
-  encodeProblemFrames(problem: Problem, callId: string, emit: EmitFrame): void;
+  /** The terminal frame that tells a client of a stream already begun that it failed. `begun`: what the client got of it, where that is known. */
+  encodeProblemFrames(problem: Problem, callId: string, emit: EmitFrame, begun?: BegunStream): void;
   /** A new id for an answer that the gateway must name before the upstream does. `unique` is lower-case letters and digits. */
   newAnswerId?(unique: string): string;
   /** An answer that is not there yet, or never will be, as its client reads it back. */
@@ -214,6 +223,10 @@ export interface Dialect {
   encodeDeleted?(id: string): Json;
   /** The input items behind a kept answer, oldest first; `params` holds the query (`limit`, `after`, `order`). @throws ProblemError invalid_request */
   encodeItems?(items: readonly Item[], params: Readonly<Record<string, string>>): Json;
+  /** The ids under which its client saw the items of an answer, one for each; undefined for items it was not shown. */
+  itemIds?(items: readonly Item[], answerId: string): readonly (string | undefined)[];
+  /** Frames that a client already has of a kept answer which it asks for as a stream; undefined: it wants the answer. @throws ProblemError invalid_request */
+  replayAfter?(params: Readonly<Record<string, string>>): number | undefined;
   readonly socket?: SocketLanguage;
   /** What must stay the same over the turns of one thread, where this language demands it. */
   turnFingerprint?(call: Call): string | undefined;

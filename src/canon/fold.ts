@@ -145,6 +145,8 @@ function closeItem(open: OpenItem): Item {
 /** The events that tell a whole answer: for a client that asked for a stream from an upstream that gave none. */
 export function* unfold(answer: Answer): Generator<Event> {
   yield { type: "start", id: answer.id, model: answer.model, createdAt: answer.createdAt, native: answer.native };
+  // What was read is known before anything is written, and some languages say it first.
+  yield { type: "usage", usage: { ...answer.usage, output: 0, reasoning: 0 } };
   for (const [index, item] of answer.items.entries()) {
     yield { type: "item_start", index, item: emptied(item) };
     if (item.type === "message") yield* unfoldParts(index, item.parts);

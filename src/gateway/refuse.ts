@@ -1,5 +1,6 @@
-import { PROBLEM_KINDS, problemStatus, type Problem } from "../canon/index.ts";
+import { PROBLEM_KINDS, problemStatus, type AnswerContext, type Problem } from "../canon/index.ts";
 import { formatFrame } from "../kit/index.ts";
+import { answerContext } from "./context.ts";
 import { JSON_TYPE } from "./reply.ts";
 import type { Run } from "./run.ts";
 
@@ -9,7 +10,10 @@ export function refuse(run: Run, problem: Problem): void {
   const { dialect } = run.request;
   if (live.ended) return;
   if (live.committed) {
-    dialect.encodeProblemFrames(problem, live.id, (event, data) => live.frame(Buffer.from(formatFrame(event, data))));
+    const { answerId } = live;
+    const context = begunContext(run);
+    const begun = { frames: live.last, ...(answerId !== undefined && { answerId }), ...(context && { context }) };
+    dialect.encodeProblemFrames(problem, live.id, (event, data) => live.frame(Buffer.from(formatFrame(event, data))), begun);
     return;
   }
   if (run.request.connection && dialect.socket) {
@@ -19,6 +23,15 @@ export function refuse(run: Run, problem: Problem): void {
   }
   const { status, body } = dialect.encodeProblem(problem, live.id);
   live.whole(status, { "content-type": JSON_TYPE, ...answerHeaders(run), ...problemHeaders(problem) }, JSON.stringify(body));
+}
+
+/** A request whose bytes were passed on unread may be one that cannot be read here; its failure is told all the same. */
+function begunContext(run: Run): AnswerContext | undefined {
+  try {
+    return answerContext(run);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Headers that name a problem, for every surface. */

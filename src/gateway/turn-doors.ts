@@ -1,11 +1,30 @@
-import { ProblemError, type Caller, type Dialect, type Door, type Json, type KeptTurn } from "../canon/index.ts";
+import {
+  problemFrom,
+  ProblemError,
+  unfold,
+  type Call,
+  type Caller,
+  type Dialect,
+  type Door,
+  type Json,
+  type KeptTurn,
+} from "../canon/index.ts";
+import { formatFrame } from "../kit/index.ts";
+import type { LiveCall, Reader } from "./live.ts";
+import { STREAM_TYPE } from "./reply.ts";
 import type { GatewayDeps } from "./run.ts";
 
 /** Answers a door that acts on a kept turn. @throws ProblemError not_found */
-export async function turnDoor(deps: GatewayDeps, dialect: Dialect, door: Door, caller: Caller, params: Readonly<Record<string, string>>): Promise<Json> {
+export async function turnDoor(
+  deps: GatewayDeps,
+  dialect: Dialect,
+  door: Door,
+  caller: Caller,
+  params: Readonly<Record<string, string>>,
+): Promise<Json> {
   const id = params["id"] ?? "";
   if (door.does.kind !== "turn") throw new ProblemError({ kind: "internal", message: "This door opens no turn." });
-  const running = deps.live.findRunning((call) => call.answerId === id && call.caller?.scope === caller.scope);
+  const running = runningTurn(deps, caller, id);
   switch (door.does.action) {
     case "read":
       if (running?.pendingAnswer) return running.pendingAnswer();
@@ -32,6 +51,64 @@ export async function turnDoor(deps: GatewayDeps, dialect: Dialect, door: Door, 
     }
   }
 }
+
+/** The call under way whose answer a client knows under this id. */
+function runningTurn(deps: GatewayDeps, caller: Caller, id: string): LiveCall | undefined {
+  return deps.live.findRunning((call) => call.answerId === id && call.caller?.scope === caller.scope);
+}
+
+/**
+ * Tells a kept answer as a stream, for a client that has its first `have` frames. One that is being streamed is joined; any other is told
+ * anew once it is there. False: the frames it needs are forgotten. @throws ProblemError not_found
+ */
+export async function replayTurn(
+  deps: GatewayDeps,
+  dialect: Dialect,
+  caller: Caller,
+  id: string,
+  have: number,
+  reader: Reader,
+  joined: (live: LiveCall) => void,
+): Promise<boolean> {
+  const running = runningTurn(deps, caller, id);
+  if (running?.streamed) {
+    joined(running);
+    return running.attach(reader, have);
+  }
+  await running?.whenSettled();
+  const { answer, createdAt } = await kept(deps, dialect, caller, id);
+  const frames: Buffer[] = [];
+  const emit = (event: string | undefined, data: string): void => void frames.push(Buffer.from(formatFrame(event, data)));
+  try {
+    const whole = dialect.decodeAnswer(answer, { operation: "generate" });
+    const encoder = dialect.encodeEvents(emit, {
+      call: callBehind(dialect),
+      id,
+      createdAt: whole.createdAt || Math.floor(createdAt / 1000),
+    });
+    for (const event of unfold(whole)) encoder.event(event);
+  } catch (error) {
+    // What is kept of a call that failed says why.
+    dialect.encodeProblemFrames(problemFrom(error), id, emit, { frames: frames.length, answerId: id });
+  }
+  reader.head(200, { "content-type": STREAM_TYPE, "cache-control": "no-cache" });
+  reader.frames(frames.slice(have), have + 1);
+  reader.end();
+  return true;
+}
+
+/** Everything about the call stands in its answer already. */
+const callBehind = (dialect: Dialect): Call => ({
+  operation: "generate",
+  origin: { dialect: dialect.id },
+  model: "",
+  stream: true,
+  items: [],
+  tools: [],
+  sampling: {},
+  native: {},
+  touched: new Set(),
+});
 
 async function kept(deps: GatewayDeps, dialect: Dialect, caller: Caller, id: string): Promise<KeptTurn> {
   const turn = await deps.turns.read(caller.scope, id);

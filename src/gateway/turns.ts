@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { amend, ProblemError, textOf, type Answer, type Call, type CallStore, type Clock, type Envelope, type Item, type Json, type KeptNative, type KeptTurn, type Limits, type UnknownItem } from "../canon/index.ts";
+import { amend, ProblemError, textOf, type Answer, type Call, type CallStore, type Clock, type Dialect, type Envelope, type Item, type Json, type KeptNative, type KeptTurn, type Limits, type UnknownItem } from "../canon/index.ts";
 import { answerContext } from "./context.ts";
 import { callOf, type Run } from "./run.ts";
 
@@ -100,7 +100,7 @@ export class Turns {
     const key = underwayKey(scope, id);
     this.#underway.set(key, turn);
     try {
-      await Promise.all([this.#store.keepTurn(turn), this.#keepItems(turn)]);
+      await Promise.all([this.#store.keepTurn(turn), this.#keepItems(turn, run.request.dialect)]);
     } finally {
       this.#underway.delete(key);
     }
@@ -150,8 +150,12 @@ export class Turns {
   }
 
   /** Clients may name single items of a kept answer by id. */
-  async #keepItems({ scope, output, expiresAt }: KeptTurn): Promise<void> {
-    const kept = output.flatMap((item) => (item.id === undefined ? [] : [{ scope, anchor: itemAnchor(item.id), items: [item], expiresAt }]));
+  async #keepItems({ scope, id, output, expiresAt }: KeptTurn, dialect: Dialect): Promise<void> {
+    const ids = dialect.itemIds?.(output, id) ?? output.map((item) => item.id);
+    const kept = output.flatMap((item, place) => {
+      const known = ids[place];
+      return known === undefined ? [] : [{ scope, anchor: itemAnchor(known), items: [item], expiresAt }];
+    });
     await this.#storeItems(kept);
   }
 

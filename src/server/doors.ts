@@ -1,9 +1,10 @@
-import { ProblemError, problemFrom, type Dialect, type Door, type Json } from "../canon/index.ts";
+import { ProblemError, problemFrom, type Caller, type Dialect, type Door, type Json } from "../canon/index.ts";
 import { openCall } from "../gateway/pipeline.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
+import type { LiveCall } from "../gateway/live.ts";
 import type { CallRequest } from "../gateway/request.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
-import { turnDoor } from "../gateway/turn-doors.ts";
+import { replayTurn, turnDoor } from "../gateway/turn-doors.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
 import { HttpReader } from "./respond.ts";
 import { queryParams, type Params, type Router } from "./router.ts";
@@ -18,7 +19,8 @@ export function isCallDoor(door: Door): door is CallDoor {
 export function mountDoors(router: Router, deps: GatewayDeps): void {
   for (const dialect of deps.dialects.values()) {
     for (const door of dialect.doors) {
-      if (isCallDoor(door)) router.add(door.method, door.path, (request, out, params) => openDoor(deps, dialect, door, request, out, params));
+      if (isCallDoor(door))
+        router.add(door.method, door.path, (request, out, params) => openDoor(deps, dialect, door, request, out, params));
       else router.add(door.method, door.path, (request, out, params) => void answerTurn(deps, dialect, door, request, out, params));
     }
   }
@@ -46,12 +48,38 @@ function callRequest(dialect: Dialect, door: CallDoor, request: FrontRequest, pa
   };
 }
 
+/** A kept answer as a stream, from where its client left it. */
+async function replay(deps: GatewayDeps, dialect: Dialect, caller: Caller, id: string, have: number, out: FrontOut): Promise<void> {
+  const reader = new HttpReader(out);
+  const joined = (live: LiveCall): void => {
+    reader.whenDrained = () => live.drained(reader);
+    out.onLeave(() => live.detach(reader));
+  };
+  if (await replayTurn(deps, dialect, caller, id, have, reader, joined)) return;
+  throw new ProblemError({
+    kind: "not_found",
+    status: 410,
+    message: `Events up to ${have} of this answer are no longer kept.`,
+    code: "events_expired",
+  });
+}
+
 /** Reading, deleting, cancelling a kept turn: answered in the dialect's own shapes. */
-async function answerTurn(deps: GatewayDeps, dialect: Dialect, door: Door, request: FrontRequest, out: FrontOut, params: Params): Promise<void> {
+async function answerTurn(
+  deps: GatewayDeps,
+  dialect: Dialect,
+  door: Door,
+  request: FrontRequest,
+  out: FrontOut,
+  params: Params,
+): Promise<void> {
   try {
     const caller = await deps.admission.identify(deps.snapshot(), dialect, request.headers, request.peer);
     deps.admission.count(deps.snapshot(), caller);
-    const body: Json = await turnDoor(deps, dialect, door, caller, { ...queryParams(request.query), ...params });
+    const asked = { ...queryParams(request.query), ...params };
+    const have = door.does.kind === "turn" && door.does.action === "read" ? dialect.replayAfter?.(asked) : undefined;
+    if (have !== undefined) return await replay(deps, dialect, caller, params["id"] ?? "", have, out);
+    const body: Json = await turnDoor(deps, dialect, door, caller, asked);
     out.whole(200, { "content-type": "application/json" }, JSON.stringify(body));
   } catch (error) {
     const problem = problemFrom(error);

@@ -1,34 +1,72 @@
-import { mayUseModel, ProblemError, type Dialect, type JsonObject, type ListedModel, type Scopes } from "../canon/index.ts";
-import { unknownModel } from "../routing/plan.ts";
+import {
+  mayUseModel,
+  problemFrom,
+  ProblemError,
+  type Dialect,
+  type Json,
+  type JsonObject,
+  type ListedModel,
+  type Scopes,
+} from "../canon/index.ts";
+import { problemHeaders } from "../gateway/refuse.ts";
+import { nearest } from "../kit/index.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
 import { identify } from "./calls.ts";
 import { answerWith, sendJson } from "./respond.ts";
-import type { Router } from "./router.ts";
+import type { Params, Router } from "./router.ts";
 
 /** The model list, in the shape of the language that asks. */
 export function mountModels(router: Router, deps: GatewayDeps): void {
-  const report = (error: unknown): void => deps.report(error, "models");
-  router.add("GET", "/v1/models", (request, out) =>
-    answerWith(
-      out,
-      async () => {
-        const caller = await identify(deps, request);
-        const models = listModels(deps, caller.scopes);
-        sendJson(out, 200, { ...(languageOf(deps, request).encodeModels?.(models, request.headers) as JsonObject) });
-      },
-      report,
-    ),
+  const handle =
+    (work: (dialect: Dialect, request: FrontRequest, id: string) => Promise<Json | undefined>) =>
+    (request: FrontRequest, out: FrontOut, params: Params) =>
+      answerWith(
+        out,
+        async () => {
+          const dialect = languageOf(deps, request);
+          const outcome = await work(dialect, request, params["id"] ?? "").then(
+            (body) => ({ body }),
+            (error: unknown) => ({ error }),
+          );
+          if (!("error" in outcome)) return sendJson(out, 200, { ...(outcome.body as JsonObject) });
+          // The client reads the errors of its own language only.
+          const problem = problemFrom(outcome.error);
+          const requestId = deps.randomness.id("req_");
+          if (problem.kind === "internal") deps.report(outcome.error, requestId);
+          const { status, body } = dialect.encodeProblem(problem, requestId);
+          sendJson(out, status, { ...(body as JsonObject) }, problemHeaders(problem));
+        },
+        (error) => deps.report(error, "models"),
+      );
+  router.add(
+    "GET",
+    "/v1/models",
+    handle(async (dialect, request) => dialect.encodeModels?.(listModels(deps, (await identify(deps, request)).scopes), request.headers)),
   );
-  router.add("GET", "/v1/models/{id...}", (request, out, { id = "" }) => answerWith(out, () => oneModel(deps, request, out, id), report));
+  router.add("GET", "/v1/models/{id...}", handle(oneModel(deps)));
 }
 
-async function oneModel(deps: GatewayDeps, request: FrontRequest, out: FrontOut, id: string): Promise<void> {
-  const caller = await identify(deps, request);
-  const model = listModels(deps, caller.scopes).find((listed) => listed.id === id);
-  if (!model) throw unknownModel(deps.snapshot(), caller, id);
-  sendJson(out, 200, { ...(languageOf(deps, request).encodeModel?.(model, request.headers) as JsonObject) });
-}
+const oneModel =
+  (deps: GatewayDeps) =>
+  async (dialect: Dialect, request: FrontRequest, id: string): Promise<Json | undefined> => {
+    const caller = await identify(deps, request);
+    const models = listModels(deps, caller.scopes);
+    const model = models.find((listed) => listed.id === id);
+    if (model) return dialect.encodeModel?.(model, request.headers);
+    // Only what is listed can be meant here: a provider may have models that this list does not show.
+    const like = nearest(
+      id,
+      models.map((listed) => listed.id),
+    );
+    const hint = like === undefined ? "" : ` Did you mean "${like}"?`;
+    throw new ProblemError({
+      kind: "unknown_model",
+      message: `There is no model "${id.slice(0, 200)}" in the list.${hint}`,
+      param: "model",
+      code: "model_not_found",
+    });
+  };
 
 /** What a key may name: the aliases, with what is known of their first target. */
 export function listModels(deps: GatewayDeps, scopes: Scopes): ListedModel[] {
@@ -52,7 +90,9 @@ export function listModels(deps: GatewayDeps, scopes: Scopes): ListedModel[] {
 
 function languageOf(deps: GatewayDeps, request: FrontRequest): Dialect {
   const speaking = [...deps.dialects.values()].filter((dialect) => "encodeModels" in dialect);
-  const dialect = speaking.find((candidate) => candidate.answersModels?.(request.headers)) ?? speaking.find((candidate) => !("answersModels" in candidate));
+  const dialect =
+    speaking.find((candidate) => candidate.answersModels?.(request.headers)) ??
+    speaking.find((candidate) => !("answersModels" in candidate));
   if (!dialect) throw new ProblemError({ kind: "internal", message: "No dialect lists models." });
   return dialect;
 }

@@ -83,7 +83,7 @@ export function encodeAnswer(answer: Answer, context: AnswerContext): JsonObject
       ...native,
       ...(context.id !== undefined && { id: context.id }),
       content,
-      ...(decodeStop(native["stop_reason"]) !== answer.stop && encodeStop(stop)),
+      ...(decodeStop(native["stop_reason"]) !== answer.stop && encodeStop(stop, context.call)),
       ...((native["usage"] !== undefined || answer.usage.output > 0) && { usage: encodeOwnUsage(native["usage"], answer.usage) }),
     };
   }
@@ -93,7 +93,7 @@ export function encodeAnswer(answer: Answer, context: AnswerContext): JsonObject
     role: "assistant",
     model: answer.model,
     content,
-    ...encodeStop(stop),
+    ...encodeStop(stop, context.call),
     container: null,
     usage: encodeUsage(answer.usage),
   };

@@ -63,7 +63,8 @@ function encodePart(
     case "image": {
       if (context.target.capabilities.vision === false) return drop("image", "The model takes no images.");
       const source = encodeSource(part.source, own);
-      if (part.detail !== undefined && part.detail !== "auto" && !own) drop("image.detail", "The language has no word for how closely to look.");
+      if (part.detail !== undefined && part.detail !== "auto" && !own)
+        drop("image.detail", "The language has no word for how closely to look.");
       return source
         ? { type: "image", source, ...cacheControl(part.cacheTtlSeconds) }
         : drop("image", "The image is in another provider's file store.");

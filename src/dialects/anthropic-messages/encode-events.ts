@@ -35,6 +35,8 @@ export class MessageEncoder implements EventEncoder {
   readonly #emit: EmitFrame;
   readonly #context: AnswerContext;
   #usage: Usage = NO_USAGE;
+  #usageKnown = false;
+  #opening: Extract<Event, { type: "start" }> | undefined;
   #blockIndex = -1;
   #blockOpen = false;
   /** What stands before the text of a delta in the open block; a delta is then this, the text as JSON, and two braces. */
@@ -50,11 +52,18 @@ export class MessageEncoder implements EventEncoder {
   }
 
   event(event: Event): void {
+    if (event.type === "usage") {
+      this.#usage = event.usage;
+      this.#usageKnown = true;
+      return;
+    }
+    // The opening waits for what follows it: where that is usage, the input's figures can stand where clients look for them.
+    const opening = this.#opening;
+    this.#opening = undefined;
+    if (opening) this.#start(opening);
     switch (event.type) {
       case "start":
-        return this.#start(event);
-      case "usage":
-        this.#usage = event.usage;
+        this.#opening = event;
         return;
       case "native":
         return this.#native(event);
@@ -85,9 +94,9 @@ export class MessageEncoder implements EventEncoder {
       stop_sequence: null,
       stop_details: null,
       container: null,
-      // The figures of other languages come at the end; clients take those of `message_delta` over these, but for the split of cache
-      // writes, which would stay at a false zero.
-      usage: { ...encodeUsage(this.#usage), cache_creation: null },
+      // Where the figures come only at the end, clients take those of `message_delta` over these, but for the split of cache writes,
+      // which would stay at a false zero.
+      usage: { ...encodeUsage(this.#usage), ...(!this.#usageKnown && { cache_creation: null }) },
     };
     // An answer that was already whole when it was told as a stream says its stop reason at the end, like every stream.
     const begun = { ...message, id: this.#context.id ?? event.id, content: [], stop_reason: null, stop_sequence: null };
@@ -252,7 +261,7 @@ export class MessageEncoder implements EventEncoder {
     const delta: JsonObject = {
       ...(kept
         ? { stop_reason: kept["stop_reason"], stop_sequence: kept["stop_sequence"] ?? null, stop_details: kept["stop_details"] ?? null }
-        : encodeStop(stop)),
+        : encodeStop(stop, this.#context.call)),
       container: own?.["container"] ?? null,
     };
     const usage = own ? encodeOwnUsage(own["usage"], this.#usage) : encodeUsage(this.#usage);

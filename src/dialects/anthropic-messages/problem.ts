@@ -76,7 +76,7 @@ function problemOf(status: number, body: Json | undefined, text: string, provide
   return {
     kind,
     ...(kind === "upstream_rejected" && { status }),
-    message: `The provider "${provider}" answered ${status}${said ? `: ${said}` : "."}`,
+    message: `${provider === "" ? "The provider" : `The provider "${provider}"`} answered ${status}${said ? `: ${said}` : "."}`,
     ...(typeof code === "string" && { code }),
     upstream: { ...upstream, ...(isObject(body) && { body }) },
   };
@@ -165,12 +165,13 @@ export function encodeProblemFrames(problem: Problem, callId: string, emit: Emit
 function errorBody(problem: Problem, callId: string, type: string = typeOf(problem)): JsonObject {
   const { message, param } = problem;
   const placed = param !== undefined && !message.includes(param) ? `${param}: ${message}` : message;
+  const { remedy } = PROBLEM_KINDS[problem.kind];
   const code = problem.code === undefined ? undefined : (CODES[problem.code] ?? problem.code);
   return {
     type: "error",
     error: {
       type,
-      message: `${placed} ${PROBLEM_KINDS[problem.kind].remedy}`,
+      message: placed.endsWith(remedy) ? placed : `${placed} ${remedy}`,
       ...(code !== undefined && { details: { error_code: code } }),
     },
     request_id: callId,

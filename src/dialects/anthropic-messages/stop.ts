@@ -1,4 +1,4 @@
-import type { Json, JsonObject, StopReason } from "../../canon/index.ts";
+import type { Call, Json, JsonObject, StopReason } from "../../canon/index.ts";
 
 const STOPS: Readonly<Record<string, StopReason>> = {
   end_turn: "end",
@@ -36,7 +36,12 @@ export function stopMembers(source: JsonObject): JsonObject {
 }
 
 /** The same members for an answer of another language. */
-export function encodeStop(stop: StopReason): JsonObject {
+export function encodeStop(stop: StopReason, call: Pick<Call, "sampling">): JsonObject {
   const details = stop === "refusal" || stop === "content_filter" ? { type: "refusal", category: null, explanation: null } : null;
-  return { stop_reason: NAMES[stop], stop_sequence: null, stop_details: details };
+  return { stop_reason: NAMES[stop], stop_sequence: stop === "stop_sequence" ? onlyOne(call.sampling.stop) : null, stop_details: details };
+}
+
+/** Other languages do not say which of the stop sequences it was; of one alone it is known. */
+function onlyOne(sequences: readonly string[] = []): string | null {
+  return sequences.length === 1 ? (sequences[0] ?? null) : null;
 }

@@ -138,7 +138,7 @@ function setUnlessEmpty(body: Draft, key: string, value: string | number, native
 function finishOf(answer: Answer, first: JsonObject | undefined): Json {
   const before = first?.["finish_reason"];
   if (before !== undefined && stopFrom(text(before), saidBy(answer.items)) === answer.stop) return before;
-  return finishFor(answer.stop);
+  return finishFor(answer.stop, saidBy(answer.items));
 }
 
 function logprobsOf(items: readonly Item[]): Json {

@@ -233,7 +233,7 @@ export class ChunkEncoder implements EventEncoder {
     for (const [key, value] of Object.entries(object(first) ?? {})) if (!CHOICE_FIELDS.has(key)) extras[key] = value;
     const named = text(object(first)?.["finish_reason"]) ?? text(event.stopNative?.["finish_reason"]);
     const same = this.#native !== undefined && named !== undefined && stopFrom(named, this.#said) === event.stop;
-    const choice = { index: 0, delta: {}, logprobs: null, finish_reason: same ? named : finishFor(event.stop), ...extras };
+    const choice = { index: 0, delta: {}, logprobs: null, finish_reason: same ? named : finishFor(event.stop, this.#said), ...extras };
     const fields: Draft = { ...this.#fields };
     if (isServiceTier(this.#usage.serviceTier)) fields["service_tier"] = this.#usage.serviceTier;
     const lists: Draft = {};

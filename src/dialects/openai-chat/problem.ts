@@ -56,7 +56,7 @@ function refusedCredentials(status: number, provider: string): Problem {
   const what = status === 401 ? "refused the gateway's credentials" : "does not let the gateway's credentials do this";
   return {
     kind: "upstream_rejected",
-    message: `The provider "${provider}" ${what}; check the key configured for it.`,
+    message: `The provider${provider === "" ? "" : ` "${provider}"`} ${what}; check the key configured for it.`,
     status: 502,
     upstream: { status, dialect: ID, provider },
   };
@@ -66,7 +66,7 @@ function refusedCredentials(status: number, provider: string): Problem {
 export function embeddedProblem(body: JsonObject, provider: string | undefined): Problem {
   const error = errorOf(body);
   const status = statusOf(error);
-  const problem = decodeProblem({ status: status ?? 502, headers: {}, body, text: "", provider: provider ?? "upstream" });
+  const problem = decodeProblem({ status: status ?? 502, headers: {}, body, text: "", provider: provider ?? "" });
   return status === undefined ? { ...problem, kind: "upstream_broken" } : problem;
 }
 
@@ -126,7 +126,7 @@ function clean(words: string): string {
 function sentence(kind: ProblemKind, provider: string, status: number, words: string | undefined): string {
   // A page of HTML says nothing that helps; the status does.
   const tail = words === undefined ? ` (status ${status}).` : `: ${words}`;
-  const name = `The provider "${provider}"`;
+  const name = provider === "" ? "The provider" : `The provider "${provider}"`;
   if (kind === "rate_limited") return `${name} limits the rate of calls${tail}`;
   if (kind === "upstream_timeout") return `${name} took too long${tail}`;
   if (kind === "upstream_rejected") return `${name} refused the request${tail}`;

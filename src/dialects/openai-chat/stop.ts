@@ -54,6 +54,7 @@ const FINISHES: Readonly<Record<StopReason, string>> = {
   unknown: "stop",
 };
 
-export function finishFor(stop: StopReason): string {
-  return FINISHES[stop];
+/** A refusal in the language's own words ends like any answer; one whose words are plain text is only told by the finish reason. */
+export function finishFor(stop: StopReason, said: { readonly refusal: boolean }): string {
+  return stop === "refusal" && !said.refusal ? "content_filter" : FINISHES[stop];
 }

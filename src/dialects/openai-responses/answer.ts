@@ -15,7 +15,7 @@ import {
 } from "../../canon/index.ts";
 import { flattenTools, unflattenToolCall, type FlatTools } from "../shared-tools.ts";
 import { decodeAnswerItem } from "./decode-items.ts";
-import { encodeOutputItem, finishedArguments, isShown, itemId } from "./output-items.ts";
+import { encodeOutputItem, finishedArguments, isShown, itemId, stemOf } from "./output-items.ts";
 import { problemInAnswer } from "./problem.ts";
 import { buildResponse } from "./response.ts";
 import { countIn, ID, isList, isObject, stringIn, textIn, without, type Draft } from "./shape.ts";
@@ -96,9 +96,9 @@ export function isOwnObject(native: JsonObject | undefined, object: string): nat
   return native !== undefined && native["object"] === object;
 }
 
-/** An answer's id in another language serves as it is: the gateway keeps the turn under it. */
+/** The id of an answer in another language, as ids look here; the same one always becomes the same. */
 export function foreignId(id: string): string {
-  return id === "" ? newAnswerId(NAMELESS) : id;
+  return newAnswerId(id === "" ? NAMELESS : stemOf(id));
 }
 
 /** Ids begin so in this language. `unique` is lower-case letters and digits. */

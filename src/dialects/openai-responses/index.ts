@@ -4,8 +4,9 @@ import { decodeCall, forwardCall, outline } from "./decode-call.ts";
 import { ResponsesDecoder } from "./decode-events.ts";
 import { encodeCall } from "./encode-call.ts";
 import { ResponsesEncoder } from "./encode-events.ts";
-import { encodeDeleted, encodeItems, encodePending } from "./kept.ts";
+import { encodeDeleted, encodeItems, encodePending, replayAfter } from "./kept.ts";
 import { ResponsesMeter } from "./meter.ts";
+import { itemIds } from "./output-items.ts";
 import { decodeProblem, encodeProblem, encodeProblemFrames } from "./problem.ts";
 import { ID, isObject } from "./shape.ts";
 import { socket } from "./socket.ts";
@@ -48,6 +49,8 @@ export default defineDialect({
   encodePending,
   encodeDeleted,
   encodeItems,
+  itemIds,
+  replayAfter,
   socket,
   encodeCount: (tokens) => ({ object: "response.input_tokens", input_tokens: tokens }),
   decodeCount,

@@ -38,6 +38,18 @@ export function encodeItems(items: readonly Item[], params: Readonly<Record<stri
   };
 }
 
+/**
+ * Events a client already has of an answer that it asks for as a stream; undefined where it wants the answer itself. `starting_after` is
+ * the number of the last event it got, counted from 0. @throws ProblemError invalid_request
+ */
+export function replayAfter(params: Readonly<Record<string, string>>): number | undefined {
+  if (params["stream"] !== "true") return undefined;
+  const { starting_after: after } = params;
+  if (after === undefined || after === "") return 0;
+  if (!/^\d{1,9}$/.test(after)) throw invalid("`starting_after` must be the number of an event.", "starting_after");
+  return Number(after) + 1;
+}
+
 function pageSize(asked: string | undefined): number {
   if (asked === undefined || asked === "") return DEFAULT_PAGE;
   const limit = Number(asked);

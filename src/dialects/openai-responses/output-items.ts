@@ -25,6 +25,12 @@ export function itemId(item: Item, answerId: string, index: number): string {
   return `${prefix}${stemOf(answerId)}${index}`;
 }
 
+/** The ids under which a client saw the items of an answer; undefined for those it was not shown. */
+export function itemIds(items: readonly Item[], answerId: string): (string | undefined)[] {
+  let shown = 0;
+  return items.map((item) => (isShown(item) ? itemId(item, answerId, shown++) : undefined));
+}
+
 /** Can a client of this language be shown the item at all? */
 export function isShown(item: Item): boolean {
   return item.type !== "unknown" || item.origin?.dialect === ID;

@@ -1,4 +1,5 @@
 import {
+  type BegunStream,
   PROBLEM_KINDS,
   problemStatus,
   type EmitFrame,
@@ -208,11 +209,16 @@ export function responseError(problem: Problem, callId: string): JsonObject {
   return { code: stringIn(error["code"]) || "server_error", message: stringIn(error["message"]) };
 }
 
-/** An error event, then the failed response: the first is for people's SDKs, the second for clients that wait for a terminal state. */
-export function encodeProblemFrames(problem: Problem, callId: string, emit: EmitFrame): void {
-  emit("error", JSON.stringify(errorEvent(problem, callId, 0)));
-  const response = failedResponse(`resp_${callId.replaceAll(/[^A-Za-z0-9]/g, "")}`, responseError(problem, callId), 0);
-  emit("response.failed", JSON.stringify({ type: "response.failed", sequence_number: 1, response }));
+/**
+ * An error event, then the failed response: the first is for people's SDKs, the second for clients that wait for a terminal state. Every
+ * event of a stream is numbered, so these go on where it broke off.
+ */
+export function encodeProblemFrames(problem: Problem, callId: string, emit: EmitFrame, begun?: BegunStream): void {
+  const sequence = begun?.frames ?? 0;
+  emit("error", JSON.stringify(errorEvent(problem, callId, sequence)));
+  const id = begun?.context?.id ?? begun?.answerId ?? `resp_${callId.replaceAll(/[^A-Za-z0-9]/g, "")}`;
+  const response = failedResponse(id, responseError(problem, callId), begun?.context?.createdAt ?? 0, begun?.context);
+  emit("response.failed", JSON.stringify({ type: "response.failed", sequence_number: sequence + 1, response }));
 }
 
 /** The message that tells of a failure over a WebSocket. */

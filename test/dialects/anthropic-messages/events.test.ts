@@ -148,7 +148,7 @@ describe("a stream of another language", () => {
       result.content.map((block) => ({ ...block, citations: undefined })),
     );
     expect(plain.stop_reason).toBe("tool_use");
-    expect({ ...plain.usage, cache_creation: null }).toEqual(result.usage);
+    expect(plain.usage).toEqual(result.usage);
   });
 
   it("is one that the AI SDK understands", async () => {
@@ -189,6 +189,7 @@ describe("a stream of another language", () => {
     const out: string[] = [];
     const encoder = dialect.encodeEvents((_event, data) => out.push(data), { ...told, id: "msg_promised" });
     encoder.event(start);
+    encoder.event({ type: "done", stop: "end" });
     expect(JSON.parse(out[0] ?? "")).toMatchObject({ message: { id: "msg_promised" } });
     expect(
       dialect.encodeAnswer(
