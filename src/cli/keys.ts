@@ -1,5 +1,5 @@
-import type { KeyRecord, RequestLimit, Scopes } from "../canon/index.ts";
-import { newKey } from "../gateway/keys.ts";
+import type { KeyRecord } from "../canon/index.ts";
+import { newKey, type KeySpec } from "../gateway/keys.ts";
 import { CommandError, DONE, table, UsageError, wholeNumber, wordList, type Command, type Input } from "./command.ts";
 import type { CliDeps } from "./deps.ts";
 import { onRecord } from "./record.ts";
@@ -12,15 +12,6 @@ const UNITS_MS: Readonly<Record<string, number>> = { h: 3_600_000, d: 86_400_000
 
 /** A key as it is shown: without its hash. */
 type ShownKey = Omit<KeyRecord, "hash">;
-interface NewKey {
-  readonly name: string;
-  readonly team?: string;
-  readonly project?: string;
-  readonly tags?: readonly string[];
-  readonly scopes: Scopes;
-  readonly limits: readonly RequestLimit[];
-  readonly expiresAt?: number;
-}
 
 const create: Command = {
   name: "keys create",
@@ -101,7 +92,7 @@ const revoke: Command = {
 
 export const KEY_COMMANDS: readonly Command[] = [create, list, revoke];
 
-function specOf(input: Input, deps: CliDeps): NewKey {
+function specOf(input: Input, deps: CliDeps): KeySpec {
   const name = input.text("name")?.trim();
   if (!name) throw new UsageError("gimbal keys create needs --name NAME.");
   const models = wordList(input, "models");
@@ -121,7 +112,7 @@ function specOf(input: Input, deps: CliDeps): NewKey {
 }
 
 /** The admin API's own form of a new key. */
-function bodyOf({ scopes, ...spec }: NewKey): Record<string, unknown> {
+function bodyOf({ scopes, ...spec }: KeySpec): Record<string, unknown> {
   return { ...spec, ...scopes };
 }
 

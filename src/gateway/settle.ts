@@ -116,7 +116,7 @@ function unreported(run: Run, last: AttemptRecord): Usage {
 /** Output flowed or the upstream was stopped while working: something was spent that nobody told us. */
 function wantsEstimate(run: Run, last: AttemptRecord): boolean {
   if (operationOf(run) !== "generate" || last.usage) return false;
-  if (last.status === undefined || last.status > 299) return run.problem?.kind === "cancelled" || run.problem?.kind === "upstream_timeout";
+  if (last.status === undefined || last.status > 299) return run.stopped !== undefined || run.problem?.kind === "upstream_timeout";
   return true;
 }
 

@@ -50,6 +50,8 @@ export class Attempt implements UpstreamSink {
   #over = false;
   #streaming = false;
   #closing = false;
+  /** Our own reader is behind: the upstream waits for it, and its silence is not its fault. The front end bounds how slow a client may be. */
+  #paused = false;
   #deadline: number;
   #stopWatch: () => void;
 
@@ -80,7 +82,12 @@ export class Attempt implements UpstreamSink {
   }
 
   resume(): void {
-    if (!this.#over) this.#handle?.resume();
+    if (this.#over) return;
+    if (this.#paused) {
+      this.#paused = false;
+      this.#deadline = this.#options.clock.monotonic() + this.#options.betweenDataMs;
+    }
+    this.#handle?.resume();
   }
 
   onHead(status: number, headers: Headers): void {
@@ -99,7 +106,10 @@ export class Attempt implements UpstreamSink {
     if (!this.#reader) return this.#collectError(chunk);
     if (this.#streaming) this.#deadline = this.#options.clock.monotonic() + this.#options.betweenDataMs;
     try {
+      // Set before the call, which may undo it by `resume`.
+      this.#paused = this.#streaming;
       const more = this.#reader.data(chunk);
+      if (more) this.#paused = false;
       if (this.#reader.state === "done") this.#awaitClose();
       return more;
     } catch (error) {
@@ -167,7 +177,7 @@ export class Attempt implements UpstreamSink {
   /** One timer for the whole attempt; it moves with the deadline instead of being set anew for every piece. */
   #watch(): void {
     if (this.#over) return;
-    const left = this.#deadline - this.#options.clock.monotonic();
+    const left = this.#paused ? this.#options.betweenDataMs : this.#deadline - this.#options.clock.monotonic();
     if (left > 0) {
       this.#stopWatch = this.#options.clock.after(left, () => this.#watch());
       return;

@@ -50,7 +50,7 @@ describe("a gateway that is closed", () => {
     const settled: string[] = [];
     const settle = stores.ledger.settle.bind(stores.ledger);
     stores.ledger.settle = (row) => {
-      settled.push(`${row.state} ${row.problem ?? ""}`);
+      settled.push(`${row.state} ${row.problem ?? ""} ${row.usage.inputUncached > 0 ? "estimated" : "free"}`);
       return settle(row);
     };
     const stream = await post("/v1/chat/completions", { model: "sim/stuck", stream: true, messages: [{ role: "user", content: "x" }] });
@@ -58,7 +58,7 @@ describe("a gateway that is closed", () => {
     const closing = gateway.close();
     expect(await stream.text()).toContain("gateway_restarted");
     await closing;
-    expect(settled).toEqual(["failed gateway_restarted", "failed gateway_restarted"]);
+    expect(settled).toEqual(["failed gateway_restarted estimated", "failed gateway_restarted estimated"]);
   });
 
   it("lets the calls of a WebSocket finish before it says goodbye", async () => {
@@ -127,6 +127,43 @@ describe("an upstream that keeps its connection open behind the end of its strea
     const response = await post("/v1/chat/completions", { model: "lab/m", stream: true, messages: [{ role: "user", content: "x" }] });
     expect(await response.text()).toContain("[DONE]");
     expect(await gateway.lastRow()).toMatchObject({ state: "done", stop: "end" });
+    await gateway.close();
+    await upstream.close();
+  });
+});
+
+describe("a client that leaves while its call is made ready", () => {
+  it("costs nothing upstream", async () => {
+    const upstream = await startUpstream();
+    gateway = await startGateway({ config: `providers: { lab: { kind: anthropic, baseUrl: "${upstream.url}", apiKey: x, allowPrivateNetwork: true } }\n` });
+    const { calls } = gateway.house.stores;
+    let release = (): void => {};
+    const looking = new Promise<void>((begun) => {
+      calls.findNative = async () => {
+        begun();
+        await new Promise<void>((resolve) => (release = resolve));
+        return new Map();
+      };
+    });
+    const messages = [
+      { role: "user", content: "x" },
+      { role: "assistant", content: "earlier words" },
+      { role: "user", content: "y" },
+    ];
+    const leaving = new AbortController();
+    const asked = fetch(`${gateway.url}/v1/chat/completions`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ model: "lab/m", messages }), signal: leaving.signal });
+    await looking;
+    const call = gateway.house.gateway.live.findRunning(() => true);
+    const stopped = new Promise<void>((resolve) => {
+      const stop = call?.detach.bind(call);
+      if (call && stop) call.detach = (reader) => (stop(reader), resolve());
+    });
+    leaving.abort();
+    await asked.catch(() => {});
+    await stopped;
+    release();
+    expect(await gateway.lastRow()).toMatchObject({ state: "cancelled" });
+    expect(upstream.requests).toHaveLength(0);
     await gateway.close();
     await upstream.close();
   });

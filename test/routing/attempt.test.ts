@@ -72,6 +72,21 @@ describe("an attempt", () => {
     expect(state.cancelled).toBe(1);
   });
 
+  it("does not blame an upstream that waits for a slow client", async () => {
+    const { attempt, clock, sink, state } = setUp({ stream: true, reader: { data: () => false } });
+    sink().onHead(200, {});
+    attempt.started();
+    sink().onData(Buffer.from("x"));
+    for (let silence = 0; silence < 20; silence++) clock.advance(90);
+    expect(state.cancelled).toBe(0);
+    attempt.resume();
+    clock.advance(99);
+    expect(state.cancelled).toBe(0);
+    // Its timer may be up to one period behind its deadline, never more.
+    clock.advance(100);
+    expect((await attempt.done).problem?.kind).toBe("upstream_timeout");
+  });
+
   it("counts only silence once a stream has begun", async () => {
     const { attempt, clock, sink, state } = setUp({ stream: true });
     sink().onHead(200, {});
