@@ -26,14 +26,19 @@ export const storageOptions = z
       .max(10_000)
       .default(32)
       .describe("A batch of so many writes means a busy gateway: ledger rows then wait up to `busyMs`."),
-    busyMs: z.int().min(0).max(1000).default(8).describe("Longest wait of a ledger row in a busy gateway, in milliseconds."),
+    busyMs: z
+      .int()
+      .min(0)
+      .max(1000)
+      .default(16)
+      .describe("Longest wait of a ledger row in a busy gateway, in milliseconds. A process that is killed loses the rows that still wait."),
     openHoldMs: z
       .int()
       .min(1)
       .max(1000)
-      .default(5)
+      .default(20)
       .describe(
-        "How long the record of a call just begun may wait (up to twice this) for the call to end, in milliseconds: a call that ends sooner needs none.",
+        "How long the record of a call just begun may wait (up to twice this) for the call to end, in milliseconds: a call that ends sooner needs none. A process that is killed leaves no trace of calls that began within twice this time.",
       ),
     retryMs: z
       .int()
