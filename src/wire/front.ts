@@ -110,8 +110,10 @@ class HttpFront implements Front {
         stop();
         resolve();
       });
-      if (ms > 0) this.#sockets.close();
-      else force();
+      if (ms <= 0) return force();
+      this.#sockets.close();
+      // Node 24 counts a connection that has asked nothing yet as busy, and would wait for it.
+      for (const [socket, connection] of this.#open) if (connection.fresh) socket.destroy();
     });
     return this.#closing;
   }
@@ -175,6 +177,7 @@ class HttpFront implements Front {
     duplex.on("error", ignore);
     const connection = this.#open.get(duplex);
     if (!connection) return void duplex.destroy();
+    connection.fresh = false;
     const headers = headersOf(message);
     const request = new Inbound(message, headers, this.#peerOf(connection.peer, headers["x-forwarded-for"]), this.#clock);
     if (this.closing)
@@ -202,6 +205,8 @@ class HttpFront implements Front {
 class Connection implements OutOwner {
   readonly peer: string;
   readonly #front: HttpFront;
+  /** Nothing was asked on it so far. */
+  fresh = true;
   readonly #outs = new Set<Outbound>();
 
   constructor(front: HttpFront, socket: Socket) {
@@ -226,6 +231,7 @@ class Connection implements OutOwner {
   }
 
   begin(out: Outbound): void {
+    this.fresh = false;
     this.#outs.add(out);
   }
 
