@@ -48,12 +48,13 @@ const SESSION_CHARACTERS = 256;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
 const NO_WISHES: Wishes = { onDisconnect: "cancel" };
 
-/** @throws ProblemError invalid_request */
+/** @throws ProblemError invalid_request, unsupported */
 export function readWishes(headers: Headers): Wishes {
   const metadata = headers["x-gimbal-metadata"];
   const session = headers["x-gimbal-session"];
   const onDisconnect = headers["x-gimbal-on-disconnect"];
   const traceparent = headers["traceparent"];
+  readCacheWish(headers["x-gimbal-cache"]);
   if (metadata === undefined && session === undefined && onDisconnect === undefined && traceparent === undefined) return NO_WISHES;
   if (onDisconnect !== undefined && onDisconnect !== "cancel" && onDisconnect !== "detach") {
     throw headerProblem("x-gimbal-on-disconnect", "must be `cancel` or `detach`");
@@ -66,6 +67,13 @@ export function readWishes(headers: Headers): Wishes {
     onDisconnect: onDisconnect ?? "cancel",
     ...(traceId !== undefined && { traceId }),
   };
+}
+
+/** No answer is kept for others yet: what asks for nothing else is told so instead of being paid for. */
+function readCacheWish(wish: string | undefined): void {
+  if (wish === undefined || wish === "no-store") return;
+  if (wish !== "only-if-cached") throw headerProblem("x-gimbal-cache", "must be `no-store` or `only-if-cached`");
+  throw new ProblemError({ kind: "unsupported", message: "Gimbal does not cache answers yet, so none can come from a cache.", param: "x-gimbal-cache" });
 }
 
 function readMetadata(header: string): JsonObject {

@@ -1,12 +1,13 @@
-import { PROBLEM_KINDS } from "../canon/index.ts";
-import type { FrontHandler, FrontOut, FrontRequest } from "../wire/types.ts";
+import type { Problem } from "../canon/index.ts";
+import type { FrontHandler } from "../wire/types.ts";
 import { adminApi, notBuilt, type AdminDeps } from "./admin.ts";
 import { mountCalls } from "./calls.ts";
 import { mountDoors } from "./doors.ts";
 import { welcomePage } from "./welcome.ts";
 import { mountModels } from "./models.ts";
 import { NOT_BUILT } from "./not-built.ts";
-import { sendJson, sendProblem } from "./respond.ts";
+import { sendOutside } from "./outside.ts";
+import { sendJson } from "./respond.ts";
 import { Router } from "./router.ts";
 
 export { upgradeHandler } from "./socket.ts";
@@ -20,6 +21,9 @@ export interface ServerDeps extends AdminDeps {
 /** Where a gateway is unless it was told otherwise. */
 const DEFAULT_ADDRESS = "127.0.0.1:4100";
 
+/** Letters of a path that an error repeats. */
+const SHOWN_PATH = 200;
+
 /** Everything the gateway serves over HTTP. */
 export function httpHandler(deps: ServerDeps): FrontHandler {
   const router = new Router();
@@ -28,18 +32,18 @@ export function httpHandler(deps: ServerDeps): FrontHandler {
   mountModels(router, deps.gateway);
   mountCalls(router, deps.gateway);
   mountOperations(router, deps);
-  for (const { method, path, what } of NOT_BUILT) router.add(method, path, (_request, out) => sendProblem(out, notBuilt(what).problem));
+  for (const { method, path, what } of NOT_BUILT) router.add(method, path, (request, out) => sendOutside(deps.gateway, request, out, notBuilt(what).problem));
   return (request, out) => {
     if (request.path.startsWith("/admin/api/")) return admin(request, out);
     const match = router.match(request.method, request.path);
     if (match.kind === "found") return match.handler(request, out, match.params);
-    if (match.kind === "wrong-method") return sendWrongMethod(out, request, match.allow);
-    sendProblem(out, { kind: "not_found", message: `Nothing is served at ${request.path.slice(0, 200)}. ${PROBLEM_KINDS.not_found.remedy}` });
+    const path = request.path.slice(0, SHOWN_PATH);
+    if (match.kind === "wrong-method") {
+      const problem: Problem = { kind: "invalid_request", status: 405, message: `${path} takes ${match.allow}, not ${request.method}.` };
+      return sendOutside(deps.gateway, request, out, problem, { allow: match.allow });
+    }
+    sendOutside(deps.gateway, request, out, { kind: "not_found", message: `Nothing is served at ${path}.` });
   };
-}
-
-function sendWrongMethod(out: FrontOut, request: FrontRequest, allow: string): void {
-  sendJson(out, 405, { error: { type: "invalid_request", message: `${request.path.slice(0, 200)} takes ${allow}, not ${request.method}.` } }, { allow, "x-gimbal-problem": "invalid_request" });
 }
 
 function mountOperations(router: Router, deps: ServerDeps): void {

@@ -88,7 +88,8 @@ export function listModels(deps: GatewayDeps, scopes: Scopes): ListedModel[] {
   return models;
 }
 
-function languageOf(deps: GatewayDeps, request: FrontRequest): Dialect {
+/** The language a request speaks by its headers: whose model list it would get. */
+export function languageOf(deps: GatewayDeps, request: FrontRequest): Dialect {
   const speaking = [...deps.dialects.values()].filter((dialect) => "encodeModels" in dialect);
   const dialect =
     speaking.find((candidate) => candidate.answersModels?.(request.headers)) ??

@@ -9,8 +9,8 @@ export function sendJson(out: FrontOut, status: number, body: object, headers: R
 }
 
 /** A problem on a surface that belongs to no dialect: admin, call life, unknown paths. */
-export function sendProblem(out: FrontOut, problem: Problem): void {
-  sendJson(out, problemStatus(problem), { error: problemBody(problem) }, problemHeaders(problem));
+export function sendProblem(out: FrontOut, problem: Problem, headers: Readonly<Record<string, string>> = {}): void {
+  sendJson(out, problemStatus(problem), { error: problemBody(problem) }, { ...problemHeaders(problem), ...headers });
 }
 
 export function problemBody(problem: Problem): Json {
