@@ -46,8 +46,8 @@ export interface NativeToolSpec extends ToolSpecBase {
 export type ToolChoice =
   | { readonly type: "auto" | "none" | "required" }
   | { readonly type: "tool"; readonly name: string; readonly kind: "function" | "custom"; readonly namespace?: string }
-  /** Something only its own language has (allowed-tools lists, hosted tools): kept in `native`. */
-  | { readonly type: "native" };
+  /** Something only its own language has (hosted tools): kept in `native`. `allowed`: no tools but these, said beside the list of all. */
+  | { readonly type: "native"; readonly allowed?: { readonly required: boolean; readonly names: readonly string[] } };
 
 export type OutputFormat =
   | { readonly type: "text" | "json_object" }

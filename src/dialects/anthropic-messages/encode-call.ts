@@ -7,6 +7,7 @@ import {
   type JsonObject,
   type WireRequest,
 } from "../../canon/index.ts";
+import { narrowToAllowed } from "../shared-choice.ts";
 import { flattenTools } from "../shared-tools.ts";
 import { encodeParts, isPlainText, type BlockContext } from "./encode-blocks.ts";
 import { encodeMessages } from "./encode-messages.ts";
@@ -22,7 +23,8 @@ type Fields = Record<string, Json | undefined>;
  * A call as a request. In this language it is put together from `native` and the items' own blocks, so that what was not changed comes
  * out as it went in; a call of another language is written field by field, and what is lost is noted.
  */
-export function encodeCall(call: Call, target: EncodeTarget, note: Note): WireRequest {
+export function encodeCall(given: Call, target: EncodeTarget, note: Note): WireRequest {
+  const call = given.origin.dialect === DIALECT ? given : narrowToAllowed(given, note);
   const own = call.origin.dialect === DIALECT;
   const client = {
     version: own ? (call.origin.version ?? OLD_VERSION) : foreignVersion(call, target),

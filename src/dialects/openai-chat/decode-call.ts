@@ -12,6 +12,7 @@ import {
   type Sampling,
   type ToolChoice,
 } from "../../canon/index.ts";
+import { readAllowedTools } from "../shared-choice.ts";
 import { CallIds, decodeAssistant } from "./decode-message.ts";
 import { decodePart } from "./decode-parts.ts";
 import { decodeTools } from "./decode-tools.ts";
@@ -182,7 +183,14 @@ function decodeToolChoice(body: JsonObject): ToolChoice | undefined {
   if (!isObject(choice)) throw invalid("`tool_choice` must be a string or an object.", "tool_choice");
   const custom = object(choice["custom"]);
   const name = text((custom ?? object(choice["function"]) ?? choice)["name"]);
-  return name === undefined ? { type: "native" } : { type: "tool", name, kind: custom ? "custom" : "function" };
+  if (name === undefined) {
+    const allowed = readAllowedTools(
+      object(choice["allowed_tools"]) ?? {},
+      (tool) => (object(tool["function"]) ?? object(tool["custom"]))?.["name"],
+    );
+    return { type: "native", ...(allowed && { allowed }) };
+  }
+  return { type: "tool", name, kind: custom ? "custom" : "function" };
 }
 
 function decodeOutput(body: JsonObject): Call["output"] {

@@ -1,4 +1,5 @@
 import type { Call, Diagnostic, EncodeTarget, Json, JsonObject, ToolSpec, WireRequest } from "../../canon/index.ts";
+import { narrowToAllowed } from "../shared-choice.ts";
 import { CUSTOM_INPUT_PROPERTY } from "../shared-tools.ts";
 import { adaptations } from "./adapt.ts";
 import { isLegacyDeclaration } from "./decode-tools.ts";
@@ -10,7 +11,8 @@ import { isServiceTier } from "./usage.ts";
 
 export const PATH = "/chat/completions";
 
-export function encodeCall(call: Call, target: EncodeTarget, note: (diagnostic: Diagnostic) => void): WireRequest {
+export function encodeCall(given: Call, target: EncodeTarget, note: (diagnostic: Diagnostic) => void): WireRequest {
+  const call = given.origin.dialect === ID ? given : narrowToAllowed(given, note);
   const context = new EncodeContext(call, target, note);
   const own = call.origin.dialect === ID;
   const body: Draft = {

@@ -7,6 +7,7 @@ import {
   type ToolChoice,
   type ToolSpec,
 } from "../../canon/index.ts";
+import { readAllowedTools } from "../shared-choice.ts";
 import { CLIENT_ORIGIN, isObject, optional, required, stringIn, textIn } from "./shape.ts";
 
 /**
@@ -66,7 +67,10 @@ export function decodeToolChoice(choice: Json | undefined): ToolChoice | undefin
   if (choice === "auto" || choice === "none" || choice === "required") return { type: choice };
   if (!isObject(choice)) throw invalid("`tool_choice` must be auto, none, required or an object.", "tool_choice");
   const kind = required(choice, "type", "string", "tool_choice.");
-  if (kind !== "function" && kind !== "custom") return { type: "native" };
+  if (kind !== "function" && kind !== "custom") {
+    const allowed = kind === "allowed_tools" ? readAllowedTools(choice, (tool) => tool["name"]) : undefined;
+    return { type: "native", ...(allowed && { allowed }) };
+  }
   const namespace = textIn(choice["namespace"]);
   return { type: "tool", kind, name: required(choice, "name", "string", "tool_choice."), ...(namespace !== undefined && { namespace }) };
 }

@@ -1,4 +1,5 @@
 import type { Call, EncodeTarget, Json, JsonObject, ToolSpec, WireRequest } from "../../canon/index.ts";
+import { narrowToAllowed } from "../shared-choice.ts";
 import { PATHS, refusedFields } from "./decode-call.ts";
 import { encodeInput } from "./encode-items.ts";
 import type { Note } from "./encode-parts.ts";
@@ -9,7 +10,8 @@ import { ID, isList, type Draft } from "./shape.ts";
 const DOOR_FIELDS = ["background", "previous_response_id", "generate", "stream_id"];
 
 /** The call as a request to a provider. Same language: verbatim but for what was touched. */
-export function encodeCall(call: Call, target: EncodeTarget, note: Note): WireRequest {
+export function encodeCall(given: Call, target: EncodeTarget, note: Note): WireRequest {
+  const call = given.origin.dialect === ID ? given : narrowToAllowed(given, note);
   const own = call.origin.dialect === ID;
   const expanded = call.touched.has("items") || call.touched.has("previousId");
   const body: Draft = own ? { ...call.native } : {};

@@ -366,7 +366,7 @@ describe("an answer of another language", () => {
 
   it("is a complete response", () => {
     expect(dialect.encodeAnswer(answer, context)).toEqual({
-      id: "chat-1",
+      id: "resp_chat1",
       object: "response",
       created_at: 7,
       completed_at: 100,
