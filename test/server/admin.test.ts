@@ -15,7 +15,9 @@ const authorization = (): Record<string, string> => ({ authorization: `Bearer ${
 function statusOf(method: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const { port } = new URL(gateway.url);
-    const socket = connect(Number(port), "127.0.0.1", () => socket.write(`${method} /admin/api/keys HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n`));
+    const socket = connect(Number(port), "127.0.0.1", () =>
+      socket.write(`${method} /admin/api/keys HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n`),
+    );
     let text = "";
     socket.on("data", (piece) => (text += piece.toString()));
     socket.on("error", reject);

@@ -13,7 +13,8 @@ describe("the router", () => {
     ["POST", "/v1/responses/compact"],
     ["GET", "/v1/models/{id...}"],
     ["GET", "/v1/models"],
-  ] as const) router.add(method, path, handler);
+  ] as const)
+    router.add(method, path, handler);
   const params = (method: string, path: string): unknown => {
     const match = router.match(method, path);
     return match.kind === "found" ? match.params : match;
@@ -30,7 +31,8 @@ describe("the router", () => {
   it("tells a wrong method from a wrong path", () => {
     expect(params("PUT", "/v1/responses/x")).toEqual({ kind: "wrong-method", allow: "GET, DELETE" });
     expect(params("GET", "/v1/responses")).toMatchObject({ kind: "wrong-method", allow: "POST" });
-    for (const path of ["/", "/v1", "/v1/responses/", "/v1/responses/%zz", "/v1/models/", "//v1/models", "/v1/responses/a/b"]) expect(params("GET", path), path).toEqual({ kind: "none" });
+    for (const path of ["/", "/v1", "/v1/responses/", "/v1/responses/%zz", "/v1/models/", "//v1/models", "/v1/responses/a/b"])
+      expect(params("GET", path), path).toEqual({ kind: "none" });
   });
 
   it("reads the query", () => {
