@@ -1,5 +1,15 @@
 import type { Clock, Guard, ModelBook, Provider, Randomness, Secret, Snapshot, Stores } from "./canon/index.ts";
-import { defaultConfig, readConfig, SIM, snapshotOf, watchConfig, formatProblems, type ConfigWatch, type Discovered, type GimbalConfig } from "./config/index.ts";
+import {
+  defaultConfig,
+  readConfig,
+  SIM,
+  snapshotOf,
+  watchConfig,
+  formatProblems,
+  type ConfigWatch,
+  type Discovered,
+  type GimbalConfig,
+} from "./config/index.ts";
 import { dialects } from "./dialects/registry.generated.ts";
 import { createGateway, type GatewayDeps } from "./gateway/index.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
@@ -64,9 +74,15 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   }
 }
 
-async function furnish(options: HouseOptions & Required<Pick<HouseOptions, "clock" | "randomness" | "node">>, config: GimbalConfig, stores: Stores): Promise<House> {
+async function furnish(
+  options: HouseOptions & Required<Pick<HouseOptions, "clock" | "randomness" | "node">>,
+  config: GimbalConfig,
+  stores: Stores,
+): Promise<House> {
   const { folder, env, log, clock, randomness, node } = options;
-  const version = options.config ? (await stores.config.append({ createdAt: clock.now(), author: "file", text: options.config.text })).version : 0;
+  const version = options.config
+    ? (await stores.config.append({ createdAt: clock.now(), author: "file", text: options.config.text })).version
+    : 0;
   let book = bookOf(config);
   if (!options.stores) await stores.ledger.interruptOpen(undefined, book.version);
   let snapshot = snapshotOf(config, version, openProviders(config, { clock, env, randomness, book }));
@@ -77,7 +93,14 @@ async function furnish(options: HouseOptions & Required<Pick<HouseOptions, "cloc
     snapshot: () => snapshot,
     dialects,
     stores,
-    book: { get version() { return book.version; }, facts: (...asked) => book.facts(...asked), cost: (...asked) => book.cost(...asked), countTokens: (...asked) => book.countTokens(...asked) },
+    book: {
+      get version() {
+        return book.version;
+      },
+      facts: (...asked) => book.facts(...asked),
+      cost: (...asked) => book.cost(...asked),
+      countTokens: (...asked) => book.countTokens(...asked),
+    },
     counter: new RateLimiter(clock),
     guards: options.guards ?? [],
     node,
@@ -201,16 +224,36 @@ export class ConfigError extends Error {
   }
 }
 
-function follow(options: HouseOptions, stores: Stores, clock: Clock, apply: (config: GimbalConfig, version: number) => void): ConfigWatch | undefined {
+function follow(
+  options: HouseOptions,
+  stores: Stores,
+  clock: Clock,
+  apply: (config: GimbalConfig, version: number) => void,
+): ConfigWatch | undefined {
   const { config, env, log } = options;
   if (!config?.follow) return undefined;
-  return watchConfig({ file: config.fileName, text: config.text, env, clock, versions: stores.config, apply, report: (lines) => lines.forEach(log) });
+  return watchConfig({
+    file: config.fileName,
+    text: config.text,
+    env,
+    clock,
+    versions: stores.config,
+    apply,
+    report: (lines) => lines.forEach(log),
+  });
 }
 
 function sweeper(stores: Stores, clock: Clock): () => void {
   let cancel = (): void => {};
   const next = (): void => {
-    cancel = clock.after(EXPIRE_EVERY_MS, () => void stores.calls.expire(clock.now()).catch(() => {}).finally(next));
+    cancel = clock.after(
+      EXPIRE_EVERY_MS,
+      () =>
+        void stores.calls
+          .expire(clock.now())
+          .catch(() => {})
+          .finally(next),
+    );
   };
   next();
   return () => cancel();

@@ -25,9 +25,15 @@ async function serve(settings: ServeSettings): Promise<number> {
   // it in the old space from then on. Measured: 3 kB a call moved to the old space instead of 0.5, and three times the time in collections.
   setFlagsFromString("--no-allocation-site-pretenuring");
   // Whatever happens, the process must not end with calls unsettled: a defect is said, and the rest goes on.
-  process.on("unhandledRejection", (reason) => log(`defect: unhandled rejection: ${String(reason instanceof Error ? reason.stack : reason)}`));
+  process.on("unhandledRejection", (reason) =>
+    log(`defect: unhandled rejection: ${String(reason instanceof Error ? reason.stack : reason)}`),
+  );
   try {
-    return cluster.isWorker ? await serveAsWorker(settings) : settings.workers > 1 ? await serveWithWorkers(settings) : await serveAlone(settings);
+    return cluster.isWorker
+      ? await serveAsWorker(settings)
+      : settings.workers > 1
+        ? await serveWithWorkers(settings)
+        : await serveAlone(settings);
   } catch (error) {
     log(error instanceof ProblemError || error instanceof Error ? error.message : String(error));
     return 1;
@@ -83,7 +89,10 @@ async function serveOver(stores: HostedStores, settings: ServeSettings, node: st
     log,
     node,
     adopt: (worker) => host.attach(ipcChannel(worker)),
-    bury: (dead) => void stores.ledger.interruptOpen(dead, version).catch((error: unknown) => log(`Calls of a dead process could not be settled: ${String(error)}`)),
+    bury: (dead) =>
+      void stores.ledger
+        .interruptOpen(dead, version)
+        .catch((error: unknown) => log(`Calls of a dead process could not be settled: ${String(error)}`)),
   });
   try {
     const retract = await announceReady(settings, await workers.ready, { adminToken });
@@ -110,7 +119,11 @@ async function houseOptions(settings: ServeSettings): Promise<HouseOptions> {
   };
 }
 
-async function announceReady(settings: ServeSettings, url: string, { adminToken }: Pick<House, "adminToken">): Promise<() => Promise<void>> {
+async function announceReady(
+  settings: ServeSettings,
+  url: string,
+  { adminToken }: Pick<House, "adminToken">,
+): Promise<() => Promise<void>> {
   const retract = await announce(settings.dataFolder, url);
   log(`Admin sign-in: ${url}/#token=${adminToken.reveal()}`);
   process.stdout.write(`gimbal ready on ${url}\n`);

@@ -51,7 +51,13 @@ export type ToolChoice =
 
 export type OutputFormat =
   | { readonly type: "text" | "json_object" }
-  | { readonly type: "json_schema"; readonly name: string; readonly schema: JsonObject; readonly strict?: boolean; readonly description?: string };
+  | {
+      readonly type: "json_schema";
+      readonly name: string;
+      readonly schema: JsonObject;
+      readonly strict?: boolean;
+      readonly description?: string;
+    };
 
 export interface Reasoning {
   /** `none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`: as the language spells it. */

@@ -14,7 +14,9 @@ export interface Door {
   /** `/v1/messages`, or with named segments: `/v1/responses/{id}/cancel`. */
   readonly path: string;
   /** `call`: a model call in this dialect. The others act on kept turns; see `gateway/turns.ts`. */
-  readonly does: { readonly kind: "call"; readonly operation: Operation } | { readonly kind: "turn"; readonly action: "read" | "delete" | "cancel" | "items" };
+  readonly does:
+    | { readonly kind: "call"; readonly operation: Operation }
+    | { readonly kind: "turn"; readonly action: "read" | "delete" | "cancel" | "items" };
   /** Can the same door be opened as a WebSocket? */
   readonly webSocket?: boolean;
 }
@@ -196,7 +198,16 @@ export interface Dialect {
    * otherwise byte for byte, and the headers to send. `model` is replaced by the pipeline itself. `withholdUsage`: `replace` asks for a
    * usage frame that the client did not ask for.
    */
-  forwardCall(body: JsonObject, context: DoorContext, target: EncodeTarget): { readonly path: string; readonly headers: Readonly<Record<string, string>>; readonly replace: Readonly<Record<string, Json | undefined>>; readonly withholdUsage?: boolean };
+  forwardCall(
+    body: JsonObject,
+    context: DoorContext,
+    target: EncodeTarget,
+  ): {
+    readonly path: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly replace: Readonly<Record<string, Json | undefined>>;
+    readonly withholdUsage?: boolean;
+  };
 
   /** @throws ProblemError upstream_broken */
   decodeAnswer(body: Json, context: { readonly provider?: string; readonly operation: Operation; readonly headers?: Headers }): Answer;
@@ -208,10 +219,21 @@ export interface Dialect {
   /** `withholdUsage`: we asked for a usage frame that the client did not ask for. */
   usageFrames(options: { readonly withholdUsage: boolean }): FrameMeter;
   /** Usage, id, model and stop of a plain answer on the fast path. */
-  readAnswer(body: JsonObject): { readonly usage: Usage | undefined; readonly id?: string; readonly model?: string; readonly stop?: StopReason };
+  readAnswer(body: JsonObject): {
+    readonly usage: Usage | undefined;
+    readonly id?: string;
+    readonly model?: string;
+    readonly stop?: StopReason;
+  };
 
   /** An upstream's error response in this dialect. `body` is undefined when it was not JSON; `text` is then its beginning. */
-  decodeProblem(response: { readonly status: number; readonly headers: Headers; readonly body: Json | undefined; readonly text: string; readonly provider: string }): Problem;
+  decodeProblem(response: {
+    readonly status: number;
+    readonly headers: Headers;
+    readonly body: Json | undefined;
+    readonly text: string;
+    readonly provider: string;
+  }): Problem;
   encodeProblem(problem: Problem, callId: string): EncodedProblem;
   /** The terminal frame that tells a client of a stream already begun that it failed. `begun`: what the client got of it, where that is known. */
   encodeProblemFrames(problem: Problem, callId: string, emit: EmitFrame, begun?: BegunStream): void;

@@ -45,7 +45,13 @@ export type Event =
   | { readonly type: "text"; readonly index: number; readonly part: number; readonly text: string; readonly logprobs?: Json }
   | { readonly type: "refusal"; readonly index: number; readonly part: number; readonly text: string }
   | { readonly type: "annotation"; readonly index: number; readonly part: number; readonly annotation: Json }
-  | { readonly type: "reasoning"; readonly index: number; readonly part: number; readonly kind: ReasoningPart["kind"]; readonly text: string }
+  | {
+      readonly type: "reasoning";
+      readonly index: number;
+      readonly part: number;
+      readonly kind: ReasoningPart["kind"];
+      readonly text: string;
+    }
   /** A piece of a tool call's input. */
   | { readonly type: "input"; readonly index: number; readonly text: string }
   /** The finished item: with its `raw` where the language gives or implies one. What it holds wins over the sum of the deltas. */

@@ -183,7 +183,8 @@ function emptied(item: Item): Item {
 export function outputCharacters(answer: Answer): number {
   let characters = 0;
   for (const event of unfold(answer)) {
-    if (event.type === "text" || event.type === "reasoning" || event.type === "input" || event.type === "refusal") characters += event.text.length;
+    if (event.type === "text" || event.type === "reasoning" || event.type === "input" || event.type === "refusal")
+      characters += event.text.length;
   }
   return characters;
 }

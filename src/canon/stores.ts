@@ -1,3 +1,4 @@
+import type { Diagnostic } from "./call.ts";
 import type { Caller, RequestLimit, Scopes } from "./caller.ts";
 import type { Item } from "./item.ts";
 import type { Json, JsonObject } from "./json.ts";
@@ -70,6 +71,8 @@ export interface LedgerRow {
   readonly metadata?: JsonObject | undefined;
   readonly session?: string | undefined;
   readonly configVersion: number;
+  /** What was lost or bent on the way into the provider's language. */
+  readonly diagnostics?: readonly Diagnostic[] | undefined;
   readonly traceId?: string | undefined;
 }
 

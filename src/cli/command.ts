@@ -21,6 +21,8 @@ export interface Command {
   readonly summary: string;
   /** Names of positional arguments; all are required. */
   readonly operands: readonly string[];
+  /** Further arguments are taken without a word: of a command that is not built, nobody can know them. */
+  readonly anyOperands?: boolean;
   readonly flags: Readonly<Record<string, Flag>>;
   run(input: Input, deps: CliDeps): Promise<number>;
 }
@@ -63,7 +65,7 @@ export function readArguments(command: Command, args: readonly string[]): Input 
   }
   const { values, positionals } = parsed;
   const help = values["help"] === true;
-  if (!help && positionals.length !== command.operands.length) {
+  if (!help && !command.anyOperands && positionals.length !== command.operands.length) {
     const surplus = positionals[command.operands.length];
     const missing = command.operands[positionals.length] ?? "";
     throw new UsageError(

@@ -17,6 +17,7 @@ export const NOT_BUILT_COMMANDS: readonly Command[] = TO_COME.map(([name, summar
   name,
   summary: `${summary} Not built yet.`,
   operands: [],
+  anyOperands: true,
   flags: {},
   run: (input, deps) => {
     const message = `gimbal ${name} is not built yet.`;

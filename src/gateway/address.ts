@@ -1,4 +1,13 @@
-import { amend, ProblemError, type Call, type Dialect, type EncodeTarget, type Provider, type Target, type UpstreamCall } from "../canon/index.ts";
+import {
+  amend,
+  ProblemError,
+  type Call,
+  type Dialect,
+  type EncodeTarget,
+  type Provider,
+  type Target,
+  type UpstreamCall,
+} from "../canon/index.ts";
 import { replaceMembers } from "../kit/index.ts";
 import { askForSummary, checked } from "./prepare.ts";
 import { callOf, operationOf, type GatewayDeps, type Run } from "./run.ts";
@@ -17,7 +26,8 @@ export function addressed(deps: GatewayDeps, run: Run, provider: Provider, targe
   const client = run.request.dialect;
   const speaksClient = provider.dialects.includes(client.id);
   const dialect = speaksClient ? client : deps.dialects.get(provider.dialects[0] ?? "");
-  if (!dialect) throw new ProblemError({ kind: "unsupported", message: `The provider "${provider.id}" speaks no language this gateway knows.` });
+  if (!dialect)
+    throw new ProblemError({ kind: "unsupported", message: `The provider "${provider.id}" speaks no language this gateway knows.` });
   const encodeTarget: EncodeTarget = { provider: provider.id, model: target.model, capabilities: provider.capabilities(target.model) };
   if (speaksClient && run.slowReason === undefined) return forwarded(run, dialect, encodeTarget);
   return rewritten(deps, run, dialect, provider, encodeTarget);
@@ -34,7 +44,14 @@ async function rewritten(deps: GatewayDeps, run: Run, dialect: Dialect, provider
     dialect,
     forward: false,
     withholdUsage: false,
-    call: { dialect: dialect.id, operation: call.operation, model: target.model, stream: run.stream, request, attempt: run.attempts.length },
+    call: {
+      dialect: dialect.id,
+      operation: call.operation,
+      model: target.model,
+      stream: run.stream,
+      request,
+      attempt: run.attempts.length,
+    },
   };
 }
 
@@ -43,13 +60,25 @@ function forwarded(run: Run, dialect: Dialect, target: EncodeTarget): Addressed 
   const { document, request } = run;
   if (!document) throw new ProblemError({ kind: "internal", message: "A call without a body was to be forwarded." });
   const operation = operationOf(run);
-  const { path, headers, replace, withholdUsage = false } = dialect.forwardCall(document.value, { operation, headers: request.headers, params: request.params }, target);
+  const {
+    path,
+    headers,
+    replace,
+    withholdUsage = false,
+  } = dialect.forwardCall(document.value, { operation, headers: request.headers, params: request.params }, target);
   const body = replaceMembers(document, { model: target.model, ...replace });
   return {
     dialect,
     forward: true,
     withholdUsage,
-    call: { dialect: dialect.id, operation, model: target.model, stream: run.stream, request: { method: "POST", path, headers, body }, attempt: run.attempts.length },
+    call: {
+      dialect: dialect.id,
+      operation,
+      model: target.model,
+      stream: run.stream,
+      request: { method: "POST", path, headers, body },
+      attempt: run.attempts.length,
+    },
   };
 }
 

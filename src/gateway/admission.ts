@@ -1,5 +1,15 @@
 import { createHash } from "node:crypto";
-import { callerFromKey, ProblemError, type Caller, type Clock, type Dialect, type Headers, type KeyStore, type RequestLimit, type Snapshot } from "../canon/index.ts";
+import {
+  callerFromKey,
+  ProblemError,
+  type Caller,
+  type Clock,
+  type Dialect,
+  type Headers,
+  type KeyStore,
+  type RequestLimit,
+  type Snapshot,
+} from "../canon/index.ts";
 
 export const KEY_PREFIX = "gk_";
 /** Keys remembered with their caller. Beyond it the oldest are looked up again. */
@@ -27,7 +37,10 @@ const FORWARDING = [
 
 /** Counts requests; refuses with the time after which to come back. */
 export interface RequestCounter {
-  take(callerId: string, limits: readonly RequestLimit[]): { readonly ok: true } | { readonly ok: false; readonly retryAfterMs: number; readonly limit: RequestLimit };
+  take(
+    callerId: string,
+    limits: readonly RequestLimit[],
+  ): { readonly ok: true } | { readonly ok: false; readonly retryAfterMs: number; readonly limit: RequestLimit };
 }
 
 /** Turns credentials into a caller, and says no. */

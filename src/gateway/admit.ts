@@ -21,10 +21,19 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
     throw new ProblemError({ kind: "forbidden", message: `The key "${caller.name}" may not use the ${request.dialect.title} surface.` });
   }
   if (deps.live.running > limits.calls) {
-    throw new ProblemError({ kind: "overloaded", message: `More than ${limits.calls} calls are running.`, retryAfterMs: OVERLOAD_RETRY_MS });
+    throw new ProblemError({
+      kind: "overloaded",
+      message: `More than ${limits.calls} calls are running.`,
+      retryAfterMs: OVERLOAD_RETRY_MS,
+    });
   }
   const failure = deps.ledger.failure();
-  if (failure !== undefined) throw new ProblemError({ kind: "storage_unavailable", message: `Calls cannot be recorded: ${failure}`, retryAfterMs: OVERLOAD_RETRY_MS });
+  if (failure !== undefined)
+    throw new ProblemError({
+      kind: "storage_unavailable",
+      message: `Calls cannot be recorded: ${failure}`,
+      retryAfterMs: OVERLOAD_RETRY_MS,
+    });
   deps.admission.count(snapshot, caller);
   run.wishes = readWishes(request.headers);
   const bytes = await request.readBody({ maxBytes: limits.bodyBytes, timeoutMs: limits.requestBodyMs });
@@ -34,12 +43,20 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   const operation = operationOf(run);
   const outline = request.dialect.outline(opened.document.value, { operation, headers: request.headers, params: request.params });
   run.model = outline.model.slice(0, MODEL_CHARACTERS);
-  if (outline.model.length > MODEL_CHARACTERS) throw new ProblemError({ kind: "invalid_request", message: `The model's name is longer than ${MODEL_CHARACTERS} characters.`, param: "model" });
+  if (outline.model.length > MODEL_CHARACTERS)
+    throw new ProblemError({
+      kind: "invalid_request",
+      message: `The model's name is longer than ${MODEL_CHARACTERS} characters.`,
+      param: "model",
+    });
   run.stream = outline.stream && operation === "generate";
   run.keep = outline.keep || outline.background || request.connection !== undefined;
   run.background = outline.background;
   run.warmUp = outline.warmUp === true;
-  run.slowReason = outline.slow ?? (outline.previousId !== undefined ? "earlier turns are filled in" : undefined) ?? (outline.background ? "runs in the background" : undefined);
+  run.slowReason =
+    outline.slow ??
+    (outline.previousId !== undefined ? "earlier turns are filled in" : undefined) ??
+    (outline.background ? "runs in the background" : undefined);
   deps.ledger.open({
     callId: live.id,
     startedAt: live.startedAt,

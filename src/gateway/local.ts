@@ -39,7 +39,11 @@ function warmUp(deps: GatewayDeps, run: Run, target: Target): AttemptEnd {
     answer: () => answer,
   };
   if (!run.stream) {
-    run.live.whole(200, { "content-type": JSON_TYPE, ...answerHeaders(run) }, JSON.stringify(dialect.encodeAnswer(answer, answerContext(run))));
+    run.live.whole(
+      200,
+      { "content-type": JSON_TYPE, ...answerHeaders(run) },
+      JSON.stringify(dialect.encodeAnswer(answer, answerContext(run))),
+    );
     return { status: 200 };
   }
   run.live.head(200, { "content-type": STREAM_TYPE, ...answerHeaders(run) });

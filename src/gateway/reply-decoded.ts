@@ -1,4 +1,14 @@
-import { AnswerFold, ProblemError, unfold, type Answer, type Event, type EventDecoder, type EventEncoder, type JsonObject, type Problem } from "../canon/index.ts";
+import {
+  AnswerFold,
+  ProblemError,
+  unfold,
+  type Answer,
+  type Event,
+  type EventDecoder,
+  type EventEncoder,
+  type JsonObject,
+  type Problem,
+} from "../canon/index.ts";
 import { formatFrame, FrameSplitter, parseFrame, parseJson } from "../kit/index.ts";
 import { BodyCollector, broken, JSON_TYPE, STREAM_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
 
@@ -16,7 +26,10 @@ class ClientWriter {
     this.#context = context;
     this.fold = new AnswerFold({ dialect: context.upstream.id, provider: context.provider.id });
     if (context.wantsStream) {
-      this.#encoder = context.client.encodeEvents((event, data) => context.live.frame(Buffer.from(formatFrame(event, data))), context.answerContext());
+      this.#encoder = context.client.encodeEvents(
+        (event, data) => context.live.frame(Buffer.from(formatFrame(event, data))),
+        context.answerContext(),
+      );
     }
   }
 
@@ -24,7 +37,8 @@ class ClientWriter {
   event(event: Event): void {
     const passed = this.#guarded(event);
     this.fold.event(passed);
-    if (passed.type === "text" || passed.type === "reasoning" || passed.type === "input" || passed.type === "refusal") this.#outputCharacters += passed.text.length;
+    if (passed.type === "text" || passed.type === "reasoning" || passed.type === "input" || passed.type === "refusal")
+      this.#outputCharacters += passed.text.length;
     if (passed.type === "problem") {
       this.#problem = passed.problem;
       if (!this.#begun) throw new ProblemError(passed.problem);
@@ -167,7 +181,8 @@ export class DecodedWhole implements Reply {
   }
 
   data(chunk: Buffer): boolean {
-    if (!this.#body.add(chunk)) throw new ProblemError(broken(`The provider's answer is larger than ${this.#context.limits.answerBytes} bytes.`));
+    if (!this.#body.add(chunk))
+      throw new ProblemError(broken(`The provider's answer is larger than ${this.#context.limits.answerBytes} bytes.`));
     return true;
   }
 
@@ -175,7 +190,8 @@ export class DecodedWhole implements Reply {
     const { upstream, provider } = this.#context;
     const json = parseJson(this.#body.bytes().toString("utf8"));
     if (json === undefined) return broken("The provider answered with something that is not JSON.");
-    this.#usageNamed = typeof json !== "object" || json === null || Array.isArray(json) || upstream.readAnswer(json as JsonObject).usage !== undefined;
+    this.#usageNamed =
+      typeof json !== "object" || json === null || Array.isArray(json) || upstream.readAnswer(json as JsonObject).usage !== undefined;
     this.#answer = upstream.decodeAnswer(json, { provider: provider.id, operation: this.#context.canonicalCall().operation });
     for (const event of unfold(this.#answer)) this.#writer.event(event);
     return this.#writer.finish();

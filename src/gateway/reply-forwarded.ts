@@ -1,4 +1,12 @@
-import { AnswerFold, outputCharacters, ProblemError, type Answer, type EventDecoder, type JsonObject, type Problem } from "../canon/index.ts";
+import {
+  AnswerFold,
+  outputCharacters,
+  ProblemError,
+  type Answer,
+  type EventDecoder,
+  type JsonObject,
+  type Problem,
+} from "../canon/index.ts";
 import { FrameSplitter, parseFrame, parseJson } from "../kit/index.ts";
 import { BodyCollector, broken, JSON_TYPE, STREAM_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
 
@@ -118,7 +126,8 @@ export class ForwardedWhole implements Reply {
   }
 
   data(chunk: Buffer): boolean {
-    if (!this.#body.add(chunk)) throw new ProblemError(broken(`The provider's answer is larger than ${this.#context.limits.answerBytes} bytes.`));
+    if (!this.#body.add(chunk))
+      throw new ProblemError(broken(`The provider's answer is larger than ${this.#context.limits.answerBytes} bytes.`));
     return true;
   }
 
@@ -126,7 +135,8 @@ export class ForwardedWhole implements Reply {
     const { live, upstream, provider } = this.#context;
     const bytes = this.#body.bytes();
     const json = parseJson(bytes.toString("utf8"));
-    if (typeof json !== "object" || json === null || Array.isArray(json)) return broken("The provider answered with something that is not a JSON object.");
+    if (typeof json !== "object" || json === null || Array.isArray(json))
+      return broken("The provider answered with something that is not a JSON object.");
     const body = json as JsonObject;
     const { usage, id, model, stop } = upstream.readAnswer(body);
     if (id === undefined && typeof body["error"] === "object" && body["error"] !== null) {

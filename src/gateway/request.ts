@@ -59,7 +59,8 @@ export function readWishes(headers: Headers): Wishes {
   if (onDisconnect !== undefined && onDisconnect !== "cancel" && onDisconnect !== "detach") {
     throw headerProblem("x-gimbal-on-disconnect", "must be `cancel` or `detach`");
   }
-  if (session !== undefined && session.length > SESSION_CHARACTERS) throw headerProblem("x-gimbal-session", `is longer than ${SESSION_CHARACTERS} characters`);
+  if (session !== undefined && session.length > SESSION_CHARACTERS)
+    throw headerProblem("x-gimbal-session", `is longer than ${SESSION_CHARACTERS} characters`);
   const traceId = traceparent === undefined ? undefined : TRACEPARENT.exec(traceparent)?.[1];
   return {
     ...(metadata !== undefined && { metadata: readMetadata(metadata) }),
@@ -73,7 +74,11 @@ export function readWishes(headers: Headers): Wishes {
 function readCacheWish(wish: string | undefined): void {
   if (wish === undefined || wish === "no-store") return;
   if (wish !== "only-if-cached") throw headerProblem("x-gimbal-cache", "must be `no-store` or `only-if-cached`");
-  throw new ProblemError({ kind: "unsupported", message: "Gimbal does not cache answers yet, so none can come from a cache.", param: "x-gimbal-cache" });
+  throw new ProblemError({
+    kind: "unsupported",
+    message: "Gimbal does not cache answers yet, so none can come from a cache.",
+    param: "x-gimbal-cache",
+  });
 }
 
 function readMetadata(header: string): JsonObject {
@@ -85,7 +90,10 @@ function readMetadata(header: string): JsonObject {
     throw headerProblem("x-gimbal-metadata", "is not valid JSON");
   }
   const flat =
-    typeof value === "object" && value !== null && !Array.isArray(value) && Object.values(value).every((member) => ["string", "number", "boolean"].includes(typeof member));
+    typeof value === "object" &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.values(value).every((member) => ["string", "number", "boolean"].includes(typeof member));
   if (!flat) throw headerProblem("x-gimbal-metadata", "must be a flat JSON object of strings, numbers and booleans");
   return value as JsonObject;
 }

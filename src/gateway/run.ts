@@ -1,4 +1,18 @@
-import type { AttemptRecord, Call, Caller, Clock, Diagnostic, Dialect, Guard, LedgerStore, ModelBook, Operation, Problem, Randomness, Snapshot } from "../canon/index.ts";
+import type {
+  AttemptRecord,
+  Call,
+  Caller,
+  Clock,
+  Diagnostic,
+  Dialect,
+  Guard,
+  LedgerStore,
+  ModelBook,
+  Operation,
+  Problem,
+  Randomness,
+  Snapshot,
+} from "../canon/index.ts";
 import type { JsonDocument } from "../kit/index.ts";
 import type { Attempt } from "../routing/attempt.ts";
 import type { Plan, Planner } from "../routing/plan.ts";

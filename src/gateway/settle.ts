@@ -92,6 +92,7 @@ function rowOf(deps: GatewayDeps, run: Run): LedgerRow {
     metadata: wishes.metadata,
     session: wishes.session,
     configVersion: run.snapshot.version,
+    diagnostics: run.diagnostics.length > 0 ? run.diagnostics : undefined,
     traceId: wishes.traceId,
   };
 }

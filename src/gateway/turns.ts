@@ -1,5 +1,21 @@
 import { createHash } from "node:crypto";
-import { amend, ProblemError, textOf, type Answer, type Call, type CallStore, type Clock, type Dialect, type Envelope, type Item, type Json, type KeptNative, type KeptTurn, type Limits, type UnknownItem } from "../canon/index.ts";
+import {
+  amend,
+  ProblemError,
+  textOf,
+  type Answer,
+  type Call,
+  type CallStore,
+  type Clock,
+  type Dialect,
+  type Envelope,
+  type Item,
+  type Json,
+  type KeptNative,
+  type KeptTurn,
+  type Limits,
+  type UnknownItem,
+} from "../canon/index.ts";
 import { answerContext } from "./context.ts";
 import { callOf, type Run } from "./run.ts";
 
@@ -35,7 +51,11 @@ export class Turns {
     const { dialect } = run.request;
     if (kept !== undefined && dialect.continueTurn) call = dialect.continueTurn(call, kept);
     else if (kept !== undefined && dialect.turnFingerprint?.(call) !== kept) {
-      throw new ProblemError({ kind: "invalid_request", message: "A field that must stay the same over the turns of a thread has changed.", code: "turn_changed" });
+      throw new ProblemError({
+        kind: "invalid_request",
+        message: "A field that must stay the same over the turns of a thread has changed.",
+        code: "turn_changed",
+      });
     }
     const before = chain.flatMap((turn) => [...turn.input, ...turn.output]);
     run.previousId = id;
@@ -52,7 +72,11 @@ export class Turns {
       if (!isReference(item)) return [item];
       const kept = found.get(itemAnchor(item.id));
       if (kept) return kept;
-      throw new ProblemError({ kind: "not_found", message: `The item "${item.id.slice(0, 100)}" is unknown here, has expired or was not kept. Send the item itself.`, code: "item_not_found" });
+      throw new ProblemError({
+        kind: "not_found",
+        message: `The item "${item.id.slice(0, 100)}" is unknown here, has expired or was not kept. Send the item itself.`,
+        code: "item_not_found",
+      });
     });
     return amend(call, { items });
   }
@@ -63,7 +87,8 @@ export class Turns {
 
   /** What the model was given for a kept turn: the earlier turns and its own input, oldest first. */
   async itemsBehind(scope: string, turn: KeptTurn): Promise<readonly Item[]> {
-    const chain = turn.previousId === undefined ? [] : await this.#store.readChain(scope, turn.previousId, this.#limits().turnChain, this.#clock.now());
+    const chain =
+      turn.previousId === undefined ? [] : await this.#store.readChain(scope, turn.previousId, this.#limits().turnChain, this.#clock.now());
     return [...(chain ?? []).flatMap((earlier) => [...earlier.input, ...earlier.output]), ...turn.input];
   }
 
@@ -219,7 +244,10 @@ export function isReference(item: Item): item is UnknownItem & { readonly id: st
 
 /** Reasoning that only its provider can read, and items only its language has. */
 function isOpaque(item: Item): boolean {
-  return (item.type === "reasoning" && (item.signature !== undefined || item.encrypted !== undefined)) || (item.type === "unknown" && item.role === "assistant");
+  return (
+    (item.type === "reasoning" && (item.signature !== undefined || item.encrypted !== undefined)) ||
+    (item.type === "unknown" && item.role === "assistant")
+  );
 }
 
 /** What a client of any language sends back unchanged: a tool call's id, or an assistant's words. */

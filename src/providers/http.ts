@@ -50,7 +50,10 @@ export class HttpProvider implements Provider {
     const headers = this.#headersOf(call);
     const guard = new RedirectGuard(this.id, sink);
     const target = this.#path(path, call.model);
-    guard.handle = this.#parts.client.open(method === "GET" ? { method, path: target, headers } : { method, path: target, headers, body }, guard);
+    guard.handle = this.#parts.client.open(
+      method === "GET" ? { method, path: target, headers } : { method, path: target, headers, body },
+      guard,
+    );
     return guard;
   }
 

@@ -1,4 +1,14 @@
-import { problemFrom, type Clock, type Dialect, type Headers, type Problem, type Provider, type UpstreamCall, type UpstreamHandle, type UpstreamSink } from "../canon/index.ts";
+import {
+  problemFrom,
+  type Clock,
+  type Dialect,
+  type Headers,
+  type Problem,
+  type Provider,
+  type UpstreamCall,
+  type UpstreamHandle,
+  type UpstreamSink,
+} from "../canon/index.ts";
 import { parseJson } from "../kit/index.ts";
 
 /** Most of an upstream's error body that is read. */

@@ -34,12 +34,18 @@ export class Planner {
     if (targets.length === 1) return targets.map((target) => ({ target, reason: "only target" }));
     switch (alias.strategy) {
       case "weighted":
-        return weighted(targets, this.#randomness).map((target, place) => ({ target, reason: place === 0 ? `drawn by weight ${target.weight}` : "fallback" }));
+        return weighted(targets, this.#randomness).map((target, place) => ({
+          target,
+          reason: place === 0 ? `drawn by weight ${target.weight}` : "fallback",
+        }));
       case "round-robin": {
         const turn = this.#turns.get(alias.name) ?? 0;
         this.#turns.set(alias.name, (turn + 1) % targets.length);
         const start = turn % targets.length;
-        return [...targets.slice(start), ...targets.slice(0, start)].map((target, place) => ({ target, reason: place === 0 ? "its turn" : "fallback" }));
+        return [...targets.slice(start), ...targets.slice(0, start)].map((target, place) => ({
+          target,
+          reason: place === 0 ? "its turn" : "fallback",
+        }));
       }
       default:
         return targets.map((target, place) => ({ target, reason: place === 0 ? "first target" : "fallback" }));
@@ -54,15 +60,28 @@ export function resolve(snapshot: Snapshot, model: string): Alias | undefined {
   const slash = model.indexOf("/");
   const provider = model.slice(0, Math.max(slash, 0));
   if (slash < 1 || slash === model.length - 1 || !snapshot.providers.has(provider)) return undefined;
-  return { name: model, targets: [{ provider, model: model.slice(slash + 1), weight: 1 }], timeoutMs: snapshot.limits.defaultTimeoutMs, ...DIRECT };
+  return {
+    name: model,
+    targets: [{ provider, model: model.slice(slash + 1), weight: 1 }],
+    timeoutMs: snapshot.limits.defaultTimeoutMs,
+    ...DIRECT,
+  };
 }
 
 export function unknownModel(snapshot: Snapshot, caller: Caller, model: string): ProblemError {
   const names = [...snapshot.aliases.keys()].filter((name) => mayUseModel(caller.scopes, name));
-  const providers = [...snapshot.providers.keys()].map((provider) => `${provider}/${model.slice(model.indexOf("/") + 1)}`);
+  const offered = model.slice(model.indexOf("/") + 1);
+  const providers = [...snapshot.providers.keys()]
+    .map((provider) => `${provider}/${offered}`)
+    .filter((name) => name !== model && mayUseModel(caller.scopes, name));
   const like = nearest(model, [...names, ...(model.includes("/") ? providers : [])]);
   const hint = like ? ` Did you mean "${like}"?` : "";
-  return new ProblemError({ kind: "unknown_model", message: `There is no model "${model.slice(0, 200)}".${hint}`, param: "model", code: "model_not_found" });
+  return new ProblemError({
+    kind: "unknown_model",
+    message: `There is no model "${model.slice(0, 200)}".${hint}`,
+    param: "model",
+    code: "model_not_found",
+  });
 }
 
 /** A random order in which the chance to come next is in proportion to the weight. */

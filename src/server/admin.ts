@@ -1,7 +1,16 @@
 import { timingSafeEqual, createHash } from "node:crypto";
 import { Hono } from "hono";
 import { z } from "zod";
-import { ProblemError, problemFrom, problemStatus, type ConfigStore, type Json, type KeyRecord, type KeyStore, type Secret } from "../canon/index.ts";
+import {
+  ProblemError,
+  problemFrom,
+  problemStatus,
+  type ConfigStore,
+  type Json,
+  type KeyRecord,
+  type KeyStore,
+  type Secret,
+} from "../canon/index.ts";
 import { newKey } from "../gateway/keys.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
@@ -48,7 +57,10 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   const app = new Hono().basePath("/admin/api");
   app.use("*", async (context, next) => {
     if (!isAdmin(context.req.header("authorization"), deps.adminToken)) {
-      throw new ProblemError({ kind: "unauthenticated", message: "The admin API needs the admin token as a Bearer token; it is in the data folder, file admin-token." });
+      throw new ProblemError({
+        kind: "unauthenticated",
+        message: "The admin API needs the admin token as a Bearer token; it is in the data folder, file admin-token.",
+      });
     }
     await next();
   });
@@ -64,7 +76,8 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   app.get("/keys", async (context) => context.json({ keys: (await deps.keys.list()).map(describeKey) }));
   app.delete("/keys/:id", async (context) => {
     const id = context.req.param("id");
-    if (!(await deps.keys.revoke(id, deps.gateway.clock.now()))) throw new ProblemError({ kind: "not_found", message: `There is no key "${id.slice(0, 64)}" that could be revoked.` });
+    if (!(await deps.keys.revoke(id, deps.gateway.clock.now())))
+      throw new ProblemError({ kind: "not_found", message: `There is no key "${id.slice(0, 64)}" that could be revoked.` });
     deps.gateway.admission.forgetKeys();
     return context.json({ id, revoked: true });
   });
@@ -74,7 +87,9 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
     const { limit, key } = parsed.data;
     return context.json({ rows: await deps.gateway.ledger.list({ limit, ...(key !== undefined && { callerId: key }) }) });
   });
-  app.get("/config/versions", async (context) => context.json({ versions: (await deps.config.list(100)).map(({ text: _text, ...version }) => version) }));
+  app.get("/config/versions", async (context) =>
+    context.json({ versions: (await deps.config.list(100)).map(({ text: _text, ...version }) => version) }),
+  );
   for (const path of NOT_BUILT) app.all(path, () => Promise.reject(notBuilt(`/admin/api${path}`)));
   app.notFound(() => Promise.reject(new ProblemError({ kind: "not_found", message: "There is no such admin route." })));
   app.onError((error, context) => {
@@ -96,12 +111,17 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
 
 async function relay(app: Hono, request: FrontRequest, body: Buffer, out: FrontOut): Promise<void> {
   // The Fetch standard forbids making such a request at all (its "forbidden method"), so it would never reach a route.
-  if (FORBIDDEN_METHODS.has(request.method)) throw new ProblemError({ kind: "invalid_request", status: 405, message: `The admin API does not take ${request.method}.` });
+  if (FORBIDDEN_METHODS.has(request.method))
+    throw new ProblemError({ kind: "invalid_request", status: 405, message: `The admin API does not take ${request.method}.` });
   const headers = new Headers();
   for (const [name, value] of Object.entries(request.headers)) if (value !== undefined) headers.set(name, value);
   const hasBody = request.method !== "GET" && request.method !== "HEAD" && body.length > 0;
   const response = await app.fetch(
-    new Request(`http://admin.internal${request.path}${request.query ? `?${request.query}` : ""}`, { method: request.method, headers, ...(hasBody && { body: new Uint8Array(body) }) }),
+    new Request(`http://admin.internal${request.path}${request.query ? `?${request.query}` : ""}`, {
+      method: request.method,
+      headers,
+      ...(hasBody && { body: new Uint8Array(body) }),
+    }),
   );
   out.whole(response.status, Object.fromEntries(response.headers), Buffer.from(await response.arrayBuffer()));
 }
@@ -123,13 +143,21 @@ function invalidBody(error: z.ZodError): ProblemError {
   const [issue] = error.issues;
   const param = issue?.path.join(".");
   if (issue?.code === "unrecognized_keys" && issue.keys.includes("budgets")) return notBuilt("budgets of keys");
-  return new ProblemError({ kind: "invalid_request", message: `The body is not valid: ${issue?.message ?? "it is not JSON"}.`, ...(param ? { param } : {}) });
+  return new ProblemError({
+    kind: "invalid_request",
+    message: `The body is not valid: ${issue?.message ?? "it is not JSON"}.`,
+    ...(param ? { param } : {}),
+  });
 }
 
 function invalidQuery(error: z.ZodError): ProblemError {
   const [issue] = error.issues;
   const param = issue?.code === "unrecognized_keys" ? issue.keys[0] : issue?.path.join(".");
-  return new ProblemError({ kind: "invalid_request", message: `The query is not valid: ${issue?.message ?? "unknown"}.`, ...(param ? { param } : {}) });
+  return new ProblemError({
+    kind: "invalid_request",
+    message: `The query is not valid: ${issue?.message ?? "unknown"}.`,
+    ...(param ? { param } : {}),
+  });
 }
 
 export function notBuilt(what: string): ProblemError {
@@ -137,5 +165,7 @@ export function notBuilt(what: string): ProblemError {
 }
 
 function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> };
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };
 }

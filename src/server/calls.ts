@@ -7,15 +7,29 @@ import { queryParams, type Params, type Router } from "./router.ts";
 
 /** A call's life: what became of it, its events again, its end. Everybody sees their own calls only. */
 export function mountCalls(router: Router, deps: GatewayDeps): void {
-  const handle = (work: (request: FrontRequest, out: FrontOut, params: Params, caller: Caller) => Promise<void>) => (request: FrontRequest, out: FrontOut, params: Params) =>
-    answerWith(
-      out,
-      async () => work(request, out, params, await identify(deps, request)),
-      (error) => deps.report(error, params["id"] ?? ""),
-    );
-  router.add("GET", "/v1/calls/{id}", handle((_request, out, { id = "" }, caller) => describe(deps, out, id, caller)));
-  router.add("GET", "/v1/calls/{id}/events", handle((request, out, { id = "" }, caller) => resume(deps, request, out, id, caller)));
-  router.add("POST", "/v1/calls/{id}/cancel", handle((_request, out, { id = "" }, caller) => cancel(deps, out, id, caller)));
+  const handle =
+    (work: (request: FrontRequest, out: FrontOut, params: Params, caller: Caller) => Promise<void>) =>
+    (request: FrontRequest, out: FrontOut, params: Params) =>
+      answerWith(
+        out,
+        async () => work(request, out, params, await identify(deps, request)),
+        (error) => deps.report(error, params["id"] ?? ""),
+      );
+  router.add(
+    "GET",
+    "/v1/calls/{id}",
+    handle((_request, out, { id = "" }, caller) => describe(deps, out, id, caller)),
+  );
+  router.add(
+    "GET",
+    "/v1/calls/{id}/events",
+    handle((request, out, { id = "" }, caller) => resume(deps, request, out, id, caller)),
+  );
+  router.add(
+    "POST",
+    "/v1/calls/{id}/cancel",
+    handle((_request, out, { id = "" }, caller) => cancel(deps, out, id, caller)),
+  );
 }
 
 /** The caller, by whichever language's credentials the request carries. */
@@ -53,12 +67,22 @@ async function resume(deps: GatewayDeps, request: FrontRequest, out: FrontOut, i
   if (!live) {
     const row = await deps.ledger.read(id);
     if (!row || row.callerId !== caller.id) throw missing(id);
-    throw new ProblemError({ kind: "not_found", status: 410, message: `The events of call ${id} are no longer kept.`, code: "events_expired" });
+    throw new ProblemError({
+      kind: "not_found",
+      status: 410,
+      message: `The events of call ${id} are no longer kept.`,
+      code: "events_expired",
+    });
   }
   assertOwn(live.caller, caller, id);
   const after = readAfter(request);
   if (live.ended && after > live.last) {
-    throw new ProblemError({ kind: "invalid_request", status: 416, message: `Call ${id} ended with event ${live.last}; there is nothing behind ${after}.`, param: "after" });
+    throw new ProblemError({
+      kind: "invalid_request",
+      status: 416,
+      message: `Call ${id} ended with event ${live.last}; there is nothing behind ${after}.`,
+      param: "after",
+    });
   }
   attach(live, out, after);
 }
@@ -68,12 +92,18 @@ function attach(live: LiveCall, out: FrontOut, after: number): void {
   reader.whenDrained = () => live.drained(reader);
   out.onLeave(() => live.detach(reader));
   if (live.attach(reader, after)) return;
-  throw new ProblemError({ kind: "not_found", status: 410, message: `Events up to ${after + 1} of this call are no longer kept.`, code: "events_expired" });
+  throw new ProblemError({
+    kind: "not_found",
+    status: 410,
+    message: `Events up to ${after + 1} of this call are no longer kept.`,
+    code: "events_expired",
+  });
 }
 
 function readAfter(request: FrontRequest): number {
   const text = queryParams(request.query)["after"] ?? request.headers["last-event-id"] ?? "0";
-  if (!/^\d{1,15}$/.test(text)) throw new ProblemError({ kind: "invalid_request", message: "`after` must be the number of an event.", param: "after" });
+  if (!/^\d{1,15}$/.test(text))
+    throw new ProblemError({ kind: "invalid_request", message: "`after` must be the number of an event.", param: "after" });
   return Number(text);
 }
 

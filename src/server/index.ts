@@ -32,7 +32,8 @@ export function httpHandler(deps: ServerDeps): FrontHandler {
   mountModels(router, deps.gateway);
   mountCalls(router, deps.gateway);
   mountOperations(router, deps);
-  for (const { method, path, what } of NOT_BUILT) router.add(method, path, (request, out) => sendOutside(deps.gateway, request, out, notBuilt(what).problem));
+  for (const { method, path, what } of NOT_BUILT)
+    router.add(method, path, (request, out) => sendOutside(deps.gateway, request, out, notBuilt(what).problem));
   return (request, out) => {
     if (request.path.startsWith("/admin/api/")) return admin(request, out);
     const match = router.match(request.method, request.path);
@@ -56,5 +57,11 @@ function mountOperations(router: Router, deps: ServerDeps): void {
   // Some clients ask whether a gateway is there before they send a call.
   router.add("HEAD", "/api/hello", (_request, out) => out.whole(200, {}, ""));
   router.add("GET", "/api/hello", (_request, out) => sendJson(out, 200, { status: "ok" }));
-  router.add("GET", "/", (request, out) => out.whole(200, { "content-type": "text/html; charset=utf-8", "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'" }, welcomePage(deps.gateway, request.headers["host"] ?? DEFAULT_ADDRESS)));
+  router.add("GET", "/", (request, out) =>
+    out.whole(
+      200,
+      { "content-type": "text/html; charset=utf-8", "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'" },
+      welcomePage(deps.gateway, request.headers["host"] ?? DEFAULT_ADDRESS),
+    ),
+  );
 }

@@ -3,20 +3,35 @@
  * looking for a typing error.
  */
 export const NOT_BUILT: readonly { readonly method: string; readonly path: string; readonly what: string }[] = [
-  ...["/v1/embeddings", "/v1/completions", "/v1/moderations", "/v1/images/generations", "/v1/images/edits", "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/audio/translations"].map(
-    (path) => ({ method: "POST", path, what: path }),
-  ),
+  ...[
+    "/v1/embeddings",
+    "/v1/completions",
+    "/v1/moderations",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/audio/speech",
+    "/v1/audio/transcriptions",
+    "/v1/audio/translations",
+  ].map((path) => ({ method: "POST", path, what: path })),
   ...["GET", "POST", "DELETE"].flatMap((method) =>
-    ["/v1/files", "/v1/batches", "/v1/messages/batches"].flatMap((path) => [path, `${path}/{rest...}`].map((each) => ({ method, path: each, what: path }))),
+    ["/v1/files", "/v1/batches", "/v1/messages/batches"].flatMap((path) =>
+      [path, `${path}/{rest...}`].map((each) => ({ method, path: each, what: path })),
+    ),
   ),
   ...["GET", "DELETE"].map((method) => ({ method, path: "/mcp", what: "/mcp" })),
   ...["/v1beta/models", "/v1beta/models/{model...}"].map((path) => ({ method: "GET", path, what: "the generateContent language" })),
-  ...["/v1/rerank", "/v2/chat", "/v2/embed", "/v2/rerank", "/api/chat", "/api/generate", "/api/embed", "/mcp", "/v1/feedback"].map((path) => ({ method: "POST", path, what: path })),
+  ...["/v1/rerank", "/v2/chat", "/v2/embed", "/v2/rerank", "/api/chat", "/api/generate", "/api/embed", "/mcp", "/v1/feedback"].map(
+    (path) => ({ method: "POST", path, what: path }),
+  ),
   { method: "GET", path: "/api/tags", what: "/api/tags" },
   { method: "POST", path: "/v1beta/models/{model...}", what: "the generateContent language" },
   { method: "POST", path: "/v1/models/{model...}", what: "the generateContent language" },
   { method: "POST", path: "/model/{model...}", what: "the converse language" },
-  ...["GET", "POST", "PUT", "DELETE", "PATCH"].map((method) => ({ method, path: "/passthrough/{rest...}", what: "passing requests through unread" })),
+  ...["GET", "POST", "PUT", "DELETE", "PATCH"].map((method) => ({
+    method,
+    path: "/passthrough/{rest...}",
+    what: "passing requests through unread",
+  })),
   { method: "GET", path: "/v1/realtime", what: "realtime sessions" },
   { method: "GET", path: "/v1/calls/{id}/explain", what: "explaining a call's plan" },
   { method: "GET", path: "/v1/calls/{id}/lineage", what: "lineage" },

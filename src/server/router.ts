@@ -9,7 +9,10 @@ interface Pattern {
   readonly handler: RouteHandler;
 }
 
-export type Match = { readonly kind: "found"; readonly handler: RouteHandler; readonly params: Params } | { readonly kind: "wrong-method"; readonly allow: string } | { readonly kind: "none" };
+export type Match =
+  | { readonly kind: "found"; readonly handler: RouteHandler; readonly params: Params }
+  | { readonly kind: "wrong-method"; readonly allow: string }
+  | { readonly kind: "none" };
 
 const NO_PARAMS: Params = {};
 

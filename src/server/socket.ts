@@ -23,16 +23,30 @@ const DRAIN_POLL_MS = 20;
 
 /** Accepts WebSockets on the doors that offer them. The caller is known before the upgrade is accepted. */
 export function upgradeHandler(deps: GatewayDeps): UpgradeHandler {
-  const doors = [...deps.dialects.values()].flatMap((dialect) => dialect.doors.filter((door) => door.webSocket && dialect.socket).filter(isCallDoor).map((door) => ({ dialect, door })));
+  const doors = [...deps.dialects.values()].flatMap((dialect) =>
+    dialect.doors
+      .filter((door) => door.webSocket && dialect.socket)
+      .filter(isCallDoor)
+      .map((door) => ({ dialect, door })),
+  );
   return (request, answer) => {
     const found = doors.find(({ door }) => door.path === request.path);
-    if (!found) return answer.refuse(404, { "content-type": "application/json" }, JSON.stringify({ error: { type: "not_found", message: "No WebSocket is served here." } }));
+    if (!found)
+      return answer.refuse(
+        404,
+        { "content-type": "application/json" },
+        JSON.stringify({ error: { type: "not_found", message: "No WebSocket is served here." } }),
+      );
     const identified = async (): Promise<unknown> => deps.admission.identify(deps.snapshot(), found.dialect, request.headers, request.peer);
     identified().then(
       () => answer.accept((socket) => new Session(deps, found.dialect, found.door, request, socket)),
       (error: unknown) => {
         const problem = problemFrom(error);
-        answer.refuse(problem.kind === "unauthenticated" ? 401 : 503, { "content-type": "application/json", "x-gimbal-problem": problem.kind }, JSON.stringify({ error: problemBody(problem) }));
+        answer.refuse(
+          problem.kind === "unauthenticated" ? 401 : 503,
+          { "content-type": "application/json", "x-gimbal-problem": problem.kind },
+          JSON.stringify({ error: problemBody(problem) }),
+        );
       },
     );
   };
@@ -73,7 +87,10 @@ class Session {
       if (message.type === "ignore") return;
       if (this.#leaving) throw new ProblemError({ kind: "overloaded", message: "The gateway is shutting down." });
       if (this.#queue.length >= MAX_QUEUED || (this.#queue.length > 0 && this.#queuedCharacters + text.length > MAX_QUEUED_CHARACTERS)) {
-        throw new ProblemError({ kind: "rate_limited", message: `More than ${MAX_QUEUED} calls, or ${MAX_QUEUED_CHARACTERS} characters of them, wait on this connection.` });
+        throw new ProblemError({
+          kind: "rate_limited",
+          message: `More than ${MAX_QUEUED} calls, or ${MAX_QUEUED_CHARACTERS} characters of them, wait on this connection.`,
+        });
       }
       this.#queue.push({ body: message.body, characters: text.length });
       this.#queuedCharacters += text.length;
@@ -85,7 +102,8 @@ class Session {
 
   #refuse(error: unknown): void {
     // Refusals are not paused like answers: a client that sends nonsense and reads nothing would fill the memory with them.
-    if (this.#socket.buffered > MAX_BUFFERED_BYTES) return this.#socket.close(POLICY_VIOLATION, "messages are refused and the refusals not read");
+    if (this.#socket.buffered > MAX_BUFFERED_BYTES)
+      return this.#socket.close(POLICY_VIOLATION, "messages are refused and the refusals not read");
     const id = this.#deps.randomness.id("req_");
     const problem = problemFrom(error);
     if (problem.kind === "internal") this.#deps.report(error, id);
@@ -127,7 +145,8 @@ class Session {
 
   #cancel(id: string | undefined): void {
     const live = this.#running?.live;
-    if (live && (id === undefined || live.answerId === id)) live.stop({ kind: "cancelled", message: "The call was cancelled by its caller." });
+    if (live && (id === undefined || live.answerId === id))
+      live.stop({ kind: "cancelled", message: "The call was cancelled by its caller." });
   }
 
   #closed(): void {

@@ -1,4 +1,4 @@
-import type { AttemptRecord, JsonObject, LedgerRow, OpenRecord, ProblemKind, Usage } from "../canon/index.ts";
+import type { AttemptRecord, Diagnostic, JsonObject, LedgerRow, OpenRecord, ProblemKind, Usage } from "../canon/index.ts";
 
 /**
  * A ledger row as the values of one SQL statement, in the order of LEDGER_COLUMNS. Flat, because threads and processes hand rows over by
@@ -45,6 +45,7 @@ interface Detail {
   readonly problemMessage?: string;
   readonly stop?: string;
   readonly metadata?: JsonObject;
+  readonly diagnostics?: readonly Diagnostic[];
   readonly traceId?: string;
   readonly media?: Readonly<Record<string, number>>;
   readonly serviceTier?: string;
@@ -95,6 +96,7 @@ function detailOf(row: LedgerRow): unknown {
     problemMessage: row.problemMessage,
     stop: row.stop,
     metadata: row.metadata,
+    diagnostics: row.diagnostics,
     traceId: row.traceId,
     media: usage.media,
     serviceTier: usage.serviceTier,

@@ -30,13 +30,15 @@ export const storageOptions = z
       .int()
       .min(0)
       .max(1000)
-      .default(16)
-      .describe("Longest wait of a ledger row in a busy gateway, in milliseconds. A process that is killed loses the rows that still wait."),
+      .default(8)
+      .describe(
+        "Longest wait of a ledger row in a busy gateway, in milliseconds. A process that is killed loses the rows that still wait.",
+      ),
     openHoldMs: z
       .int()
       .min(1)
       .max(1000)
-      .default(20)
+      .default(5)
       .describe(
         "How long the record of a call just begun may wait (up to twice this) for the call to end, in milliseconds: a call that ends sooner needs none. A process that is killed leaves no trace of calls that began within twice this time.",
       ),

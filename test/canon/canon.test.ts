@@ -39,7 +39,17 @@ describe("usage", () => {
     const a = { ...NO_USAGE, inputUncached: 10, cacheRead: 5, output: 3, media: { web_search_requests: 1 }, providerCost: 7 };
     const b = { ...NO_USAGE, cacheWrite1h: 2, output: 4, reasoning: 1, media: { web_search_requests: 2 }, estimated: true };
     const sum = addUsage(a, b);
-    expect(sum).toEqual({ inputUncached: 10, cacheRead: 5, cacheWrite5m: 0, cacheWrite1h: 2, output: 7, reasoning: 1, media: { web_search_requests: 3 }, providerCost: 7, estimated: true });
+    expect(sum).toEqual({
+      inputUncached: 10,
+      cacheRead: 5,
+      cacheWrite5m: 0,
+      cacheWrite1h: 2,
+      output: 7,
+      reasoning: 1,
+      media: { web_search_requests: 3 },
+      providerCost: 7,
+      estimated: true,
+    });
     expect(totalInput(sum)).toBe(17);
   });
 });
@@ -47,7 +57,14 @@ describe("usage", () => {
 describe("secrets", () => {
   it("cannot be printed or serialised", () => {
     const secret = new Secret("sk-hunter2");
-    for (const text of [String(secret), JSON.stringify({ secret }), inspect({ secret }), `${secret}`, inspect(secret, { showHidden: true })]) expect(text).not.toContain("hunter2");
+    for (const text of [
+      String(secret),
+      JSON.stringify({ secret }),
+      inspect({ secret }),
+      `${secret}`,
+      inspect(secret, { showHidden: true }),
+    ])
+      expect(text).not.toContain("hunter2");
     expect(secret.reveal()).toBe("sk-hunter2");
   });
 });
@@ -75,7 +92,18 @@ describe("scopes", () => {
 
 describe("amend", () => {
   it("remembers what was touched and can remove a field", () => {
-    const call: Call = { operation: "generate", origin: { dialect: "x" }, model: "m", stream: false, items: [], tools: [], sampling: {}, background: true, native: {}, touched: new Set() };
+    const call: Call = {
+      operation: "generate",
+      origin: { dialect: "x" },
+      model: "m",
+      stream: false,
+      items: [],
+      tools: [],
+      sampling: {},
+      background: true,
+      native: {},
+      touched: new Set(),
+    };
     const changed = amend(amend(call, { model: "n" }), { background: undefined });
     expect(changed.model).toBe("n");
     expect(changed.background).toBeUndefined();
@@ -91,7 +119,15 @@ describe("unfold and fold", () => {
     createdAt: 5,
     items: [
       { type: "reasoning", parts: [{ kind: "summary", text: "think" }], signature: "sig" },
-      { type: "message", role: "assistant", id: "msg", parts: [{ type: "text", text: "hello", annotations: [{ url: "u" }] }, { type: "refusal", text: "no" }] },
+      {
+        type: "message",
+        role: "assistant",
+        id: "msg",
+        parts: [
+          { type: "text", text: "hello", annotations: [{ url: "u" }] },
+          { type: "refusal", text: "no" },
+        ],
+      },
       { type: "tool_call", kind: "function", callId: "c1", name: "f", input: '{"a":1}' },
       { type: "unknown", kind: "web_search_call", role: "assistant", raw: { type: "web_search_call" } },
     ],

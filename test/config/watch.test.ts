@@ -80,7 +80,16 @@ describe("watchConfig", () => {
     const fragile = new MemoryVersions();
     const works = fragile.append.bind(fragile);
     writeFileSync(path, FIRST);
-    watching = watchConfig({ file: path, env: {}, clock, versions: fragile, text: FIRST, apply: () => {}, report: (lines) => void said.push(...lines), notice: () => () => {} });
+    watching = watchConfig({
+      file: path,
+      env: {},
+      clock,
+      versions: fragile,
+      text: FIRST,
+      apply: () => {},
+      report: (lines) => void said.push(...lines),
+      notice: () => () => {},
+    });
     fragile.append = () => Promise.reject(new Error("disk is full"));
     writeFileSync(path, SECOND);
     expect(await watching.reload()).toBe("refused");

@@ -33,6 +33,7 @@ const FULL_ROW: LedgerRow = ledgerRow("call_full", {
   stop: "length",
   metadata: { ticket: 12, nested: { a: [null, true] } },
   session: "s-1",
+  diagnostics: [{ field: "sampling.seed", action: "dropped", reason: "the language has no such field" }],
   traceId: "0af7651916cd43dd8448eb211c80319c",
 });
 

@@ -27,7 +27,12 @@ function post(path: string, body: unknown): Promise<Response> {
 }
 
 /** A client of the WebSocket door: its messages by type, and how it ended. */
-async function socketClient(): Promise<{ socket: WebSocket; types: string[]; said: (type: string) => Promise<void>; closed: Promise<number> }> {
+async function socketClient(): Promise<{
+  socket: WebSocket;
+  types: string[];
+  said: (type: string) => Promise<void>;
+  closed: Promise<number>;
+}> {
   const socket = new WebSocket(`${gateway.url.replace("http", "ws")}/v1/responses`);
   open.push(socket);
   const types: string[] = [];
@@ -54,7 +59,9 @@ describe("a gateway that is closed", () => {
       return settle(row);
     };
     const stream = await post("/v1/chat/completions", { model: "sim/stuck", stream: true, messages: [{ role: "user", content: "x" }] });
-    expect(((await (await post("/v1/responses", { model: "sim/stuck", background: true, input: "x" })).json()) as { status: string }).status).toBe("queued");
+    expect(
+      ((await (await post("/v1/responses", { model: "sim/stuck", background: true, input: "x" })).json()) as { status: string }).status,
+    ).toBe("queued");
     const closing = gateway.close();
     expect(await stream.text()).toContain("gateway_restarted");
     await closing;
@@ -78,7 +85,9 @@ describe("a gateway that is closed", () => {
     const { port } = busy.address() as AddressInfo;
     const folder = await mkdtemp(join(tmpdir(), "gimbal-test-"));
     const config = { text: "version: 1\n", fileName: "gimbal.yaml" };
-    await expect(openHouse({ folder, config, host: "127.0.0.1", port, env: {}, log: () => {} })).rejects.toThrow(`Cannot listen on 127.0.0.1:${port}: another program holds this port (EADDRINUSE).`);
+    await expect(openHouse({ folder, config, host: "127.0.0.1", port, env: {}, log: () => {} })).rejects.toThrow(
+      `Cannot listen on 127.0.0.1:${port}: another program holds this port (EADDRINUSE).`,
+    );
     await (await openSqlite({ folder, node: "next", clock: systemClock })).close();
     busy.close();
     await rm(folder, { recursive: true, force: true });
@@ -112,7 +121,10 @@ describe("a kept answer", () => {
 describe("what a client names", () => {
   it("does not fill headers and rows", async () => {
     gateway = await startGateway();
-    const response = await post("/v1/chat/completions", { model: `sim/${"x".repeat(100_000)}`, messages: [{ role: "user", content: "x" }] });
+    const response = await post("/v1/chat/completions", {
+      model: `sim/${"x".repeat(100_000)}`,
+      messages: [{ role: "user", content: "x" }],
+    });
     expect(response.status).toBe(400);
     expect((await gateway.lastRow()).model.length).toBeLessThan(1000);
     await gateway.close();
@@ -121,9 +133,19 @@ describe("what a client names", () => {
 
 describe("an upstream that keeps its connection open behind the end of its stream", () => {
   it("does not keep the call from being settled", async () => {
-    const chunk = JSON.stringify({ id: "c", object: "chat.completion.chunk", created: 1, model: "m", choices: [{ index: 0, delta: { content: "hi" }, finish_reason: "stop" }] });
-    const upstream = await startUpstream((response) => void response.writeHead(200, { "content-type": "text/event-stream" }).write(`data: ${chunk}\n\ndata: [DONE]\n\n`));
-    gateway = await startGateway({ config: `providers: { lab: { kind: openai-compatible, baseUrl: "${upstream.url}/v1", apiKey: x, allowPrivateNetwork: true } }\n` });
+    const chunk = JSON.stringify({
+      id: "c",
+      object: "chat.completion.chunk",
+      created: 1,
+      model: "m",
+      choices: [{ index: 0, delta: { content: "hi" }, finish_reason: "stop" }],
+    });
+    const upstream = await startUpstream(
+      (response) => void response.writeHead(200, { "content-type": "text/event-stream" }).write(`data: ${chunk}\n\ndata: [DONE]\n\n`),
+    );
+    gateway = await startGateway({
+      config: `providers: { lab: { kind: openai-compatible, baseUrl: "${upstream.url}/v1", apiKey: x, allowPrivateNetwork: true } }\n`,
+    });
     const response = await post("/v1/chat/completions", { model: "lab/m", stream: true, messages: [{ role: "user", content: "x" }] });
     expect(await response.text()).toContain("[DONE]");
     expect(await gateway.lastRow()).toMatchObject({ state: "done", stop: "end" });
@@ -135,7 +157,9 @@ describe("an upstream that keeps its connection open behind the end of its strea
 describe("a client that leaves while its call is made ready", () => {
   it("costs nothing upstream", async () => {
     const upstream = await startUpstream();
-    gateway = await startGateway({ config: `providers: { lab: { kind: anthropic, baseUrl: "${upstream.url}", apiKey: x, allowPrivateNetwork: true } }\n` });
+    gateway = await startGateway({
+      config: `providers: { lab: { kind: anthropic, baseUrl: "${upstream.url}", apiKey: x, allowPrivateNetwork: true } }\n`,
+    });
     const { calls } = gateway.house.stores;
     let release = (): void => {};
     const looking = new Promise<void>((begun) => {
@@ -151,7 +175,12 @@ describe("a client that leaves while its call is made ready", () => {
       { role: "user", content: "y" },
     ];
     const leaving = new AbortController();
-    const asked = fetch(`${gateway.url}/v1/chat/completions`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ model: "lab/m", messages }), signal: leaving.signal });
+    const asked = fetch(`${gateway.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model: "lab/m", messages }),
+      signal: leaving.signal,
+    });
     await looking;
     const call = gateway.house.gateway.live.findRunning(() => true);
     const stopped = new Promise<void>((resolve) => {

@@ -27,7 +27,8 @@ describe("who counts as being on this machine", () => {
     ["127.0.0.1", { host: "LocalHost:4100" }, true],
     ["127.0.0.1", { ...LOCAL, via: "1.1 proxy" }, false],
   ];
-  for (const [peer, headers, local] of cases) it(`${peer} ${JSON.stringify(headers)}: ${local ? "yes" : "no"}`, () => expect(isLocal(headers, peer)).toBe(local));
+  for (const [peer, headers, local] of cases)
+    it(`${peer} ${JSON.stringify(headers)}: ${local ? "yes" : "no"}`, () => expect(isLocal(headers, peer)).toBe(local));
 });
 
 function setUp(anonymous: Snapshot["access"]["anonymous"] = "never") {
@@ -45,11 +46,17 @@ function setUp(anonymous: Snapshot["access"]["anonymous"] = "never") {
     revoke: async () => true,
     generation: async () => generation,
   };
-  const counter: RequestCounter = { take: (_id, limits) => (limits[0] && limits[0].requests > 1 ? { ok: true } : { ok: false, retryAfterMs: 1500, limit: limits[0] ?? { requests: 0, per: "minute" } }) };
+  const counter: RequestCounter = {
+    take: (_id, limits) =>
+      limits[0] && limits[0].requests > 1
+        ? { ok: true }
+        : { ok: false, retryAfterMs: 1500, limit: limits[0] ?? { requests: 0, per: "minute" } },
+  };
   const admission = new Admission({ keys, clock, counter });
   const dialect = { credentials: (headers: Headers) => headers["authorization"]?.slice(7) } as unknown as Dialect;
   const snapshot = { access: { anonymous }, callerLimits: [] } as unknown as Snapshot;
-  const identify = async (key?: string, peer = "10.0.0.1") => admission.identify(snapshot, dialect, key === undefined ? LOCAL : { ...LOCAL, authorization: `Bearer ${key}` }, peer);
+  const identify = async (key?: string, peer = "10.0.0.1") =>
+    admission.identify(snapshot, dialect, key === undefined ? LOCAL : { ...LOCAL, authorization: `Bearer ${key}` }, peer);
   const add = (spec: Partial<KeyRecord> = {}): { key: string; record: KeyRecord } => {
     const made = newKey({ name: "n", scopes: {}, limits: [], ...spec }, clock, new SystemRandomness());
     records.push(made.record);
@@ -146,7 +153,12 @@ describe("what the x-gimbal headers wish for", () => {
         "x-gimbal-on-disconnect": "detach",
         traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
       }),
-    ).toEqual({ metadata: { feature: "search", n: 1, b: true }, session: "s1", onDisconnect: "detach", traceId: "0af7651916cd43dd8448eb211c80319c" });
+    ).toEqual({
+      metadata: { feature: "search", n: 1, b: true },
+      session: "s1",
+      onDisconnect: "detach",
+      traceId: "0af7651916cd43dd8448eb211c80319c",
+    });
     expect(readWishes({ traceparent: "nonsense" }).traceId).toBeUndefined();
   });
 

@@ -10,7 +10,8 @@ import { memoryStores } from "../../src/stores/memory.ts";
 import { ScriptedProvider, type Script } from "../support/scripted.ts";
 
 const CHAT = "openai-chat";
-const delta = (text: string): string => `data: ${JSON.stringify({ id: "c1", object: "chat.completion.chunk", created: 1, model: "m-1", choices: [{ index: 0, delta: { content: text }, finish_reason: null }] })}\n\n`;
+const delta = (text: string): string =>
+  `data: ${JSON.stringify({ id: "c1", object: "chat.completion.chunk", created: 1, model: "m-1", choices: [{ index: 0, delta: { content: text }, finish_reason: null }] })}\n\n`;
 const FINISH = `data: ${JSON.stringify({ id: "c1", object: "chat.completion.chunk", created: 1, model: "m-1", choices: [{ index: 0, delta: {}, finish_reason: "stop" }] })}\n\n`;
 const USAGE = `data: ${JSON.stringify({ id: "c1", object: "chat.completion.chunk", created: 1, model: "m-1", choices: [], usage: { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 } })}\n\n`;
 const DONE = "data: [DONE]\n\n";
@@ -50,7 +51,10 @@ interface Bench {
   readonly deps: GatewayDeps;
   readonly stores: Stores;
   readonly clock: ManualClock;
-  call(body: unknown, options?: { readonly headers?: Record<string, string>; readonly peer?: string; readonly dialect?: string }): Promise<{ client: Client; row: LedgerRow }>;
+  call(
+    body: unknown,
+    options?: { readonly headers?: Record<string, string>; readonly peer?: string; readonly dialect?: string },
+  ): Promise<{ client: Client; row: LedgerRow }>;
   start(body: unknown): { client: Client; live: ReturnType<typeof openCall> };
 }
 
@@ -78,7 +82,12 @@ function bench(providers: readonly Provider[], alias: Partial<Alias> = {}): Benc
     snapshot: () => snapshot,
     dialects,
     stores,
-    book: { version: "book-1", facts: () => undefined, cost: (_provider, _model, usage) => usage.output * 1000, countTokens: (text) => text.length },
+    book: {
+      version: "book-1",
+      facts: () => undefined,
+      cost: (_provider, _model, usage) => usage.output * 1000,
+      countTokens: (text) => text.length,
+    },
     counter: { take: () => ({ ok: true }) },
     guards: [],
     node: "n1",
@@ -91,7 +100,14 @@ function bench(providers: readonly Provider[], alias: Partial<Alias> = {}): Benc
     const client = new Client();
     const live = openCall(
       deps,
-      { dialect, door, headers: { host: "127.0.0.1:1", ...options.headers }, params: {}, peer: options.peer ?? "127.0.0.1", readBody: async () => Buffer.from(typeof body === "string" ? body : JSON.stringify(body)) },
+      {
+        dialect,
+        door,
+        headers: { host: "127.0.0.1:1", ...options.headers },
+        params: {},
+        peer: options.peer ?? "127.0.0.1",
+        readBody: async () => Buffer.from(typeof body === "string" ? body : JSON.stringify(body)),
+      },
       client,
     );
     return { client, live };
@@ -118,11 +134,26 @@ const ASK = { model: "a", messages: [{ role: "user", content: "hello" }] };
 describe("the fast path", () => {
   it("sends the client's bytes on but for the model, and the answer's bytes back", async () => {
     const provider = chat([{ body: [PLAIN] }]);
-    const { client, row } = await bench([provider]).call('{ "messages":[{"role":"user","content":"h\\u00e9"}], "model" : "a", "x_unknown": [1, 2] }');
-    expect(provider.calls[0]?.request.body).toBe('{ "messages":[{"role":"user","content":"h\\u00e9"}], "model" :"m", "x_unknown": [1, 2] }');
+    const { client, row } = await bench([provider]).call(
+      '{ "messages":[{"role":"user","content":"h\\u00e9"}], "model" : "a", "x_unknown": [1, 2] }',
+    );
+    expect(provider.calls[0]?.request.body).toBe(
+      '{ "messages":[{"role":"user","content":"h\\u00e9"}], "model" :"m", "x_unknown": [1, 2] }',
+    );
     expect(client.body).toBe(PLAIN);
     expect(client.headers).toMatchObject({ "x-gimbal-target": "p/m", "x-gimbal-attempts": "1", "x-gimbal-call-id": row.callId });
-    expect(row).toMatchObject({ state: "done", fastPath: true, stream: false, target: "p/m", upstreamModel: "m-1", usage: { inputUncached: 5, output: 2 }, costNanodollars: 2000, priceVersion: "book-1", configVersion: 3, stop: "end" });
+    expect(row).toMatchObject({
+      state: "done",
+      fastPath: true,
+      stream: false,
+      target: "p/m",
+      upstreamModel: "m-1",
+      usage: { inputUncached: 5, output: 2 },
+      costNanodollars: 2000,
+      priceVersion: "book-1",
+      configVersion: 3,
+      stop: "end",
+    });
   });
 
   it("asks for usage a client did not ask for and keeps that frame from it", async () => {
@@ -130,7 +161,13 @@ describe("the fast path", () => {
     const { client, row } = await bench([provider]).call({ ...ASK, stream: true });
     expect(JSON.parse(String(provider.calls[0]?.request.body))).toMatchObject({ stream_options: { include_usage: true } });
     expect(client.body).toBe(delta("he") + delta("llo") + FINISH + DONE);
-    expect(row).toMatchObject({ state: "done", fastPath: true, stream: true, usage: { inputUncached: 5, output: 2 }, costNanodollars: 2000 });
+    expect(row).toMatchObject({
+      state: "done",
+      fastPath: true,
+      stream: true,
+      usage: { inputUncached: 5, output: 2 },
+      costNanodollars: 2000,
+    });
   });
 });
 
@@ -139,12 +176,19 @@ describe("failing over", () => {
     const failures: Script[] = [
       { fails: "before" },
       { status: 500, body: ["{}"] },
-      { status: 200, headers: { "content-type": "text/event-stream" }, body: ['data: {"error":{"message":"boom","type":"server_error"}}\n\n'] },
+      {
+        status: 200,
+        headers: { "content-type": "text/event-stream" },
+        body: ['data: {"error":{"message":"boom","type":"server_error"}}\n\n'],
+      },
       { status: 200, headers: { "content-type": "text/event-stream" }, body: [], fails: "after" },
       { status: 200, headers: { "content-type": "text/html" }, body: ["<html>hello"] },
     ];
     for (const failure of failures) {
-      const [bad, good] = [new ScriptedProvider("bad", [CHAT], [failure]), new ScriptedProvider("good", [CHAT], [{ body: [delta("ok"), FINISH, USAGE, DONE] }])];
+      const [bad, good] = [
+        new ScriptedProvider("bad", [CHAT], [failure]),
+        new ScriptedProvider("good", [CHAT], [{ body: [delta("ok"), FINISH, USAGE, DONE] }]),
+      ];
       const { client, row } = await bench([bad, good]).call({ ...ASK, stream: true });
       expect(client.body, JSON.stringify(failure)).toContain('"ok"');
       expect(client.body).not.toContain("boom");
@@ -155,7 +199,10 @@ describe("failing over", () => {
   });
 
   it("does not repeat what was the caller's fault", async () => {
-    const [bad, good] = [chat([{ status: 400, body: ['{"error":{"message":"bad tool","type":"invalid_request_error"}}'] }]), new ScriptedProvider("good", [CHAT], [])];
+    const [bad, good] = [
+      chat([{ status: 400, body: ['{"error":{"message":"bad tool","type":"invalid_request_error"}}'] }]),
+      new ScriptedProvider("good", [CHAT], []),
+    ];
     const { client, row } = await bench([bad, good]).call(ASK);
     expect(client.status).toBe(400);
     expect(client.headers["x-gimbal-problem"]).toBe("upstream_rejected");

@@ -52,13 +52,18 @@ describe("the JSON door", () => {
   it("agrees with parse, change, stringify on any object", () => {
     const key = fc.string({ maxLength: 6 });
     fc.assert(
-      fc.property(fc.dictionary(key, fc.jsonValue({ maxDepth: 4 }), { maxKeys: 8 }), fc.array(fc.tuple(key, fc.option(fc.jsonValue({ maxDepth: 2 }), { nil: undefined })), { maxLength: 4 }), fc.constantFrom(undefined, 1, "\t"), (value, edits, space) => {
-        const plain = Object.fromEntries(Object.entries(value).filter(([name]) => name !== "__proto__"));
-        const replace = Object.fromEntries(edits.filter(([name]) => name !== "__proto__" && !/^\d+$/.test(name)));
-        const want: Record<string, unknown> = { ...plain, ...replace };
-        for (const name of Object.keys(want)) if (want[name] === undefined) delete want[name];
-        expect(JSON.parse(replaceMembers(open(JSON.stringify(plain, null, space)), replace))).toEqual(JSON.parse(JSON.stringify(want)));
-      }),
+      fc.property(
+        fc.dictionary(key, fc.jsonValue({ maxDepth: 4 }), { maxKeys: 8 }),
+        fc.array(fc.tuple(key, fc.option(fc.jsonValue({ maxDepth: 2 }), { nil: undefined })), { maxLength: 4 }),
+        fc.constantFrom(undefined, 1, "\t"),
+        (value, edits, space) => {
+          const plain = Object.fromEntries(Object.entries(value).filter(([name]) => name !== "__proto__"));
+          const replace = Object.fromEntries(edits.filter(([name]) => name !== "__proto__" && !/^\d+$/.test(name)));
+          const want: Record<string, unknown> = { ...plain, ...replace };
+          for (const name of Object.keys(want)) if (want[name] === undefined) delete want[name];
+          expect(JSON.parse(replaceMembers(open(JSON.stringify(plain, null, space)), replace))).toEqual(JSON.parse(JSON.stringify(want)));
+        },
+      ),
       { seed: 7, numRuns: 500 },
     );
   });

@@ -3,7 +3,9 @@ import { ProblemError, type Dialect, type Problem, type Provider, type UpstreamS
 import { ManualClock } from "../../src/kit/index.ts";
 import { Attempt, backoffMs, type BodyReader } from "../../src/routing/attempt.ts";
 
-function setUp(options: { readonly stream?: boolean; readonly reader?: Partial<BodyReader>; readonly open?: (sink: UpstreamSink) => void } = {}) {
+function setUp(
+  options: { readonly stream?: boolean; readonly reader?: Partial<BodyReader>; readonly open?: (sink: UpstreamSink) => void } = {},
+) {
   const clock = new ManualClock();
   const state = { cancelled: 0, sink: undefined as UpstreamSink | undefined };
   const provider = {
@@ -14,14 +16,26 @@ function setUp(options: { readonly stream?: boolean; readonly reader?: Partial<B
       return { cancel: () => state.cancelled++, resume: () => {} };
     },
   } as unknown as Provider;
-  const dialect = { decodeProblem: ({ status, text }: { status: number; text: string }): Problem => ({ kind: "upstream_rejected", message: `${status} ${text}` }) } as unknown as Dialect;
+  const dialect = {
+    decodeProblem: ({ status, text }: { status: number; text: string }): Problem => ({
+      kind: "upstream_rejected",
+      message: `${status} ${text}`,
+    }),
+  } as unknown as Dialect;
   const attempt = new Attempt({
     provider,
     dialect,
     clock,
     timeoutMs: 1000,
     betweenDataMs: 100,
-    call: { dialect: "d", operation: "generate", model: "m", stream: options.stream ?? false, attempt: 0, request: { method: "POST", path: "/", headers: {}, body: "" } },
+    call: {
+      dialect: "d",
+      operation: "generate",
+      model: "m",
+      stream: options.stream ?? false,
+      attempt: 0,
+      request: { method: "POST", path: "/", headers: {}, body: "" },
+    },
     read: () => ({ data: () => true, end: () => undefined, ...options.reader }),
   });
   const sink = (): UpstreamSink => {

@@ -32,7 +32,10 @@ export class ScriptedProvider implements Provider {
     let stopped = false;
     queueMicrotask(() => {
       if (script.fails === "before") return sink.onProblem({ kind: "upstream_unavailable", message: "refused" });
-      sink.onHead(script.status ?? 200, script.headers ?? { "content-type": script.body?.[0]?.startsWith("{") ? "application/json" : "text/event-stream" });
+      sink.onHead(
+        script.status ?? 200,
+        script.headers ?? { "content-type": script.body?.[0]?.startsWith("{") ? "application/json" : "text/event-stream" },
+      );
       for (const piece of script.body ?? []) if (!stopped) sink.onData(Buffer.from(piece));
       if (stopped || script.fails === "never-ends") return;
       if (script.fails === "after") return sink.onProblem({ kind: "upstream_broken", message: "reset" });

@@ -51,5 +51,9 @@ export function readRecording(file: string): string {
 /** Folder names below `shared/data/captures`. */
 export function captureFolders(): readonly string[] {
   const folder = sharedData("captures");
-  return folder ? readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name) : [];
+  return folder
+    ? readdirSync(folder, { withFileTypes: true })
+        .filter((entry) => entry.isDirectory())
+        .map((entry) => entry.name)
+    : [];
 }
