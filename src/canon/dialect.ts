@@ -196,12 +196,13 @@ export interface Dialect {
   /**
    * The fast path: which top-level fields of the body to replace (a value) or remove (undefined) so that the request can be sent on
    * otherwise byte for byte, and the headers to send. `model` is replaced by the pipeline itself. `withholdUsage`: `replace` asks for a
-   * usage frame that the client did not ask for.
+   * usage frame that the client did not ask for. What is dropped or bent is told to `note`, in the words of `encodeCall`.
    */
   forwardCall(
     body: JsonObject,
     context: DoorContext,
     target: EncodeTarget,
+    note?: (diagnostic: Diagnostic) => void,
   ): {
     readonly path: string;
     readonly headers: Readonly<Record<string, string>>;

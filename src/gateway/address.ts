@@ -29,6 +29,7 @@ export function addressed(deps: GatewayDeps, run: Run, provider: Provider, targe
   if (!dialect)
     throw new ProblemError({ kind: "unsupported", message: `The provider "${provider.id}" speaks no language this gateway knows.` });
   const encodeTarget: EncodeTarget = { provider: provider.id, model: target.model, capabilities: provider.capabilities(target.model) };
+  run.diagnostics = [];
   if (speaksClient && run.slowReason === undefined) return forwarded(run, dialect, encodeTarget);
   return rewritten(deps, run, dialect, provider, encodeTarget);
 }
@@ -38,7 +39,6 @@ async function rewritten(deps: GatewayDeps, run: Run, dialect: Dialect, provider
   const call = await crossing(deps, run, dialect, provider);
   // Kept answers are found by id, and providers of other languages give none, or one twice.
   if (run.keep && dialect.id !== client.id) run.promisedId ??= client.newAnswerId?.(deps.randomness.id(""));
-  run.diagnostics = [];
   const request = dialect.encodeCall(amend(call, { model: target.model }), target, (diagnostic) => run.diagnostics.push(diagnostic));
   return {
     dialect,
@@ -65,7 +65,9 @@ function forwarded(run: Run, dialect: Dialect, target: EncodeTarget): Addressed 
     headers,
     replace,
     withholdUsage = false,
-  } = dialect.forwardCall(document.value, { operation, headers: request.headers, params: request.params }, target);
+  } = dialect.forwardCall(document.value, { operation, headers: request.headers, params: request.params }, target, (diagnostic) =>
+    run.diagnostics.push(diagnostic),
+  );
   const body = replaceMembers(document, { model: target.model, ...replace });
   return {
     dialect,

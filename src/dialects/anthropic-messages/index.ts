@@ -36,12 +36,12 @@ export default defineDialect({
   outline,
   decodeCall,
   encodeCall,
-  forwardCall(body, context, target) {
+  forwardCall(body, context, target, note = () => {}) {
     const client = { version: readVersion(context.headers), betas: readBetas(context.headers) };
     return {
       path: context.operation === "count_tokens" ? "/messages/count_tokens" : "/messages",
       headers: wireHeaders(upstreamVersion(client.version, target.capabilities), upstreamBetas(client.betas, target.capabilities)),
-      replace: adaptBody(body, client, target.capabilities, () => undefined),
+      replace: adaptBody(body, client, target.capabilities, note),
     };
   },
   decodeAnswer,

@@ -61,3 +61,8 @@ export function renamedRoles(body: JsonObject, wanted: Capabilities["instruction
   if (!list.some((message) => isObject(message) && message["role"] === other)) return undefined;
   return list.map((message) => (isObject(message) && message["role"] === other ? { ...message, role: wanted } : message));
 }
+
+/** What is said of it when the roles of standing instructions are renamed. */
+export function roleRenamed(wanted: Capabilities["instructionsRole"]): Diagnostic {
+  return { field: "items[].role", action: "renamed", reason: `The provider calls the role "${wanted}".` };
+}

@@ -1,4 +1,5 @@
 import type { Call, CompactionItem, Item, Json, MessageItem, ToolResultItem, UnknownItem } from "../../canon/index.ts";
+import { roleRenamed } from "./adapt.ts";
 import { AssistantTurn, isAssistantItem } from "./encode-assistant.ts";
 import type { EncodeContext } from "./encode-context.ts";
 import { encodeContent, encodePart } from "./encode-parts.ts";
@@ -91,7 +92,8 @@ class MessageWriter {
     const wanted = this.#context.target.capabilities.instructionsRole;
     if (role !== "system" && role !== "developer") return role;
     if (wanted === undefined || wanted === role) return role;
-    this.#context.note("items[].role", "renamed", `The provider calls the role "${wanted}".`);
+    const { field, action, reason } = roleRenamed(wanted);
+    this.#context.note(field, action, reason);
     return wanted;
   }
 

@@ -1,5 +1,5 @@
 import { defineDialect, type Json, type ListedModel } from "../../canon/index.ts";
-import { adaptations, renamedRoles } from "./adapt.ts";
+import { adaptations, renamedRoles, roleRenamed } from "./adapt.ts";
 import { decodeAnswer, encodeAnswer, readAnswer } from "./answer.ts";
 import { decodeCall, outline } from "./decode-call.ts";
 import { ChunkDecoder } from "./decode-events.ts";
@@ -27,9 +27,10 @@ export default defineDialect({
   outline,
   decodeCall,
   encodeCall,
-  forwardCall(body, _context, { capabilities }) {
+  forwardCall(body, _context, { capabilities }, note = () => {}) {
     const messages = renamedRoles(body, capabilities.instructionsRole);
-    const replace = adaptations(body, capabilities, () => {});
+    if (messages !== undefined) note(roleRenamed(capabilities.instructionsRole));
+    const replace = adaptations(body, capabilities, note);
     return {
       path: PATH,
       headers: {},

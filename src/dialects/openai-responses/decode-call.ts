@@ -2,6 +2,7 @@ import {
   invalid,
   ProblemError,
   type Call,
+  type Diagnostic,
   type DoorContext,
   type EncodeTarget,
   type Item,
@@ -205,15 +206,24 @@ export function forwardCall(
   body: JsonObject,
   context: DoorContext,
   target: EncodeTarget,
+  note: (diagnostic: Diagnostic) => void = () => {},
 ): {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly replace: Readonly<Record<string, Json | undefined>>;
 } {
   const replace: Draft = {};
-  for (const field of refusedFields(target)) if (body[field] !== undefined) replace[field] = undefined;
+  for (const field of refusedFields(target)) {
+    if (body[field] === undefined) continue;
+    replace[field] = undefined;
+    note(fieldRefused(field, target));
+  }
   if (body["background"] !== undefined) replace["background"] = undefined;
   return { path: PATHS[context.operation], headers: {}, replace };
+}
+
+export function fieldRefused(field: string, target: EncodeTarget): Diagnostic {
+  return { field, action: "dropped", reason: `"${target.provider}" does not take this field.` };
 }
 
 /** Top-level fields that this target does not take. */

@@ -1,6 +1,6 @@
 import type { Call, EncodeTarget, Json, JsonObject, ToolSpec, WireRequest } from "../../canon/index.ts";
 import { narrowToAllowed } from "../shared-choice.ts";
-import { PATHS, refusedFields } from "./decode-call.ts";
+import { fieldRefused, PATHS, refusedFields } from "./decode-call.ts";
 import { encodeInput } from "./encode-items.ts";
 import type { Note } from "./encode-parts.ts";
 import { encodeParam, OVERLAPS, PARAMS, SEALED_REASONING, type ParamName } from "./params.ts";
@@ -26,7 +26,7 @@ export function encodeCall(given: Call, target: EncodeTarget, note: Note): WireR
   for (const field of refusedFields(target)) {
     if (body[field] === undefined) continue;
     delete body[field];
-    note({ field, action: "dropped", reason: `"${target.provider}" does not take this field.` });
+    note(fieldRefused(field, target));
   }
   return { method: "POST", path: PATHS[call.operation], headers: {}, body: JSON.stringify(body) };
 
