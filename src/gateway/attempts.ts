@@ -51,8 +51,8 @@ async function attemptOnce(deps: GatewayDeps, run: Run, target: Target): Promise
 async function exchange(deps: GatewayDeps, run: Run, provider: Provider, target: Target): Promise<AttemptEnd> {
   const prepared = addressed(deps, run, provider, target);
   const address = prepared instanceof Promise ? await prepared : prepared;
-  // Whoever stopped it meanwhile found no attempt to cancel.
-  if (run.stopped) return { problem: run.stopped };
+  // Whoever stopped it meanwhile found no attempt to cancel. Nothing was asked, so there is no attempt to book either.
+  if (run.stopped) throw new ProblemError(run.stopped);
   run.forwarded = address.forward;
   run.reply = undefined;
   run.attempt = new Exchange(deps, run, provider, address).attempt;

@@ -257,6 +257,33 @@ describe("ends", () => {
   });
 });
 
+describe("a call stopped on its way to the next target", () => {
+  it("books what the first one used, once, and nothing for the one that was never asked", async () => {
+    const failing: Script = {
+      headers: { "content-type": "text/event-stream" },
+      body: [USAGE, 'data: {"error":{"message":"boom","type":"server_error"}}\n\n'],
+    };
+    const [bad, good] = [new ScriptedProvider("bad", [CHAT], [failing]), new ScriptedProvider("good", [CHAT], [])];
+    const test = bench([bad, good]);
+    let lookUps = 0;
+    test.stores.calls.findNative = async () => {
+      if (++lookUps === 2) test.deps.live.findRunning(() => true)?.stop({ kind: "cancelled", message: "enough" });
+      return new Map();
+    };
+    const history = [
+      { role: "user", content: "a" },
+      { role: "assistant", content: "b" },
+      { role: "user", content: "c" },
+    ];
+    const { row } = await test.call({ model: "a", input: history, stream: true, store: false }, { dialect: "openai-responses" });
+    expect(lookUps).toBe(2);
+    expect(good.calls).toHaveLength(0);
+    expect(row.attempts.map((attempt) => attempt.target)).toEqual(["bad/m"]);
+    expect(row).toMatchObject({ state: "cancelled", usage: { inputUncached: 5, output: 2 } });
+    expect(row.usage.estimated).toBeUndefined();
+  });
+});
+
 describe("refusals at the door", () => {
   const cases: [string, unknown, { headers?: Record<string, string>; peer?: string }, string, number][] = [
     ["malformed JSON", "{", {}, "invalid_request", 400],
