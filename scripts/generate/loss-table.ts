@@ -9,7 +9,7 @@ export interface Observation {
 }
 
 /** A model that takes everything its language can say: what is lost then is lost by the language. */
-const CAPABLE: Capabilities = {
+export const CAPABLE: Capabilities = {
   reasoning: true,
   vision: true,
   files: true,

@@ -3,7 +3,7 @@ import { openJson } from "../kit/index.ts";
 import { readWishes } from "./request.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
 
-/** Seconds after which an overloaded gateway may be asked again. */
+/** Milliseconds after which an overloaded gateway may be asked again. */
 const OVERLOAD_RETRY_MS = 1000;
 
 /** A name this long names no model; it would only fill headers and ledger rows. */

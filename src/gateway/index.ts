@@ -1,4 +1,4 @@
-import type { Clock, Dialect, Guard, ModelBook, Randomness, Snapshot, Stores } from "../canon/index.ts";
+import type { Snapshot, Stores } from "../canon/index.ts";
 import { Planner } from "../routing/plan.ts";
 import { Admission, type RequestCounter } from "./admission.ts";
 import { LiveCalls } from "./live.ts";
@@ -8,17 +8,13 @@ import { Turns } from "./turns.ts";
 export { openCall } from "./pipeline.ts";
 export type { GatewayDeps } from "./run.ts";
 
-export interface GatewayOptions {
-  readonly clock: Clock;
-  readonly randomness: Randomness;
-  readonly snapshot: () => Snapshot;
-  readonly dialects: ReadonlyMap<string, Dialect>;
+/** What the house brings; the rest of `GatewayDeps` is made from it. */
+export interface GatewayOptions extends Pick<
+  GatewayDeps,
+  "clock" | "randomness" | "snapshot" | "dialects" | "book" | "guards" | "node" | "report"
+> {
   readonly stores: Stores;
-  readonly book: ModelBook;
   readonly counter: RequestCounter;
-  readonly guards: readonly Guard[];
-  readonly node: string;
-  readonly report: (error: unknown, callId: string) => void;
 }
 
 /** Everything the pipeline works with. */

@@ -6,28 +6,14 @@ import {
   textOf,
   type Answer,
   type Call,
-  type Capabilities,
   type Dialect,
   type Item,
   type Json,
   type JsonObject,
 } from "../../src/canon/index.ts";
+import { CAPABLE } from "../../scripts/generate/loss-table.ts";
 import { dialects } from "../../src/dialects/registry.generated.ts";
 import { recordedCalls, type RecordedCall } from "./recorded-calls.ts";
-
-/** A target that takes everything: what is lost then is lost by the language. */
-const CAPABLE: Capabilities = {
-  reasoning: true,
-  vision: true,
-  files: true,
-  audio: true,
-  tools: true,
-  structuredOutput: true,
-  streamUsage: true,
-  betas: ["*"],
-  versions: ["2026-10-21", "2023-06-01"],
-  reasoningField: "reasoning_content",
-};
 
 const all = [...dialects.values()];
 const pairs = all.flatMap((from) =>

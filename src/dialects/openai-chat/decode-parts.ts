@@ -1,5 +1,5 @@
 import { invalid, type Json, type JsonObject, type Part, type TextPart } from "../../canon/index.ts";
-import { checkedBase64, sourceFromUrl } from "./media.ts";
+import { checkedBase64, sourceFromUrl } from "../shared-media.ts";
 import { demand, isObject, read, text } from "./shape.ts";
 
 const HOUR_SECONDS = 3600;

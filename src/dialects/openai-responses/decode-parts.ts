@@ -1,5 +1,5 @@
 import { invalid, type Json, type JsonObject, type Part, type Source } from "../../canon/index.ts";
-import { checkedBase64, sourceFromUrl } from "./media.ts";
+import { checkedBase64, sourceFromUrl } from "../shared-media.ts";
 import { isList, isObject, optional, required, stringIn } from "./shape.ts";
 
 /** Seconds that the canonical form gives a short-lived and a long-lived cache breakpoint. */
