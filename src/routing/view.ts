@@ -1,0 +1,22 @@
+/** How fast a target answered lately, as moving averages that favour the newest calls. */
+export interface TargetLatency {
+  /** Milliseconds from sending a request to the first meaningful event. */
+  readonly ttftMs: number;
+  /** Output tokens a second after that; undefined while nothing long enough was measured. */
+  readonly tokensPerSecond: number | undefined;
+  /** Attempts behind the averages. */
+  readonly samples: number;
+}
+
+/** What the planner may know of the targets' health. Read for every call: answers from memory, never throws. */
+export interface TargetView {
+  /** Why a target should not be asked now, in a few words for people; undefined when it may be. */
+  blocked(provider: string, model: string): string | undefined;
+  /** Undefined while the target was never measured. */
+  latency(provider: string, model: string): TargetLatency | undefined;
+  /** True when a person shut the target: then it is not asked even if every other target is blocked too. Missing: nobody did. */
+  forcedShut?(provider: string, model: string): boolean;
+}
+
+/** Knows nothing: every target may be asked. */
+export const OPEN_VIEW: TargetView = { blocked: () => undefined, latency: () => undefined };
