@@ -49,6 +49,18 @@ export interface Outline {
   readonly slow?: string;
 }
 
+/** What a call asks of a model beyond answering text. */
+export interface Needs {
+  readonly vision: boolean;
+  readonly files: boolean;
+  readonly audio: boolean;
+  readonly tools: boolean;
+  /** The answer must follow a JSON Schema. */
+  readonly structuredOutput: boolean;
+  /** The caller's name for what its calls have in common, by which a provider finds its prompt cache. */
+  readonly cacheKey?: string;
+}
+
 /** What the upstream can take; asked by capability, never by name. Missing means "no". */
 export interface Capabilities {
   /** Accepts reasoning effort or a thinking budget. */
@@ -189,6 +201,11 @@ export interface Dialect {
 
   /** @throws ProblemError invalid_request with `param` */
   outline(body: JsonObject, context: DoorContext): Outline;
+  /**
+   * What `decodeCall` would show the call to need, without decoding it: looks at the shape of the body and never at its texts. Never
+   * throws: what is malformed needs nothing. Without this member the call is decoded.
+   */
+  needs?(body: JsonObject): Needs;
   /** @throws ProblemError invalid_request with `param` */
   decodeCall(body: JsonObject, context: DoorContext): Call;
   /** Same language: replays `raw` and `native`, so decode then encode gives an equal body. Other languages: by the written rules, with a diagnostic for each loss. */
@@ -234,6 +251,8 @@ export interface Dialect {
     readonly body: Json | undefined;
     readonly text: string;
     readonly provider: string;
+    /** Milliseconds since 1970, for waits given as a time; without it the answer's own `date` is taken for now. */
+    readonly now?: number;
   }): Problem;
   encodeProblem(problem: Problem, callId: string): EncodedProblem;
   /** The terminal frame that tells a client of a stream already begun that it failed. `begun`: what the client got of it, where that is known. */

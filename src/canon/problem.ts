@@ -83,6 +83,8 @@ export interface Problem {
   /** The HTTP status when it differs from the kind's own (an upstream's 422, say). */
   readonly status?: number;
   readonly retryAfterMs?: number;
+  /** The provider refused the gateway's own key or its account, not this call: another key or another target may take it. */
+  readonly fault?: "credentials";
   readonly upstream?: UpstreamFailure;
 }
 

@@ -12,6 +12,27 @@ export interface UpstreamCall {
   readonly request: Omit<WireRequest, "body"> & { readonly body: string | Buffer };
   /** A seed-like number unique to this attempt; the simulator repeats a run exactly with it. */
   readonly attempt: number;
+  /** Id of the credential to use; absent or unknown to the provider: its first. */
+  readonly credential?: string;
+}
+
+/** One of a provider's keys, by an id that is no secret (`lab#2`), and what may run on it. */
+export interface Credential {
+  readonly id: string;
+  /** Share of the attempts it takes while all are well. */
+  readonly weight: number;
+  /** Attempts begun in any minute. */
+  readonly requestsPerMinute?: number;
+  /** Attempts running at once. */
+  readonly concurrency?: number;
+}
+
+/** Attempts that may run at once. Absent: as many as come. */
+export interface Capacity {
+  /** Over all models of the provider. */
+  readonly concurrency?: number;
+  /** Of single models, by the provider's own names. */
+  readonly models?: ReadonlyMap<string, number>;
 }
 
 /** Where a provider's answer goes. After `onEnd` or `onProblem` nothing more comes; exactly one of them comes. */
@@ -39,6 +60,9 @@ export interface Provider {
   readonly id: string;
   /** Ids of the dialects it speaks, preferred first. A client's own dialect wins when it is among them. */
   readonly dialects: readonly string[];
+  /** Its keys, in the order of the configuration; empty or absent where it needs none. */
+  readonly credentials?: readonly Credential[];
+  readonly capacity?: Capacity;
   capabilities(model: string): Capabilities;
   open(call: UpstreamCall, sink: UpstreamSink): UpstreamHandle;
   /** Models it offers, where it can be asked cheaply; empty when it cannot. */
