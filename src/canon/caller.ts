@@ -1,3 +1,5 @@
+import type { Requirements } from "./snapshot.ts";
+
 /** What a key may do. Absent means no restriction of that kind. */
 export interface Scopes {
   /** Aliases and `provider/model` names; a trailing `*` matches any rest. */
@@ -6,6 +8,8 @@ export interface Scopes {
   readonly surfaces?: readonly string[];
   /** Highest data tier, 0 (public) to 4. */
   readonly tier?: number;
+  /** Where its calls may go. */
+  readonly requires?: Requirements;
 }
 
 /** A rate limit on one caller. */

@@ -7,13 +7,49 @@ export interface Target {
   /** The provider's own model name. */
   readonly model: string;
   readonly weight: number;
+  /** Where it runs and where it keeps data, when that differs from its provider's. */
+  readonly place?: Place;
+}
+
+/** Where a model runs (`region`) and where what it is sent is kept (`residency`): names such as `eu` or `eu-west-1`. */
+export interface Place {
+  readonly region?: string;
+  readonly residency?: string;
+}
+
+/** Where a call may go. A place fits when it is one of the names or lies within it: `eu-west-1` lies within `eu`. Absent: anywhere. */
+export interface Requirements {
+  readonly region?: readonly string[];
+  readonly residency?: readonly string[];
+}
+
+export type Strategy = "fallback" | "weighted" | "latency" | "cost" | "round-robin" | "rules";
+
+/** Some calls of an alias go elsewhere. */
+export interface AliasRule {
+  readonly name: string;
+  /** A condition in CEL over the facts of the call, of type bool. */
+  readonly when: string;
+  readonly targets: readonly Target[];
+  /** Undefined: the alias's own. */
+  readonly strategy?: Strategy;
 }
 
 /** A name that callers may use, and what stands behind it. */
 export interface Alias {
   readonly name: string;
   readonly targets: readonly Target[];
-  readonly strategy: "fallback" | "weighted" | "latency" | "cost" | "round-robin" | "rules";
+  readonly strategy: Strategy;
+  /** The first whose condition holds says where the call goes. */
+  readonly rules?: readonly AliasRule[];
+  /**
+   * What holds a session to the target that answered it last. `session`: as long as it is remembered. `cache`: while that target's prompt
+   * cache is warm. `off`: nothing. Undefined means `cache`.
+   */
+  readonly sticky?: "session" | "cache" | "off";
+  readonly requires?: Requirements;
+  /** A model that is asked how demanding a call is, for rules that name `call.complexity`. Undefined: it is worked out here. */
+  readonly complexity?: { readonly model: string; readonly timeoutMs: number };
   /** Extra attempts per target. */
   readonly retries: number;
   /** Per attempt: first meaningful event when streaming, whole answer otherwise. */
@@ -49,6 +85,8 @@ export interface Snapshot {
   readonly version: number;
   readonly aliases: ReadonlyMap<string, Alias>;
   readonly providers: ReadonlyMap<string, Provider>;
+  /** Where providers run and keep data, by name, as far as the configuration says. */
+  readonly places?: ReadonlyMap<string, Place>;
   readonly limits: Limits;
   readonly access: { readonly anonymous: "loopback" | "never" | "any" };
   /** Requests a minute and the like for callers whose key has no limits of its own; matched by key name or `*`. */

@@ -74,6 +74,8 @@ export interface LedgerRow {
   /** What was lost or bent on the way into the provider's language. */
   readonly diagnostics?: readonly Diagnostic[] | undefined;
   readonly traceId?: string | undefined;
+  /** Why it went where it went, where there was something to choose or to leave out. */
+  readonly plan?: Json | undefined;
 }
 
 export interface LedgerStore {

@@ -1,4 +1,4 @@
-import type { AttemptRecord, Diagnostic, JsonObject, LedgerRow, OpenRecord, ProblemKind, Usage } from "../canon/index.ts";
+import type { AttemptRecord, Diagnostic, Json, JsonObject, LedgerRow, OpenRecord, ProblemKind, Usage } from "../canon/index.ts";
 
 /**
  * A ledger row as the values of one SQL statement, in the order of LEDGER_COLUMNS. Flat, because threads and processes hand rows over by
@@ -47,6 +47,7 @@ interface Detail {
   readonly metadata?: JsonObject;
   readonly diagnostics?: readonly Diagnostic[];
   readonly traceId?: string;
+  readonly plan?: Json;
   readonly media?: Readonly<Record<string, number>>;
   readonly serviceTier?: string;
   readonly providerCost?: number;
@@ -98,6 +99,7 @@ function detailOf(row: LedgerRow): unknown {
     metadata: row.metadata,
     diagnostics: row.diagnostics,
     traceId: row.traceId,
+    plan: row.plan,
     media: usage.media,
     serviceTier: usage.serviceTier,
     providerCost: usage.providerCost,
