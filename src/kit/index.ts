@@ -4,3 +4,4 @@ export * from "./clock.ts";
 export * from "./ids.ts";
 export * from "./nearest.ts";
 export * from "./bag.ts";
+export * from "./retry-after.ts";
