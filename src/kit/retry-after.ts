@@ -89,7 +89,7 @@ function member(value: unknown, key: string): unknown {
 }
 
 function plainNumber(text: string | undefined): number | undefined {
-  return text !== undefined && /^\s*\d+(?:\.\d+)?\s*$/.test(text) ? Number(text) : undefined;
+  return text !== undefined && /^\s*\d+(?:\.\d+)?(?:e\d{1,2})?\s*$/.test(text) ? Number(text) : undefined;
 }
 
 function hereAndNow(headers: HeaderLines, now: number | undefined): number | undefined {

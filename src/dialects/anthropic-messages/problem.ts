@@ -10,12 +10,16 @@ import {
   type Problem,
   type ProblemKind,
 } from "../../canon/index.ts";
+import { waitAsked } from "../shared-waits.ts";
 import { DIALECT, isObject, textAt } from "./wire.ts";
 
 /** Longest piece of an upstream's own words that is passed on. */
 const MAX_MESSAGE_LETTERS = 1000;
-/** Longest wait that an upstream may ask for and be believed: one day. */
-const MAX_RETRY_AFTER_MS = 86_400_000;
+/** Source: API reference, "Rate limits", response headers; resets are RFC 3339 times. */
+const LIMITS = ["requests", "tokens", "input-tokens", "output-tokens"].map((of) => ({
+  remaining: `anthropic-ratelimit-${of}-remaining`,
+  reset: `anthropic-ratelimit-${of}-reset`,
+}));
 
 /** The status that goes with an error's type, for errors inside a stream that began with 200. Source: SDK 1.12.0, `ErrorObject`. */
 const STATUS_OF_TYPE: Readonly<Record<string, number>> = {
@@ -39,8 +43,9 @@ export function decodeProblem(response: {
   readonly body: Json | undefined;
   readonly text: string;
   readonly provider: string;
+  readonly now?: number;
 }): Problem {
-  const retryAfterMs = readRetryAfter(response.headers);
+  const retryAfterMs = waitAsked(response, LIMITS);
   return {
     ...problemOf(response.status, response.body, response.text, response.provider),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
@@ -70,6 +75,7 @@ function problemOf(status: number, body: Json | undefined, text: string, provide
       status: 502,
       message: `The provider "${provider}" refused the gateway's own credentials (${status}); an administrator must check the key and its permissions.`,
       ...(typeof code === "string" && { code }),
+      fault: "credentials",
       upstream,
     };
   }
@@ -78,6 +84,7 @@ function problemOf(status: number, body: Json | undefined, text: string, provide
     ...(kind === "upstream_rejected" && { status }),
     message: `${provider === "" ? "The provider" : `The provider "${provider}"`} answered ${status}${said ? `: ${said}` : "."}`,
     ...(typeof code === "string" && { code }),
+    ...(status === 402 && { fault: "credentials" }),
     upstream: { ...upstream, ...(isObject(body) && { body }) },
   };
 }
@@ -97,12 +104,6 @@ function plainWords(text: string): string {
     .replaceAll(/\s+/g, " ")
     .trim();
   return words.slice(0, 200);
-}
-
-function readRetryAfter(headers: Headers): number | undefined {
-  const inMs = Number(headers["retry-after-ms"] ?? Number.NaN);
-  const ms = Number.isFinite(inMs) ? inMs : Number(headers["retry-after"] ?? Number.NaN) * 1000;
-  return Number.isFinite(ms) && ms >= 0 ? Math.min(ms, MAX_RETRY_AFTER_MS) : undefined;
 }
 
 export function broken(message: string, provider?: string): Problem {

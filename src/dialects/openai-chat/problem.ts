@@ -8,13 +8,16 @@ import {
   type Problem,
   type ProblemKind,
 } from "../../canon/index.ts";
+import { COMMON_LIMITS, waitAsked } from "../shared-waits.ts";
 import { ID, isList, isObject, text, type Draft } from "./shape.ts";
 
 const MESSAGE_CHARACTERS = 1000;
-const MAX_RETRY_AFTER_MS = 24 * 60 * 60 * 1000;
 
 /** Key-like words that a vendor may repeat in its message. */
 const KEY_LIKE = /\b(?:sk|pk|rk|gsk|xai|api|key|bearer)[-_ ][A-Za-z0-9._*-]{8,}/gi;
+
+/** Comes as 429, but no wait helps: the account behind the key is empty. */
+const OUT_OF_FUNDS = "insufficient_quota";
 
 interface UpstreamResponse {
   readonly status: number;
@@ -22,6 +25,7 @@ interface UpstreamResponse {
   readonly body: Json | undefined;
   readonly text: string;
   readonly provider: string;
+  readonly now?: number;
 }
 
 /** The kind of problem that an upstream's status means. */
@@ -33,11 +37,11 @@ function kindOf(status: number): ProblemKind {
 }
 
 export function decodeProblem(response: UpstreamResponse): Problem {
-  const { status, headers, body, provider } = response;
+  const { status, body, provider } = response;
   if (status === 401 || status === 403) return refusedCredentials(status, provider);
   const kind = kindOf(status);
   const error = errorOf(body);
-  const retryAfterMs = kind === "rate_limited" || kind === "upstream_unavailable" ? readRetryAfter(headers) : undefined;
+  const retryAfterMs = kind === "rate_limited" || kind === "upstream_unavailable" ? waitAsked(response, COMMON_LIMITS) : undefined;
   const code = codeOf(error);
   const param = kind === "upstream_rejected" ? text(error?.["param"]) : undefined;
   return {
@@ -47,6 +51,7 @@ export function decodeProblem(response: UpstreamResponse): Problem {
     ...(code !== undefined && { code }),
     ...(kind === "upstream_rejected" && { status: status === 402 ? 502 : status }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...((status === 402 || code === OUT_OF_FUNDS) && { fault: "credentials" }),
     upstream: { status, dialect: ID, provider, ...(body !== undefined && { body: scrub(body) }) },
   };
 }
@@ -58,6 +63,7 @@ function refusedCredentials(status: number, provider: string): Problem {
     kind: "upstream_rejected",
     message: `The provider${provider === "" ? "" : ` "${provider}"`} ${what}; check the key configured for it.`,
     status: 502,
+    fault: "credentials",
     upstream: { status, dialect: ID, provider },
   };
 }
@@ -138,16 +144,6 @@ function scrub(body: Json): Json {
   const written = JSON.stringify(body);
   const scrubbed = written.replaceAll(KEY_LIKE, "[key]");
   return scrubbed === written ? body : (JSON.parse(scrubbed) as Json);
-}
-
-function readRetryAfter(headers: Headers): number | undefined {
-  const ms = milliseconds(headers["retry-after-ms"], 1) ?? milliseconds(headers["retry-after"], 1000);
-  return ms === undefined ? undefined : Math.min(ms, MAX_RETRY_AFTER_MS);
-}
-
-function milliseconds(header: string | undefined, scale: number): number | undefined {
-  if (header === undefined || !/^\d+(?:\.\d+)?$/.test(header.trim())) return undefined;
-  return Math.ceil(Number(header) * scale);
 }
 
 /** The language's own words for each kind of problem. */

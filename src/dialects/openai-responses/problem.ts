@@ -10,14 +10,14 @@ import {
   type Problem,
   type ProblemKind,
 } from "../../canon/index.ts";
+import { COMMON_LIMITS, waitAsked } from "../shared-waits.ts";
 import { failedResponse } from "./response.ts";
 import { ID, isObject, stringIn, textIn, type Draft } from "./shape.ts";
 
 /** Longest sentence of a provider that is passed on. */
 const MAX_MESSAGE_CHARACTERS = 1000;
-const MS_PER_SECOND = 1000;
-/** Longest wait that is believed, a day. */
-const MAX_RETRY_MS = 86_400_000;
+/** Comes as 429, but no wait helps: the account behind the key is empty. */
+const OUT_OF_FUNDS = "insufficient_quota";
 
 /** An upstream's error response. */
 export function decodeProblem(response: {
@@ -26,12 +26,13 @@ export function decodeProblem(response: {
   readonly body: Json | undefined;
   readonly text: string;
   readonly provider: string;
+  readonly now?: number;
 }): Problem {
   const { status, body, provider } = response;
   const kind = kindOfStatus(status);
   if (status === 401 || status === 403) return refusedCredentials(status, provider);
   const error = errorIn(body);
-  const retryAfterMs = retryAfter(response.headers);
+  const retryAfterMs = kind === "rate_limited" || kind === "upstream_unavailable" ? waitAsked(response, COMMON_LIMITS) : undefined;
   return {
     kind,
     message:
@@ -40,7 +41,8 @@ export function decodeProblem(response: {
     ...(error.param !== undefined && { param: error.param }),
     ...(error.code !== undefined && { code: error.code }),
     ...(kind === "upstream_rejected" && status >= 400 && status < 500 && { status }),
-    ...(kind === "rate_limited" && retryAfterMs !== undefined && { retryAfterMs }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...((status === 402 || error.code === OUT_OF_FUNDS) && { fault: "credentials" }),
     upstream: { status, dialect: ID, provider, ...(body !== undefined && { body }) },
   };
 }
@@ -59,6 +61,7 @@ function refusedCredentials(status: number, provider: string): Problem {
     message: `"${provider}" refused the gateway's own credentials (status ${status}). An administrator must check the provider's key.`,
     code: "provider_credentials_refused",
     status: 502,
+    fault: "credentials",
     upstream: { status, dialect: ID, provider },
   };
 }
@@ -89,13 +92,6 @@ function describeText(text: string, body: Json | undefined): string {
     .trim()
     .slice(0, 120);
   return clean === "" ? "" : `: ${clean}`;
-}
-
-function retryAfter(headers: Headers): number | undefined {
-  const ms = Number.parseFloat(headers["retry-after-ms"] ?? "");
-  if (Number.isFinite(ms) && ms >= 0) return Math.min(Math.ceil(ms), MAX_RETRY_MS);
-  const seconds = headers["retry-after"] ?? "";
-  return /^\d+(?:\.\d+)?$/.test(seconds) ? Math.min(Math.ceil(Number(seconds) * MS_PER_SECOND), MAX_RETRY_MS) : undefined;
 }
 
 /** What the codes inside a stream or a failed answer mean; there is no status there to go by. */
