@@ -6,6 +6,7 @@ import { encodeCall } from "./encode-call.ts";
 import { MessageEncoder } from "./encode-events.ts";
 import { MessageMeter } from "./meter.ts";
 import { answersModels, encodeModel, encodeModels } from "./models.ts";
+import { needs } from "./needs.ts";
 import { decodeProblem, encodeProblem, encodeProblemFrames } from "./problem.ts";
 import { continueTurn, turnFingerprint } from "./threads.ts";
 import { adaptBody, readBetas, readVersion, upstreamBetas, upstreamVersion, wireHeaders } from "./versions.ts";
@@ -34,6 +35,7 @@ export default defineDialect({
   encodeModel,
   answersModels,
   outline,
+  needs,
   decodeCall,
   encodeCall,
   forwardCall(body, context, target, note = () => {}) {

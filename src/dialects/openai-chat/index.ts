@@ -6,6 +6,7 @@ import { ChunkDecoder } from "./decode-events.ts";
 import { encodeCall, PATH } from "./encode-call.ts";
 import { ChunkEncoder } from "./encode-events.ts";
 import { ChunkMeter } from "./meter.ts";
+import { needs } from "./needs.ts";
 import { decodeProblem, encodeProblem, errorBody } from "./problem.ts";
 import { ID } from "./shape.ts";
 
@@ -25,6 +26,7 @@ export default defineDialect({
   encodeModels: (models) => ({ object: "list", data: models.map(listed) }),
   encodeModel: (model) => listed(model),
   outline,
+  needs,
   decodeCall,
   encodeCall,
   forwardCall(body, _context, { capabilities }, note = () => {}) {

@@ -6,6 +6,7 @@ import { encodeCall } from "./encode-call.ts";
 import { ResponsesEncoder } from "./encode-events.ts";
 import { encodeDeleted, encodeItems, encodePending, replayAfter } from "./kept.ts";
 import { ResponsesMeter } from "./meter.ts";
+import { needs } from "./needs.ts";
 import { itemIds } from "./output-items.ts";
 import { decodeProblem, encodeProblem, encodeProblemFrames } from "./problem.ts";
 import { ID, isObject } from "./shape.ts";
@@ -28,6 +29,7 @@ export default defineDialect({
   credentials: bearer,
 
   outline,
+  needs,
   decodeCall,
   encodeCall,
   forwardCall,
