@@ -128,6 +128,10 @@ export interface Call {
    * same language starts from these and overrides the fields named in `touched`.
    */
   readonly native: JsonObject;
+  /** Paths of what `native` says and no other field of the call does: other languages lose it, and tell that they do. */
+  readonly unspoken?: readonly string[];
+  /** Id of a prompt that the provider keeps and that may stand in place of items. */
+  readonly keptPrompt?: string;
   /** Fields changed since decoding; see `amend`. */
   readonly touched: ReadonlySet<keyof Call>;
 }

@@ -12,6 +12,7 @@ import {
   type Sampling,
   type TextPart,
 } from "../../canon/index.ts";
+import { unspokenFields, type FieldTable } from "../shared-fields.ts";
 import { decodeBlocks, whereFrom, type Place } from "./decode-items.ts";
 import { decodeText } from "./decode-parts.ts";
 import { isLegalId } from "./encode-blocks.ts";
@@ -89,6 +90,7 @@ export function decodeCall(body: JsonObject, context: DoorContext): Call {
   const tools = body["tools"] === undefined || body["tools"] === null ? [] : needList(body["tools"], "tools");
   const reasoning = decodeReasoning(body);
   const format = decodeFormat(body);
+  const unspoken = unspokenFields(body, FIELDS);
   return {
     operation: context.operation,
     origin: { dialect: DIALECT, version: readVersion(context.headers), ...(betas.length > 0 && { betas }) },
@@ -107,6 +109,7 @@ export function decodeCall(body: JsonObject, context: DoorContext): Call {
     ...(thread && { store: true, thread: thread.type }),
     ...(previousId !== undefined && { previousId }),
     native: nativeOf(body, tools.length > 0, instructions !== undefined),
+    ...(unspoken.length > 0 && { unspoken }),
     touched: new Set(),
   };
 }
@@ -169,6 +172,28 @@ function decodeMessage(message: JsonObject, path: Path): Item[] {
   const items = shape === "absent" ? [] : decodeBlocks(needList(content, `${path}.content`), place, `${path}.content`);
   return items.length > 0 ? items : [{ type: "message", role, parts: [], ...whereFrom(place) }];
 }
+
+/** What `decodeCall` says in the canonical form, by field. */
+const FIELDS: FieldTable = {
+  model: true,
+  messages: true,
+  system: true,
+  tools: true,
+  tool_choice: true,
+  max_tokens: true,
+  stream: true,
+  temperature: true,
+  top_p: true,
+  top_k: true,
+  stop_sequences: true,
+  metadata: ["user_id"],
+  service_tier: true,
+  thinking: ["type", "budget_tokens", "display"],
+  output_config: ["effort", "format"],
+  output_format: true,
+  // The gateway keeps the turns.
+  thread: true,
+};
 
 function decodeReasoning(body: JsonObject): Reasoning | undefined {
   const thinking = readObject(body["thinking"], "thinking");

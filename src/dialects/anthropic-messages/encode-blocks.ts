@@ -10,6 +10,7 @@ import type {
   ToolResultItem,
 } from "../../canon/index.ts";
 import { CUSTOM_INPUT_PROPERTY, flattenToolCall, type FlatTools } from "../shared-tools.ts";
+import type { UserTurns } from "../shared-lost.ts";
 import { encodeSource } from "./sources.ts";
 import { cacheControl, DIALECT, isObject } from "./wire.ts";
 
@@ -145,10 +146,14 @@ export function inputObject(input: string, degraded?: () => void): JsonObject {
   return { [CUSTOM_INPUT_PROPERTY]: input };
 }
 
-export function encodeToolResult(item: ToolResultItem, context: BlockContext): JsonObject {
+export function encodeToolResult(item: ToolResultItem, context: BlockContext, turns: UserTurns): JsonObject {
   const id = wireId(item.callId, context);
-  if (isOwn(item) && isObject(item.raw)) return id === item.callId ? item.raw : { ...item.raw, tool_use_id: id };
+  if (isOwn(item) && isObject(item.raw)) {
+    turns.result([], []);
+    return id === item.callId ? item.raw : { ...item.raw, tool_use_id: id };
+  }
   const blocks = encodeParts(item.parts, "result", isOwn(item), context);
+  turns.result(item.parts, blocks);
   const [first] = blocks;
   const content = blocks.length === 1 && first && isPlainText(first) ? first["text"] : blocks;
   return {

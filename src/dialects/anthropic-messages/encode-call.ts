@@ -8,8 +8,10 @@ import {
   type WireRequest,
 } from "../../canon/index.ts";
 import { narrowToAllowed } from "../shared-choice.ts";
+import { noteUnspoken } from "../shared-fields.ts";
+import { refuseEmptyConversation, refuseForeignTurn, refuseKeptPrompt } from "../shared-lost.ts";
 import { flattenTools } from "../shared-tools.ts";
-import { encodeParts, isPlainText, type BlockContext } from "./encode-blocks.ts";
+import { encodeParts, isOwn, isPlainText, type BlockContext } from "./encode-blocks.ts";
 import { encodeMessages } from "./encode-messages.ts";
 import { encodeReasoning } from "./reasoning.ts";
 import { encodeToolChoice, encodeTools } from "./tools.ts";
@@ -32,7 +34,13 @@ export function encodeCall(given: Call, target: EncodeTarget, note: Note): WireR
   };
   const flat = flattenTools(own ? call.tools : offeredTools(call), own ? undefined : note);
   const context: BlockContext = { target, flat, note };
+  if (!own) {
+    refuseKeptPrompt(call, target);
+    refuseForeignTurn(call.items, isOwn, target);
+    noteUnspoken(call, note);
+  }
   const { messages, system } = encodeMessages(call.items, context);
+  if (messages.length === 0 && !own) refuseEmptyConversation(call.items, target);
   const tools = target.capabilities.tools === false && !own ? refuseTools(call, note) : encodeTools(flat.tools, target, note);
   const fields: Fields = own ? { ...without(call.native, "thread") } : {};
   const offered = new Set(tools.map((tool) => textAt(tool, "name")));

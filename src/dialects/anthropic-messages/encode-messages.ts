@@ -9,6 +9,7 @@ import {
   textBlock,
   type BlockContext,
 } from "./encode-blocks.ts";
+import { isModels, UserTurns } from "../shared-lost.ts";
 import { cacheControl, DIALECT, isObject, textAt } from "./wire.ts";
 
 type Role = "user" | "assistant" | "system";
@@ -40,10 +41,12 @@ export function encodeMessages(
     system.push(...withCache(encodeParts(item.parts, "system", isOwn(item), context), item));
   }
   const drafts: Draft[] = [];
+  const turns = new UserTurns(context.target);
   for (let at = first; at < items.length; at++) {
     const item = items[at];
-    if (item) addItem(drafts, item, context);
+    if (item) addItem(drafts, item, context, turns);
   }
+  turns.end();
   const foreign = drafts.some((draft) => !draft.verbatim);
   const kept = drafts.filter((draft) => draft.blocks.length > 0 || draft.empty);
   const paired = foreign ? beginWithUser(pairResults(kept, context), context) : kept;
@@ -54,16 +57,17 @@ function isForeignInstruction(item: MessageItem): boolean {
   return (item.role === "system" || item.role === "developer") && item.envelope?.dialect !== DIALECT;
 }
 
-function addItem(drafts: Draft[], item: Item, context: BlockContext): void {
+function addItem(drafts: Draft[], item: Item, context: BlockContext, turns: UserTurns): void {
+  if (isModels(item)) turns.end();
   switch (item.type) {
     case "message":
-      return addMessage(drafts, item, context);
+      return addMessage(drafts, item, context, turns);
     case "reasoning":
       return add(drafts, "assistant", item, listOf(encodeThinking(item, context)));
     case "tool_call":
       return add(drafts, "assistant", item, [encodeToolUse(item, context)]);
     case "tool_result":
-      return add(drafts, "user", item, [encodeToolResult(item, context)]);
+      return add(drafts, "user", item, [encodeToolResult(item, context, turns)]);
     case "compaction":
       return addCompaction(drafts, item, context);
     case "unknown":
@@ -72,17 +76,13 @@ function addItem(drafts: Draft[], item: Item, context: BlockContext): void {
   }
 }
 
-function addMessage(drafts: Draft[], item: MessageItem, context: BlockContext): void {
+function addMessage(drafts: Draft[], item: MessageItem, context: BlockContext, turns: UserTurns): void {
   const own = isOwn(item);
   if (!isForeignInstruction(item)) {
     const role = item.role === "developer" ? "system" : item.role;
-    return add(
-      drafts,
-      role,
-      item,
-      encodeParts(item.parts, role, own, context),
-      item.parts.length === 0 && item.envelope?.dialect === DIALECT,
-    );
+    const blocks = encodeParts(item.parts, role, own, context);
+    if (role === "user") turns.message(item.parts, blocks);
+    return add(drafts, role, item, blocks, item.parts.length === 0 && item.envelope?.dialect === DIALECT);
   }
   const blocks = encodeParts(item.parts, "system", own, context);
   if (context.target.capabilities.laterInstructions === true) return add(drafts, "system", item, blocks);

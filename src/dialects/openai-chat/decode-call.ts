@@ -13,6 +13,7 @@ import {
   type ToolChoice,
 } from "../../canon/index.ts";
 import { readAllowedTools } from "../shared-choice.ts";
+import { unspokenFields, type FieldTable } from "../shared-fields.ts";
 import { CallIds, decodeAssistant } from "./decode-message.ts";
 import { decodePart } from "./decode-parts.ts";
 import { decodeTools } from "./decode-tools.ts";
@@ -44,6 +45,7 @@ export function decodeCall(body: JsonObject, context: DoorContext): Call {
   const maxOutputTokens = read(body, "max_completion_tokens", "number") ?? read(body, "max_tokens", "number");
   const reasoning = decodeReasoning(body);
   const output = decodeOutput(body);
+  const unspoken = unspokenFields(rest, FIELDS);
   return {
     operation: context.operation,
     origin: { dialect: ID },
@@ -63,9 +65,49 @@ export function decodeCall(body: JsonObject, context: DoorContext): Call {
     ...optional("serviceTier", read(body, "service_tier", "string")),
     ...optional("store", read(body, "store", "boolean")),
     native: { ...rest, ...emptyLists },
+    ...(unspoken.length > 0 && { unspoken }),
     touched: new Set(),
   };
 }
+
+/** What `decodeCall` says in the canonical form, by field. */
+const FIELDS: FieldTable = {
+  model: true,
+  stream: true,
+  // The gateway counts and shows usage itself; padding hides sizes from an eavesdropper and changes no content.
+  stream_options: ["include_usage", "include_obfuscation"],
+  max_tokens: true,
+  max_completion_tokens: true,
+  temperature: true,
+  top_p: true,
+  top_k: true,
+  seed: true,
+  presence_penalty: true,
+  frequency_penalty: true,
+  stop: true,
+  n: true,
+  logprobs: true,
+  top_logprobs: true,
+  tool_choice: true,
+  function_call: true,
+  parallel_tool_calls: true,
+  verbosity: true,
+  response_format: (value) => isObject(value) && ["text", "json_object", "json_schema"].includes(text(value["type"]) ?? ""),
+  reasoning_effort: true,
+  reasoning: ["effort", "max_tokens", "enabled", "summary"],
+  thinking: ["type", "budget_tokens"],
+  enable_thinking: true,
+  thinking_budget: true,
+  metadata: (value) => isObject(value) && Object.values(value).every((label) => typeof label === "string"),
+  user: true,
+  safety_identifier: true,
+  prompt_cache_key: true,
+  service_tier: true,
+  // Answers of this language are stored by its provider or not at all.
+  store: (value) => value === false,
+  modalities: (value) => isList(value) && value.every((kind) => kind === "text"),
+  logit_bias: (value) => isObject(value) && Object.keys(value).length === 0,
+};
 
 function optional<K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {
   return (value === undefined ? {} : { [key]: value }) as { readonly [P in K]?: V };

@@ -1,5 +1,6 @@
 import type { Call, Diagnostic, EncodeTarget, Json, JsonObject, ToolSpec, WireRequest } from "../../canon/index.ts";
 import { narrowToAllowed } from "../shared-choice.ts";
+import { noteUnspoken } from "../shared-fields.ts";
 import { CUSTOM_INPUT_PROPERTY } from "../shared-tools.ts";
 import { adaptations } from "./adapt.ts";
 import { isLegacyDeclaration } from "./decode-tools.ts";
@@ -204,5 +205,6 @@ function nestedGrammar(format: JsonObject): JsonObject {
 
 /** What chat completions does not have at all. */
 function noteForeign(call: Call, context: EncodeContext): void {
+  noteUnspoken(call, ({ field, action, reason }) => context.note(field, action, reason));
   if (call.background) context.drop("background", "Chat completions has no background calls; the gateway waits instead.");
 }

@@ -14,10 +14,12 @@ import {
   type Reasoning,
   type Sampling,
 } from "../../canon/index.ts";
+import { unspokenFields, type FieldTable } from "../shared-fields.ts";
 import { openSummary } from "./compaction.ts";
 import { decodeInput } from "./decode-items.ts";
 import { decodeTool, decodeToolChoice } from "./decode-tools.ts";
-import { CLIENT_ORIGIN, ID, isList, isObject, optional, required, without, type Draft } from "./shape.ts";
+import { LOGPROBS, SEALED_REASONING } from "./params.ts";
+import { CLIENT_ORIGIN, ID, isList, isObject, optional, required, stringIn, without, type Draft } from "./shape.ts";
 
 /** Where each operation goes, below the provider's base path. */
 export const PATHS: Readonly<Record<Operation, string>> = {
@@ -91,6 +93,7 @@ export function decodeCall(body: JsonObject, context: DoorContext): Call {
   const toolList = optional(body, "tools", "list") ?? [];
   const tools = toolList.map((tool, at) => decodeTool(tool, `tools[${at}]`, true));
   const instructions = optional(body, "instructions", "string");
+  const unspoken = unspokenFields(body, FIELDS);
   return {
     operation,
     origin: { dialect: ID },
@@ -114,11 +117,57 @@ export function decodeCall(body: JsonObject, context: DoorContext): Call {
       store: optional(body, "store", "boolean"),
       background: optional(body, "background", "boolean"),
       previousId: optional(body, "previous_response_id", "string") || undefined,
+      keptPrompt: keptPromptOf(body),
+      unspoken: unspoken.length > 0 ? unspoken : undefined,
     }),
     sampling: decodeSampling(body),
     native: nativeOf(body, items, toolList.length > 0, instructions !== undefined),
     touched: new Set(),
   };
+}
+
+/** What `decodeCall` says in the canonical form, by field. */
+const FIELDS: FieldTable = {
+  model: true,
+  input: true,
+  instructions: true,
+  tools: true,
+  tool_choice: true,
+  parallel_tool_calls: true,
+  stream: true,
+  // Padding hides sizes from an eavesdropper and changes no content.
+  stream_options: ["include_obfuscation"],
+  max_output_tokens: true,
+  temperature: true,
+  top_p: true,
+  top_logprobs: true,
+  presence_penalty: true,
+  frequency_penalty: true,
+  text: (value) => isObject(value) && unspokenFields(value, TEXT_FIELDS).length === 0,
+  reasoning: ["effort", "summary", "generate_summary"],
+  metadata: true,
+  safety_identifier: true,
+  user: true,
+  prompt_cache_key: true,
+  service_tier: true,
+  // What follows is the gateway's own part: it keeps turns, waits in the background, and answers warm-ups and its own sockets.
+  store: true,
+  background: true,
+  previous_response_id: true,
+  generate: true,
+  stream_id: true,
+  type: true,
+  truncation: (value) => value === "disabled",
+  include: (value) => isList(value) && value.every((entry) => entry === SEALED_REASONING || entry === LOGPROBS),
+};
+const TEXT_FIELDS: FieldTable = {
+  verbosity: true,
+  format: (value) => isObject(value) && ["text", "json_object", "json_schema"].includes(stringIn(value["type"])),
+};
+
+function keptPromptOf(body: JsonObject): string | undefined {
+  const prompt = body["prompt"];
+  return isObject(prompt) ? stringIn(prompt["id"]) || undefined : undefined;
 }
 
 type Present<T> = { readonly [K in keyof T]?: Exclude<T[K], undefined> };
@@ -195,10 +244,14 @@ function decodeSampling(body: JsonObject): Sampling {
   return present({
     temperature: optional(body, "temperature", "number"),
     topP: optional(body, "top_p", "number"),
-    topLogprobs: optional(body, "top_logprobs", "number"),
+    topLogprobs: optional(body, "top_logprobs", "number") ?? (wantsLogprobs(body) ? 0 : undefined),
     presencePenalty: optional(body, "presence_penalty", "number"),
     frequencyPenalty: optional(body, "frequency_penalty", "number"),
   });
+}
+
+function wantsLogprobs(body: JsonObject): boolean {
+  return isList(body["include"]) && body["include"].includes(LOGPROBS);
 }
 
 /** The fast path: only what the provider refuses is taken out, and a background call is run by the gateway itself. */

@@ -1,5 +1,7 @@
 import type { Call, EncodeTarget, Json, JsonObject, ToolSpec, WireRequest } from "../../canon/index.ts";
 import { narrowToAllowed } from "../shared-choice.ts";
+import { noteUnspoken } from "../shared-fields.ts";
+import { refuseEmptyConversation, refuseForeignTurn, refuseKeptPrompt } from "../shared-lost.ts";
 import { fieldRefused, PATHS, refusedFields } from "./decode-call.ts";
 import { encodeInput } from "./encode-items.ts";
 import type { Note } from "./encode-parts.ts";
@@ -14,6 +16,11 @@ export function encodeCall(given: Call, target: EncodeTarget, note: Note): WireR
   const call = given.origin.dialect === ID ? given : narrowToAllowed(given, note);
   const own = call.origin.dialect === ID;
   const expanded = call.touched.has("items") || call.touched.has("previousId");
+  if (!own) {
+    refuseKeptPrompt(call, target);
+    refuseForeignTurn(call.items, (item) => item.origin?.dialect === ID, target);
+    noteUnspoken(call, note);
+  }
   const body: Draft = own ? { ...call.native } : {};
   body["model"] = target.model;
   if (own) for (const name of PARAMS) overwrite(name);
@@ -22,6 +29,7 @@ export function encodeCall(given: Call, target: EncodeTarget, note: Note): WireR
   else if (call.touched.has("instructions")) delete body["instructions"];
   encodeToolList(call, own, body, note);
   if (call.items.length > 0 || !own) body["input"] = encodeInput(call.items, expanded, target, note);
+  if (!own && isList(body["input"]) && body["input"].length === 0) refuseEmptyConversation(call.items, target);
   if (!own || expanded || call.touched.has("background")) detach(call, target, own, expanded, body);
   for (const field of refusedFields(target)) {
     if (body[field] === undefined) continue;

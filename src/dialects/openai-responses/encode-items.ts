@@ -9,6 +9,7 @@ import type {
   ToolResultItem,
   UnknownItem,
 } from "../../canon/index.ts";
+import { isModels, UserTurns } from "../shared-lost.ts";
 import { summaryAsText } from "./compaction.ts";
 import { encodeParts, type Note, type PartTarget } from "./encode-parts.ts";
 import { ID, isObject, without, type Draft } from "./shape.ts";
@@ -23,6 +24,7 @@ interface Sending {
   readonly expanded: boolean;
   /** Reasoning before was left out: what follows it must not claim, by its id, to belong to it. */
   bare: boolean;
+  readonly turns: UserTurns;
 }
 
 /** The `input` of a request: a bare text stays one, everything else is a list. */
@@ -38,13 +40,16 @@ export function encodeInput(items: readonly Item[], expanded: boolean, target: E
     kinds,
     expanded,
     bare: false,
+    turns: new UserTurns(target),
   };
   const input: Json[] = [];
   for (const item of items) {
     if (item.type === "tool_result" || (item.type === "message" && item.role !== "assistant")) sending.bare = false;
+    if (isModels(item)) sending.turns.end();
     const wire = encodeItem(item, sending);
     if (wire !== undefined) input.push(wire);
   }
+  sending.turns.end();
   return input;
 }
 
@@ -52,7 +57,10 @@ function encodeItem(item: Item, sending: Sending): Json | undefined {
   if (item.type === "reasoning") return encodeReasoning(item, sending);
   if (item.type === "unknown") return encodeUnknown(item, sending);
   if (item.type === "compaction") return encodeCompaction(item, sending);
-  if (item.origin?.dialect === ID && item.raw !== undefined) return replay(item, item.raw, sending);
+  if (item.origin?.dialect === ID && item.raw !== undefined) {
+    if (!isModels(item)) sending.turns.result([], []);
+    return replay(item, item.raw, sending);
+  }
   if (item.type === "message") return encodeMessage(item, sending);
   return item.type === "tool_call" ? encodeToolCall(item, sending) : encodeToolResult(item, sending);
 }
@@ -68,6 +76,7 @@ function replay(item: Item, raw: Json, sending: Sending): Json {
 function encodeMessage(item: MessageItem, sending: Sending): Json | undefined {
   const side = item.role === "assistant" ? "output" : "input";
   const content = encodeParts(item.parts, side, item.origin, sending.parts, sending.note);
+  if (item.role === "user") sending.turns.message(item.parts, content);
   if (content.length === 0 && item.parts.length > 0) return undefined;
   return { type: "message", role: item.role, content, ...(item.phase !== undefined && { phase: item.phase }) };
 }
@@ -100,9 +109,14 @@ function encodeToolResult(item: ToolResultItem, sending: Sending): Json {
 function encodeOutput(item: ToolResultItem, sending: Sending): Json {
   let text = "";
   for (const part of item.parts) {
-    if (part.type !== "text") return encodeParts(item.parts, "input", item.origin, sending.parts, sending.note);
+    if (part.type !== "text") {
+      const content = encodeParts(item.parts, "input", item.origin, sending.parts, sending.note);
+      sending.turns.result(item.parts, content);
+      return content;
+    }
     text += part.text;
   }
+  sending.turns.result([], []);
   return text;
 }
 

@@ -4,7 +4,7 @@ import { ID, isList, isObject, without, type Draft } from "./shape.ts";
 
 /** Asks for reasoning that can be handed back without being stored. */
 export const SEALED_REASONING = "reasoning.encrypted_content";
-const LOGPROBS = "message.output_text.logprobs";
+export const LOGPROBS = "message.output_text.logprobs";
 /** The smallest cap on output that the language's home provider takes. */
 const MIN_OUTPUT_TOKENS = 16;
 const SERVICE_TIERS: ReadonlySet<string> = new Set(["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]);
