@@ -24,14 +24,17 @@ export async function checkConfig(
   }
   const file = existsSync(path) ? path : undefined;
   try {
-    const { config, warnings } = await loadConfig(file, deps);
+    const { config, warnings, remedies = [] } = await loadConfig(file, deps);
     const summary =
       file === undefined
         ? `No file; found ${config.providers.size === 0 ? "no providers, only the simulator" : [...config.providers.keys()].join(", ")}.`
         : `${file} is valid: ${count(config.providers.size, "provider")}, ${count(config.aliases.size, "model")}.`;
     return {
       config,
-      findings: [ok("config", summary), ...warnings.map((line) => warning("config", line, "Set what is missing, or take the entry out."))],
+      findings: [
+        ok("config", summary),
+        ...warnings.map((line, at) => warning("config", line, remedies[at] ?? "Set what is missing, or take the entry out.")),
+      ],
     };
   } catch (error) {
     if (!(error instanceof CommandError) && !(error instanceof UsageError)) throw error;

@@ -81,7 +81,7 @@ function configFileOf(input: Input, deps: CliDeps): string | undefined {
 export async function loadConfig(
   file: string | undefined,
   deps: CliDeps,
-): Promise<{ readonly config: GimbalConfig; readonly warnings: readonly string[] }> {
+): Promise<{ readonly config: GimbalConfig; readonly warnings: readonly string[]; readonly remedies?: readonly (string | undefined)[] }> {
   if (file === undefined) return { config: defaultConfig(await deps.discover()), warnings: [] };
   let text: string;
   try {
@@ -91,5 +91,9 @@ export async function loadConfig(
   }
   const outcome = readConfig(text, deps.env);
   if (!outcome.ok) throw new CommandError(formatProblems(file, outcome.problems).join("\n"));
-  return { config: outcome.config, warnings: formatProblems(file, outcome.warnings) };
+  return {
+    config: outcome.config,
+    warnings: formatProblems(file, outcome.warnings),
+    remedies: outcome.warnings.map((problem) => problem.remedy),
+  };
 }

@@ -12,6 +12,8 @@ export interface ConfigProblem {
   readonly line: number;
   readonly column: number;
   readonly message: string;
+  /** What to do, where the message is not enough for it. */
+  readonly remedy?: string;
 }
 
 /** A YAML text that can say where each of its values stands. */

@@ -1,13 +1,12 @@
-import type { Alias, Json, Snapshot, Target } from "../canon/index.ts";
+import type { Alias, Json, Snapshot } from "../canon/index.ts";
 import { nearest } from "../kit/index.ts";
 import { providerKinds } from "../providers/catalog.ts";
+import { readAliases, SIM, type AliasReading } from "./aliases.ts";
 import { ConfigDocument, type ConfigProblem } from "./document.ts";
 import { describeIssues } from "./issues.ts";
-import { configSchema, DEFAULT_RETRIES, type ConfigValues } from "./schema.ts";
+import { configSchema, type ConfigValues } from "./schema.ts";
+import { writtenSecrets } from "./secrets.ts";
 import { expand, type Environment, type Expansion, type Path } from "./variables.ts";
-
-/** Name under which the simulator is always there. */
-export const SIM = "sim";
 
 /** A configuration that was read, checked and expanded. It may hold secrets: never print it. */
 export interface GimbalConfig {
@@ -48,7 +47,11 @@ export function readConfig(text: string, env: Environment): ConfigOutcome {
   const checked = checkMeaning(parsed.data, disabled, document);
   problems.push(...checked.problems);
   if (problems.length > 0) return { ok: false, problems };
-  return { ok: true, config: assemble(parsed.data, disabled, checked.aliases), warnings: checked.warnings };
+  return {
+    ok: true,
+    config: assemble(parsed.data, disabled, checked.aliases),
+    warnings: [...checked.warnings, ...writtenSecrets(document)],
+  };
 }
 
 /** `file:line:column message`, one line each. */
@@ -106,41 +109,19 @@ function replaceAt(value: Json, path: readonly string[], change: (text: string) 
   if (typeof old === "string") at[last] = change(old);
 }
 
-interface Meaning {
-  readonly aliases: Map<string, Alias>;
-  readonly problems: ConfigProblem[];
-  readonly warnings: ConfigProblem[];
+interface Meaning extends AliasReading {
+  readonly problems: readonly ConfigProblem[];
 }
 
 /** What a schema cannot see: names that must fit each other. */
 function checkMeaning(values: ConfigValues, disabled: ReadonlyMap<string, string>, document: ConfigDocument): Meaning {
-  const meaning: Meaning = { aliases: new Map(), problems: [], warnings: [] };
-  for (const [name, reason] of disabled)
-    meaning.warnings.push(document.problem(["providers", name], `The provider ${name} is off: ${reason}.`, true));
-  for (const [name, options] of Object.entries(values.providers)) checkProvider(name, options, document, meaning.problems);
-  for (const [name, model] of Object.entries(values.models)) {
-    const written = typeof model === "string" ? { targets: [model] } : model;
-    const targets: Target[] = [];
-    for (const [index, entry] of written.targets.entries()) {
-      const text = typeof entry === "string" ? entry : entry.target;
-      const path = typeof model === "string" ? ["models", name] : ["models", name, "targets", index];
-      const problem = whyNoTarget(text, values, disabled);
-      if (problem !== undefined) meaning.problems.push(document.problem(path, `models.${name}: ${problem}`));
-      else if (!disabled.has(providerOf(text)))
-        targets.push({
-          provider: providerOf(text),
-          model: text.slice(text.indexOf("/") + 1),
-          weight: typeof entry === "string" ? 1 : entry.weight,
-        });
-    }
-    if (targets.length === 0 && meaning.problems.length === 0) {
-      meaning.warnings.push(document.problem(["models", name], `The model ${name} is off: every provider behind it is.`, true));
-      continue;
-    }
-    meaning.aliases.set(name, aliasOf(name, typeof model === "string" ? undefined : model, targets, values));
-    if (typeof model !== "string") warnOfMissing(name, model, document, meaning.warnings);
-  }
-  return meaning;
+  const problems: ConfigProblem[] = [];
+  const warnings = [...disabled].map(([name, reason]) =>
+    document.problem(["providers", name], `The provider ${name} is off: ${reason}.`, true),
+  );
+  for (const [name, options] of Object.entries(values.providers)) checkProvider(name, options, document, problems);
+  const read = readAliases(values, disabled, document);
+  return { aliases: read.aliases, problems: [...problems, ...read.problems], warnings: [...warnings, ...read.warnings] };
 }
 
 function checkProvider(
@@ -172,54 +153,6 @@ function checkProvider(
       options.kind === undefined,
     ),
   );
-}
-
-function providerOf(target: string): string {
-  return target.slice(0, Math.max(0, target.indexOf("/")));
-}
-
-function whyNoTarget(target: string, values: ConfigValues, disabled: ReadonlyMap<string, string>): string | undefined {
-  const slash = target.indexOf("/");
-  if (slash < 1 || slash === target.length - 1) {
-    return Object.hasOwn(values.models, target)
-      ? `"${target}" is itself a model of this file. A target is \`provider/model\`: name what stands behind it instead.`
-      : `"${target}" is no target. A target is \`provider/model\`.`;
-  }
-  const provider = providerOf(target);
-  if (provider === SIM || Object.hasOwn(values.providers, provider) || disabled.has(provider)) return undefined;
-  const like = nearest(provider, [SIM, ...Object.keys(values.providers), ...disabled.keys()]);
-  return `There is no provider "${provider}" under \`providers:\`.${like ? ` Did you mean "${like}"?` : ""}`;
-}
-
-type WrittenAlias = Exclude<ConfigValues["models"][string], string>;
-
-function aliasOf(name: string, written: WrittenAlias | undefined, targets: readonly Target[], values: ConfigValues): Alias {
-  const timeoutMs = written?.timeoutMs ?? values.serve.limits.defaultTimeoutMs;
-  return {
-    name,
-    targets,
-    strategy: written?.strategy ?? "fallback",
-    retries: written?.retries ?? DEFAULT_RETRIES,
-    timeoutMs,
-    continue: written?.continue ?? "never",
-  };
-}
-
-/** Harmless when missing, so they are accepted; but nobody should believe that they work. */
-function warnOfMissing(name: string, model: WrittenAlias, document: ConfigDocument, warnings: ConfigProblem[]): void {
-  if (model.continue !== "never") {
-    warnings.push(
-      document.problem(
-        ["models", name, "continue"],
-        `models.${name}.continue: Continuing a broken stream is not built yet; such a stream ends in a problem.`,
-        true,
-      ),
-    );
-  }
-  if (model.cache)
-    warnings.push(
-      document.problem(["models", name, "cache"], `models.${name}.cache: The cache is not built yet; every call goes upstream.`, true),
-    );
 }
 
 function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, aliases: ReadonlyMap<string, Alias>): GimbalConfig {

@@ -26,6 +26,11 @@ export function unveil(text: string): string {
   return text.replace(VEILED, (run) => run.replace(/./gs, (letter) => String.fromCharCode(letter.charCodeAt(0) - VEIL)));
 }
 
+/** What of a parsed document's string stands in the file itself: the defaults of its references, but nothing of their variables. */
+export function writtenText(value: string): string {
+  return unveil(value).replace(REFERENCE, (reference) => reference.slice(2, -1).split(":-").slice(1).join(":-"));
+}
+
 export interface Expansion {
   readonly value: Json;
   /** References without a value and without a default. */

@@ -2,6 +2,8 @@ import type { DatabaseSync } from "node:sqlite";
 import type { ConfigVersion, KeyRecord, RequestLimit, Scopes } from "../../canon/index.ts";
 import type { ReadTable, WriteTable } from "../backend.ts";
 import { conflict } from "../problems.ts";
+import { openConfigText, sealConfigText } from "./sealed-config.ts";
+import type { Sealer } from "./serving-key.ts";
 
 interface KeyColumns {
   readonly id: string;
@@ -24,7 +26,7 @@ interface ConfigColumns {
   readonly text: string;
 }
 
-export function adminWrites(database: DatabaseSync): Pick<WriteTable, "createKey" | "revokeKey" | "appendConfig"> {
+export function adminWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteTable, "createKey" | "revokeKey" | "appendConfig"> {
   const taken = database.prepare("SELECT id FROM keys WHERE id = ? OR hash = ?");
   const create = database.prepare("INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   const revoke = database.prepare("UPDATE keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL");
@@ -44,9 +46,10 @@ export function adminWrites(database: DatabaseSync): Pick<WriteTable, "createKey
     },
     appendConfig: ([createdAt, author, text]) => {
       const last = newest.get() as ConfigColumns | undefined;
-      if (last?.text === text) return configFrom(last);
+      const known = last && configFrom(last, sealer);
+      if (known?.text === text) return known;
       const version = (last?.version ?? 0) + 1;
-      append.run(version, createdAt, author, text);
+      append.run(version, createdAt, author, sealConfigText(sealer, version, text));
       return { version, createdAt, author, text };
     },
   };
@@ -57,7 +60,7 @@ export function keyGeneration(database: DatabaseSync): () => number {
   return () => Number(read.get()?.["generation"]);
 }
 
-export function adminReads(database: DatabaseSync): Pick<ReadTable, "keyByHash" | "keys" | "config" | "configs"> {
+export function adminReads(database: DatabaseSync, sealer: Sealer): Pick<ReadTable, "keyByHash" | "keys" | "config" | "configs"> {
   const byHash = database.prepare("SELECT * FROM keys WHERE hash = ?");
   const keys = database.prepare("SELECT * FROM keys ORDER BY created_at, id");
   const config = database.prepare("SELECT * FROM config_versions WHERE version = ?");
@@ -70,9 +73,9 @@ export function adminReads(database: DatabaseSync): Pick<ReadTable, "keyByHash" 
     keys: () => (keys.all() as unknown as KeyColumns[]).map(keyFrom),
     config: ([version]) => {
       const columns = config.get(version) as ConfigColumns | undefined;
-      return columns && configFrom(columns);
+      return columns && configFrom(columns, sealer);
     },
-    configs: ([limit]) => (configs.all(limit) as unknown as ConfigColumns[]).map(configFrom),
+    configs: ([limit]) => (configs.all(limit) as unknown as ConfigColumns[]).map((columns) => configFrom(columns, sealer) ?? lost(columns)),
   };
 }
 
@@ -110,6 +113,13 @@ function keyFrom(columns: KeyColumns): KeyRecord {
   };
 }
 
-function configFrom(columns: ConfigColumns): ConfigVersion {
-  return { version: columns.version, createdAt: columns.created_at, author: columns.author, text: columns.text };
+/** Undefined when the key that sealed it is gone: such a version cannot be gone back to. */
+function configFrom(columns: ConfigColumns, sealer: Sealer): ConfigVersion | undefined {
+  const text = openConfigText(sealer, columns.version, columns.text);
+  return text === undefined ? undefined : { version: columns.version, createdAt: columns.created_at, author: columns.author, text };
+}
+
+/** In the list it keeps its place, with a comment for its text. */
+function lost({ version, created_at: createdAt, author }: ConfigColumns): ConfigVersion {
+  return { version, createdAt, author, text: "# The key that sealed this version is gone.\n" };
 }

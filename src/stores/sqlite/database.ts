@@ -152,7 +152,7 @@ function openWriter(folder: string, sealer: Sealer): Writer {
     }
     return {
       database,
-      table: { ...ledgerWrites(database), ...callWrites(database, sealer), ...adminWrites(database) },
+      table: { ...ledgerWrites(database), ...callWrites(database, sealer), ...adminWrites(database, sealer) },
       generation: keyGeneration(database),
       begin: database.prepare("BEGIN"),
       commit: database.prepare("COMMIT"),
@@ -166,7 +166,7 @@ function openWriter(folder: string, sealer: Sealer): Writer {
 function openReader(folder: string, sealer: Sealer): Reader {
   const database = openFiles(folder, true);
   try {
-    return { database, table: { ...ledgerReads(database), ...callReads(database, sealer), ...adminReads(database) } };
+    return { database, table: { ...ledgerReads(database), ...callReads(database, sealer), ...adminReads(database, sealer) } };
   } catch (error) {
     closeQuietly(database);
     throw error;

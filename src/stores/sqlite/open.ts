@@ -8,6 +8,7 @@ import { lockFolder } from "./lock.ts";
 import { migrate } from "./migrate.ts";
 import { recordMigrations } from "./migrations/record.ts";
 import { servingMigrations } from "./migrations/serving.ts";
+import { sealConfiguration } from "./sealed-config.ts";
 import { openSealer } from "./serving-key.ts";
 import { WriterThread } from "./writer-thread.ts";
 
@@ -40,7 +41,8 @@ export async function openSqlite(settings: SqliteOptions): Promise<HostedStores>
   }
   const unlock = lockFolder(folder, { pid: process.pid, node, since: clock.now() });
   try {
-    openSealer(folder);
+    const sealer = openSealer(folder);
+    sealConfiguration(recordPath(folder), sealer);
     migrate(recordPath(folder), recordMigrations, clock.now());
     migrate(servingPath(folder), servingMigrations, clock.now());
     for (const path of [recordPath(folder), servingPath(folder)]) chmodSync(path, OWNER_ONLY);
