@@ -1,5 +1,6 @@
+export { SIM } from "./aliases.ts";
 export type { ConfigProblem } from "./document.ts";
-export { formatProblems, readConfig, SIM, type ConfigOutcome, type GimbalConfig } from "./read.ts";
+export { formatProblems, readConfig, type ConfigOutcome, type GimbalConfig } from "./read.ts";
 export { configSchema, DEFAULT_HOST, DEFAULT_PORT } from "./schema.ts";
 export { defaultConfig, snapshotOf, type Discovered } from "./snapshot.ts";
 export { watchConfig, type ConfigWatch, type WatchOptions } from "./watch.ts";

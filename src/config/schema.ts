@@ -4,62 +4,17 @@ import { storageOptions } from "../stores/options.ts";
 import { limitsOptions as callerLimitsOptions } from "../ledger/options.ts";
 import { providerOptions } from "../providers/options.ts";
 import { simOptions } from "../providers/sim/options.ts";
+import { attemptShape } from "../routing/attempt-options.ts";
+import { planShape } from "../routing/options.ts";
 
-/** Alias targets, retries and timeouts beyond these are mistakes. */
-const TARGETS = 50;
-const RETRIES = 20;
-const TIMEOUT_MS = 24 * 3_600_000;
-const WEIGHT = 1_000_000;
-export const DEFAULT_RETRIES = 2;
 export const DEFAULT_PORT = 4100;
 export const DEFAULT_HOST = "127.0.0.1";
 
 const name = z.string().min(1).max(200);
-const target = z.union(
-  [
-    name.describe("`provider/model`, split at the first slash."),
-    z.strictObject({
-      target: name.describe("`provider/model`."),
-      weight: z.number().positive().max(WEIGHT).default(1).describe("Share of the calls under the strategy `weighted`."),
-    }),
-  ],
-  { error: "A target is `provider/model`, or `{ target: provider/model, weight: number }`." },
-);
-
-/** Strategies the contract names whose deciding facts are not measured yet. */
-const STRATEGIES_TO_COME = ["latency", "cost", "rules"];
-const strategy = z
-  .enum(["fallback", "weighted", "round-robin"], {
-    error: (issue) =>
-      STRATEGIES_TO_COME.includes(String(issue.input))
-        ? `The strategy ${String(issue.input)} is not built yet; use fallback, weighted or round-robin.`
-        : "A strategy is fallback, weighted or round-robin.",
-  })
-  .default("fallback")
-  .describe("`fallback`: in order. `weighted`: drawn by weight. `round-robin`: each in turn. What is not first is the fallback.");
-
+/** An alias: where its calls go, how a target is tried, and what is kept of the answers. */
 const alias = z.strictObject({
-  targets: z
-    .array(target)
-    .min(1, { error: "An alias needs at least one target." })
-    .max(TARGETS)
-    .describe("Where its calls go: `provider/model`, or `{ target, weight }`."),
-  strategy,
-  retries: z.int().min(0).max(RETRIES).default(DEFAULT_RETRIES).describe("Extra attempts per target, after failures that may be retried."),
-  timeoutMs: z
-    .int()
-    .positive()
-    .max(TIMEOUT_MS)
-    .optional()
-    .describe(
-      "Milliseconds per attempt: to the first meaningful event when streaming, to the whole answer otherwise. Default: `serve.limits.defaultTimeoutMs`.",
-    ),
-  continue: z
-    .enum(["always", "same-model", "never"])
-    .default("never")
-    .describe(
-      "Whether a stream that breaks after text went out is to be continued. Not built yet: anything but `never` gives a warning, and the stream ends in a problem.",
-    ),
+  ...planShape,
+  ...attemptShape,
   cache: z
     .strictObject({ ttlSeconds: z.int().positive().describe("How long an answer may be repeated, in seconds.") })
     .optional()

@@ -1,7 +1,9 @@
-import type { Alias, Provider, Snapshot } from "../canon/index.ts";
+import type { Alias, Place, Provider, Snapshot } from "../canon/index.ts";
 import { simModels } from "../providers/sim/options.ts";
-import { SIM, type GimbalConfig } from "./read.ts";
-import { configSchema, DEFAULT_RETRIES } from "./schema.ts";
+import { DEFAULT_RETRIES } from "../routing/attempt-options.ts";
+import { placeOf, SIM } from "./aliases.ts";
+import type { GimbalConfig } from "./read.ts";
+import { configSchema } from "./schema.ts";
 
 /** What was found on the machine when there is no configuration file. */
 export interface Discovered {
@@ -40,7 +42,12 @@ export function snapshotOf(config: GimbalConfig, version: number, providers: Rea
     for (const model of Object.keys(options.models ?? {})) addDirect(aliases, name, model, config.limits.defaultTimeoutMs);
   }
   for (const model of [...simModels, ...Object.keys(config.sim.models)]) addDirect(aliases, SIM, model, config.limits.defaultTimeoutMs);
-  return { version, aliases, providers, limits: config.limits, access: config.access, callerLimits: config.callerLimits };
+  const places = new Map<string, Place>();
+  for (const [name, options] of config.providers) {
+    const place = placeOf(options);
+    if (place) places.set(name, place);
+  }
+  return { version, aliases, providers, places, limits: config.limits, access: config.access, callerLimits: config.callerLimits };
 }
 
 function addDirect(aliases: Map<string, Alias>, provider: string, model: string, timeoutMs: number): void {

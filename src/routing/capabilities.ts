@@ -62,7 +62,9 @@ export function unknowns(capabilities: Capabilities, needs: Needs): readonly Nee
 export function outOfPlace(place: Place, ...required: readonly (Requirements | undefined)[]): string | undefined {
   for (const requirements of required) {
     if (!requirements) continue;
-    const why = wrong("region", "runs in", place.region, requirements.region) ?? wrong("residency", "keeps data in", place.residency, requirements.residency);
+    const why =
+      wrong("region", "runs in", place.region, requirements.region) ??
+      wrong("residency", "keeps data in", place.residency, requirements.residency);
     if (why !== undefined) return why;
   }
   return undefined;

@@ -31,7 +31,8 @@ const POINTS_PER_TOOL = 1.5;
 const POINTS_PER_TURN = 1.5;
 
 const FENCE = /```/;
-const CODE = /^\s*(?:def |class |function |import |from \S+ import |#include|public |private |const |let |fn |SELECT |INSERT |@\w+)|[{;]\s*$|=>|\(\)\s*[{:]/m;
+const CODE =
+  /^\s*(?:def |class |function |import |from \S+ import |#include|public |private |const |let |fn |SELECT |INSERT |@\w+)|[{;]\s*$|=>|\(\)\s*[{:]/m;
 const REASONS =
   /\b(?:prove|proof|derive|analy[sz]e|compare|evaluate|explain why|why does|step[- ]by[- ]step|design|architect\w*|refactor|debug|diagnose|optimi[sz]e|trade-?offs?|plan|strategy|theorem|algorithm|complexity|estimate|calculate|solve|root cause|edge cases?|pros and cons|reason(?:ing)?|think (?:hard|carefully|through))\b/gi;
 
@@ -42,14 +43,26 @@ export function cheapComplexity(call: Call, inputTokens: number): Complexity {
   const tools = offeredTools(call).length;
   const turns = turnsOf(call);
   const parts = [
-    part(`about ${inputTokens} input tokens`, Math.log2(Math.max(1, inputTokens / SHORT_INPUT_TOKENS)) * POINTS_PER_DOUBLING, LENGTH_POINTS),
-    FENCE.test(question) ? part("a block of code", CODE_POINTS, CODE_POINTS) : part("lines of code", CODE.test(question) ? CODE_POINTS / 2 : 0, CODE_POINTS),
+    part(
+      `about ${inputTokens} input tokens`,
+      Math.log2(Math.max(1, inputTokens / SHORT_INPUT_TOKENS)) * POINTS_PER_DOUBLING,
+      LENGTH_POINTS,
+    ),
+    FENCE.test(question)
+      ? part("a block of code", CODE_POINTS, CODE_POINTS)
+      : part("lines of code", CODE.test(question) ? CODE_POINTS / 2 : 0, CODE_POINTS),
     part(`asks to ${[...reasons].slice(0, 5).join(", ")}`, reasons.size * POINTS_PER_REASON, REASONING_POINTS),
     part(`${tools} tools`, tools * POINTS_PER_TOOL, TOOL_POINTS),
     part(`turn ${turns}`, (turns - 1) * POINTS_PER_TURN, DEPTH_POINTS),
     part(`reasoning effort ${call.reasoning?.effort ?? ""}`, wantsEffort(call) ? REASONING_POINTS : 0, REASONING_POINTS),
   ].filter(({ points }) => points > 0);
-  return { score: Math.min(MOST, parts.reduce((sum, { points }) => sum + points, 0)), parts };
+  return {
+    score: Math.min(
+      MOST,
+      parts.reduce((sum, { points }) => sum + points, 0),
+    ),
+    parts,
+  };
 }
 
 function part(what: string, points: number, most: number): Complexity["parts"][number] {
@@ -118,7 +131,9 @@ export class ModelScorer implements ComplexityScorer {
       const answer = await Promise.race([ask(model, INSTRUCTION + newestQuestion(call), limit.signal), late]);
       if (answer === undefined) return cheap(`did not answer within ${timeoutMs} ms`);
       const score = readScore(answer);
-      return score === undefined ? cheap("answered no number from 0 to 100") : { score, parts: [{ what: `${model} says so`, points: score }] };
+      return score === undefined
+        ? cheap("answered no number from 0 to 100")
+        : { score, parts: [{ what: `${model} says so`, points: score }] };
     } catch {
       return cheap("failed");
     } finally {

@@ -29,7 +29,11 @@ export const VARIABLES: readonly Variable[] = [
   },
   { name: "call.hour", type: "int", meaning: "Hour of the day in UTC, 0 to 23." },
   { name: "call.weekday", type: "int", meaning: "Day of the week in UTC, 1 (Monday) to 7 (Sunday)." },
-  { name: "call.time", type: "google.protobuf.Timestamp", meaning: 'When it came; `call.time.getHours("Europe/Berlin")` is the hour there.' },
+  {
+    name: "call.time",
+    type: "google.protobuf.Timestamp",
+    meaning: 'When it came; `call.time.getHours("Europe/Berlin")` is the hour there.',
+  },
   { name: "caller.name", type: "string", meaning: "Name of the key." },
   { name: "caller.team", type: "string", meaning: "Its team, or an empty text." },
   { name: "caller.project", type: "string", meaning: "Its project, or an empty text." },
@@ -38,7 +42,8 @@ export const VARIABLES: readonly Variable[] = [
   {
     name: "metadata",
     type: "map<string, dyn>",
-    meaning: "The header `x-gimbal-metadata`. A rule that names a member which a call lacks does not match it; `has(metadata.x)` asks first.",
+    meaning:
+      "The header `x-gimbal-metadata`. A rule that names a member which a call lacks does not match it; `has(metadata.x)` asks first.",
   },
   { name: "session", type: "string", meaning: "The header `x-gimbal-session`, or an empty text." },
   { name: "tier", type: "int", meaning: "The highest data tier of the key, 0 (public) to 4; 4 where the key has no bound." },
@@ -150,7 +155,10 @@ export function conditionFault(text: string): string | undefined {
   return type === "bool" || type === "dyn" ? undefined : `It yields ${type ?? "something"}, and a condition must be true or false.`;
 }
 
-function describe(text: string, error: { readonly code: string; readonly summary: string; readonly range?: { readonly start: number; readonly end: number } }): string {
+function describe(
+  text: string,
+  error: { readonly code: string; readonly summary: string; readonly range?: { readonly start: number; readonly end: number } },
+): string {
   const { start = 0, end = 0 } = error.range ?? {};
   const word = text.slice(start, end);
   const hint = (wanted: string, known: readonly string[]): string => {
@@ -232,7 +240,7 @@ export function tryRules(alias: Alias, facts: CallFacts): readonly RuleOutcome[]
 
 function evaluate(test: ParseResult, variables: object): boolean | string {
   try {
-    const value: unknown = test(variables as Record<string, unknown>);
+    const value: unknown = test(variables);
     return typeof value === "boolean" ? value : "its condition is neither true nor false for this call";
   } catch (error) {
     const summary = error instanceof Error && "summary" in error ? String(error.summary) : "its condition cannot be evaluated";
