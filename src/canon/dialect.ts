@@ -194,7 +194,8 @@ export interface Dialect {
   /** The client's key in this dialect's own header, without prefix words. */
   credentials(headers: Headers): string | undefined;
   /** Listing of models in this dialect's shape; `undefined` when it shares another dialect's. Selected by `answersModels`. */
-  encodeModels?(models: readonly ListedModel[], headers: Headers): Json;
+  /** `params`: the query, for languages that list in pages. @throws ProblemError invalid_request */
+  encodeModels?(models: readonly ListedModel[], headers: Headers, params?: Readonly<Record<string, string>>): Json;
   encodeModel?(model: ListedModel, headers: Headers): Json;
   /** Does `GET /v1/models` with these headers belong to this dialect? The one without this member lists models for everybody else. */
   answersModels?(headers: Headers): boolean;

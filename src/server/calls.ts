@@ -8,11 +8,11 @@ import { queryParams, type Params, type Router } from "./router.ts";
 /** A call's life: what became of it, its events again, its end. Everybody sees their own calls only. */
 export function mountCalls(router: Router, deps: GatewayDeps): void {
   const handle =
-    (work: (request: FrontRequest, out: FrontOut, params: Params, caller: Caller) => Promise<void>) =>
+    (work: (request: FrontRequest, out: FrontOut, params: Params, caller: Caller) => Promise<void>, who = identifyAndCount) =>
     (request: FrontRequest, out: FrontOut, params: Params) =>
       answerWith(
         out,
-        async () => work(request, out, params, await identify(deps, request)),
+        async () => work(request, out, params, await who(deps, request)),
         (error) => deps.report(error, params["id"] ?? ""),
       );
   router.add(
@@ -28,12 +28,20 @@ export function mountCalls(router: Router, deps: GatewayDeps): void {
   router.add(
     "POST",
     "/v1/calls/{id}/cancel",
-    handle((_request, out, { id = "" }, caller) => cancel(deps, out, id, caller)),
+    // Whoever has used up a limit must still be able to stop what runs.
+    handle((_request, out, { id = "" }, caller) => cancel(deps, out, id, caller), identify),
   );
 }
 
+/** The caller, whose request counts against its limits. @throws ProblemError unauthenticated, rate_limited */
+export async function identifyAndCount(deps: GatewayDeps, request: FrontRequest): Promise<Caller> {
+  const caller = await identify(deps, request);
+  deps.admission.count(deps.snapshot(), caller);
+  return caller;
+}
+
 /** The caller, by whichever language's credentials the request carries. */
-export async function identify(deps: GatewayDeps, request: FrontRequest): Promise<Caller> {
+async function identify(deps: GatewayDeps, request: FrontRequest): Promise<Caller> {
   const dialects = [...deps.dialects.values()];
   const dialect = dialects.find((candidate) => candidate.credentials(request.headers) !== undefined) ?? dialects[0];
   if (!dialect) throw new ProblemError({ kind: "internal", message: "No dialect is installed." });

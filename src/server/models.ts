@@ -12,9 +12,9 @@ import { problemHeaders } from "../gateway/refuse.ts";
 import { nearest } from "../kit/index.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
-import { identify } from "./calls.ts";
+import { identifyAndCount } from "./calls.ts";
 import { answerWith, sendJson } from "./respond.ts";
-import type { Params, Router } from "./router.ts";
+import { queryParams, type Params, type Router } from "./router.ts";
 
 /** The model list, in the shape of the language that asks. */
 export function mountModels(router: Router, deps: GatewayDeps): void {
@@ -42,7 +42,10 @@ export function mountModels(router: Router, deps: GatewayDeps): void {
   router.add(
     "GET",
     "/v1/models",
-    handle(async (dialect, request) => dialect.encodeModels?.(listModels(deps, (await identify(deps, request)).scopes), request.headers)),
+    handle(async (dialect, request) => {
+      const { scopes } = await identifyAndCount(deps, request);
+      return dialect.encodeModels?.(listModels(deps, scopes), request.headers, queryParams(request.query));
+    }),
   );
   router.add("GET", "/v1/models/{id...}", handle(oneModel(deps)));
 }
@@ -50,7 +53,7 @@ export function mountModels(router: Router, deps: GatewayDeps): void {
 const oneModel =
   (deps: GatewayDeps) =>
   async (dialect: Dialect, request: FrontRequest, id: string): Promise<Json | undefined> => {
-    const caller = await identify(deps, request);
+    const caller = await identifyAndCount(deps, request);
     const models = listModels(deps, caller.scopes);
     const model = models.find((listed) => listed.id === id);
     if (model) return dialect.encodeModel?.(model, request.headers);

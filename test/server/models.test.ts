@@ -52,3 +52,62 @@ describe("the list of models", () => {
     expect(error).toMatchObject({ error: { type: "error", error: { type: "authentication_error" } } });
   });
 });
+
+describe("what is asked beside calls", () => {
+  const tight = () => gateway.key({ name: "tight", limits: [{ requests: 2, per: "hour" }] });
+
+  it("counts against the caller's limit, and is refused in the asker's own kind of error", async () => {
+    const mine = await tight();
+    await openai(mine).models.list();
+    await openai(mine).models.retrieve("fast");
+    await expect(openai(mine).models.list()).rejects.toBeInstanceOf(OpenAI.RateLimitError);
+    const theirs = await anthropic(mine)
+      .models.list()
+      .catch((error: unknown) => error);
+    expect(theirs).toBeInstanceOf(Anthropic.RateLimitError);
+    expect(Number((theirs as InstanceType<typeof Anthropic.APIError>).headers?.get("retry-after"))).toBeGreaterThan(0);
+  });
+
+  it("counts for a call's life as well, but stopping it is always allowed", async () => {
+    const headers = { authorization: `Bearer ${await tight()}` };
+    const life = (path = "", method = "GET") => fetch(`${gateway.url}/v1/calls/call_0${path}`, { method, headers });
+    expect((await life()).status).toBe(404);
+    expect((await life("/events")).status).toBe(404);
+    const refused = await life();
+    expect([refused.status, refused.headers.get("x-gimbal-problem")]).toEqual([429, "rate_limited"]);
+    expect((await life("/cancel", "POST")).status).toBe(404);
+  });
+});
+
+describe("pages of the list", () => {
+  let many: TestGateway;
+  const names = Array.from({ length: 25 }, (_, at) => `m${String(at).padStart(2, "0")}`);
+  beforeAll(async () => {
+    many = await startGateway({ config: `models: { ${names.map((name) => `${name}: sim/echo`).join(", ")} }\n` });
+  });
+  afterAll(() => many.close());
+  const client = () => new Anthropic({ baseURL: many.url, apiKey: "none", maxRetries: 0 });
+
+  it("are walked by the client itself, whatever their size", async () => {
+    for (const limit of [undefined, 1, 7, 1000]) {
+      const seen: string[] = [];
+      for await (const { id } of client().models.list(limit === undefined ? {} : { limit })) seen.push(id);
+      expect(seen.filter((id) => id.startsWith("m"))).toEqual(names);
+    }
+  });
+
+  it("name their ends, in both directions", async () => {
+    const first = await client().models.list({ limit: 3 });
+    expect([first.data.length, first.has_more, first.first_id, first.last_id]).toEqual([3, true, first.data[0]?.id, first.data[2]?.id]);
+    const second = await client().models.list({ limit: 3, after_id: first.last_id ?? "" });
+    expect(second.data[0]?.id).not.toBe(first.last_id);
+    const back = await client().models.list({ limit: 2, before_id: second.first_id ?? "" });
+    expect(back.data.map(({ id }) => id)).toEqual(first.data.slice(1).map(({ id }) => id));
+    expect(back.has_more).toBe(true);
+    expect((await client().models.list({ limit: 9, before_id: first.first_id ?? "" })).data).toEqual([]);
+  });
+
+  it.each([{ limit: 0 }, { limit: 1001 }, { after_id: "nobody" }, { after_id: "m01", before_id: "m02" }])("refuse %o", async (query) => {
+    await expect(client().models.list(query)).rejects.toBeInstanceOf(Anthropic.BadRequestError);
+  });
+});
