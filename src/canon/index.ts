@@ -11,6 +11,8 @@ export * from "./clock.ts";
 export * from "./caller.ts";
 export * from "./snapshot.ts";
 export * from "./stores.ts";
+export * from "./cache.ts";
+export * from "./journal.ts";
 export * from "./guard.ts";
 export * from "./secret.ts";
 export * from "./price.ts";

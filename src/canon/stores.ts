@@ -1,6 +1,8 @@
+import type { CacheStore } from "./cache.ts";
 import type { Diagnostic } from "./call.ts";
 import type { Caller, RequestLimit, Scopes } from "./caller.ts";
 import type { Item } from "./item.ts";
+import type { IdempotencyStore, JournalStore, Signals } from "./journal.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { ProblemKind } from "./problem.ts";
 import type { Usage } from "./usage.ts";
@@ -84,6 +86,8 @@ export interface LedgerStore {
   /** Queued for the next group commit; resolves when it is durable. */
   settle(row: LedgerRow): Promise<void>;
   read(callId: string): Promise<LedgerRow | undefined>;
+  /** The record of a call under way, in this process or another; undefined also in its first milliseconds. */
+  readOpen(callId: string): Promise<OpenRecord | undefined>;
   /** Newest first. */
   list(query: { readonly limit: number; readonly callerId?: string }): Promise<readonly LedgerRow[]>;
   count(): Promise<number>;
@@ -109,6 +113,8 @@ export interface KeptTurn {
   readonly answer: Json;
   /** Whatever must stay the same over a thread's turns, in the dialect's own terms. */
   readonly fingerprint?: string;
+  /** A promise: `answer` is what a client reads while this call runs, `broken` what it reads when the call's gateway died. */
+  readonly promise?: { readonly callId: string; readonly broken: Json };
   readonly createdAt: number;
   readonly expiresAt: number;
 }
@@ -182,8 +188,12 @@ export interface ConfigStore {
 export interface Stores {
   readonly calls: CallStore;
   readonly ledger: LedgerStore;
+  readonly cache: CacheStore;
   readonly keys: KeyStore;
   readonly config: ConfigStore;
+  readonly journal: JournalStore;
+  readonly idempotency: IdempotencyStore;
+  readonly signals: Signals;
   close(): Promise<void>;
 }
 

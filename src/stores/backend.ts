@@ -1,4 +1,16 @@
-import type { ConfigVersion, KeyRecord, LedgerRow, Problem } from "../canon/index.ts";
+import type {
+  CachedAnswer,
+  CacheSelection,
+  ConfigVersion,
+  JournalEntry,
+  JournalPage,
+  KeyRecord,
+  LedgerRow,
+  OpenRecord,
+  Problem,
+  Signals,
+} from "../canon/index.ts";
+import type { Spill } from "./journal-block.ts";
 import type { RowValues } from "./ledger-values.ts";
 import type { TurnHead } from "./turn-text.ts";
 
@@ -28,8 +40,44 @@ export interface Writes {
   };
   deleteTurn: { args: readonly [scope: string, id: string]; result: boolean };
   keepNative: { args: readonly [scope: string, anchor: string, expiresAt: number, content: string]; result: void };
+  /** What stands in the way, when somebody else holds the key. */
+  claimKey: {
+    args: readonly [
+      scope: string,
+      key: string,
+      fingerprint: string,
+      callId: string,
+      node: string,
+      expiresAt: number,
+      now: number,
+      instead: string | null,
+    ];
+    result: HeldColumns | undefined;
+  };
+  keepAnswer: { args: readonly [scope: string, key: string, callId: string, answer: Uint8Array]; result: void };
+  releaseKey: { args: readonly [scope: string, key: string, callId: string]; result: void };
   /** Forgets at most `limit` rows, so that other writes are not kept waiting. */
   expire: { args: readonly [now: number, limit: number]; result: number };
+  /** False: not kept, because answers were forgotten meanwhile or it alone is larger than the bound. `tags`: a JSON list. */
+  keepCached: {
+    args: readonly [
+      scope: string,
+      key: string,
+      model: string,
+      target: string,
+      tags: string,
+      createdAt: number,
+      freshUntil: number,
+      expiresAt: number,
+      generation: number,
+      maxBytes: number,
+      content: string,
+    ];
+    result: boolean;
+  };
+  /** At most `limit` answers, as `expireCached`. */
+  forgetCached: { args: readonly [kind: CacheSelection["kind"], value: string, limit: number]; result: number };
+  expireCached: { args: readonly [now: number, limit: number]; result: number };
   createKey: { args: readonly [key: KeyRecord]; result: void };
   revokeKey: { args: readonly [id: string, at: number]; result: boolean };
   appendConfig: { args: readonly [createdAt: number, author: string, text: string]; result: ConfigVersion };
@@ -40,6 +88,7 @@ export interface Reads {
   row: { args: readonly [callId: string]; result: LedgerRow | undefined };
   rows: { args: readonly [limit: number, callerId: string | null]; result: readonly LedgerRow[] };
   count: { args: readonly []; result: number };
+  openRecord: { args: readonly [callId: string]; result: OpenRecord | undefined };
   /** Newest first, the turn itself and then its predecessors; undefined when one is missing or there are more than `limit`. */
   chain: {
     args: readonly [scope: string, id: string, limit: number, now: number];
@@ -50,11 +99,33 @@ export interface Reads {
     args: readonly [scope: string, anchors: readonly string[], now: number];
     result: readonly (readonly [anchor: string, content: string])[];
   };
+  cached: { args: readonly [scope: string, key: string, now: number]; result: CachedAnswer | undefined };
+  cacheGeneration: { args: readonly []; result: number };
+  heldKey: { args: readonly [scope: string, key: string, now: number]; result: HeldColumns | undefined };
+  journalEntry: { args: readonly [callId: string, now: number]; result: JournalEntry | undefined };
+  journalOfAnswer: { args: readonly [scope: string, answerId: string, now: number]; result: JournalEntry | undefined };
+  journalPage: {
+    args: readonly [callId: string, after: number, maxBytes: number, now: number, from: number];
+    result: JournalPage | undefined;
+  };
   keyByHash: { args: readonly [hash: string]; result: KeyRecord | undefined };
   keys: { args: readonly []; result: readonly KeyRecord[] };
   config: { args: readonly [version: number]; result: ConfigVersion | undefined };
   configs: { args: readonly [limit: number]; result: readonly ConfigVersion[] };
 }
+/** Who holds an idempotency key; `answer` as `packAnswer` made it, null while there is none. */
+export interface HeldColumns {
+  readonly callId: string;
+  readonly node: string;
+  readonly fingerprint: string;
+  readonly answer: Uint8Array | null;
+}
+
+/** What is written to the journal, which is a file of its own: it joins no group commit and its failure is nobody else's. */
+export type JournalWrite =
+  | { readonly kind: "append"; readonly spill: Spill }
+  | { readonly kind: "abandon"; readonly node: string | null; readonly until: number };
+
 export type WriteName = keyof Writes;
 export type ReadName = keyof Reads;
 
@@ -71,6 +142,10 @@ export interface Backend {
   /** Resolves when the row is durable. Waits out a disk that refuses, as long as the queue has room. `opened`: see Writes. */
   settle(callId: string, row: RowValues, opened?: 0 | 1): Promise<void>;
   read<K extends ReadName>(name: K, args: Reads[K]["args"]): Promise<Reads[K]["result"]>;
+  /** Resolves when it would survive this process. The blocks' memory is given away. */
+  journal(write: JournalWrite): Promise<number>;
+  /** To and from the other processes that use the same record; undefined: there are none. */
+  readonly signals?: Signals;
   /** Of the keys; rises with every change. */
   generation(): number;
   flush(): Promise<void>;
@@ -102,6 +177,7 @@ export function sizeOf(name: WriteName, args: readonly unknown[]): number {
     case "keepTurn":
     case "keepNative":
     case "appendConfig":
+    case "keepCached":
       return SMALL_CHARACTERS + lengthOf(args.at(-1));
     default:
       return SMALL_CHARACTERS;
@@ -110,5 +186,5 @@ export function sizeOf(name: WriteName, args: readonly unknown[]): number {
 const ROW_CHARACTERS = 500;
 const SMALL_CHARACTERS = 200;
 function lengthOf(value: unknown): number {
-  return typeof value === "string" ? value.length : 0;
+  return typeof value === "string" || value instanceof Uint8Array ? value.length : 0;
 }

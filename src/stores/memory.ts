@@ -12,7 +12,10 @@ import type {
   OpenRecord,
   Stores,
 } from "../canon/index.ts";
+import { memoryCache } from "./cache-stores.ts";
 import { interruptedRow } from "./ledger-values.ts";
+import { memoryIdempotency, memoryJournal } from "./memory-journal.ts";
+import { NO_SIGNALS } from "./over-backend.ts";
 import { conflict } from "./problems.ts";
 import { packItems, packTurn, type TurnHead, unpackItems, unpackTurn } from "./turn-text.ts";
 
@@ -22,8 +25,12 @@ export function memoryStores(clock: Clock): Stores {
   return {
     calls: memoryCalls(),
     ledger: memoryLedger(clock, keys),
+    cache: memoryCache(),
     keys: memoryKeys(keys),
     config: memoryConfig(),
+    journal: memoryJournal(),
+    idempotency: memoryIdempotency(),
+    signals: NO_SIGNALS,
     close: () => Promise.resolve(),
   };
 }
@@ -45,6 +52,7 @@ function memoryLedger(clock: Clock, keys: ReadonlyMap<string, KeyRecord>): Ledge
       add(row);
     },
     read: async (callId) => structuredClone(rows.get(callId)),
+    readOpen: async (callId) => structuredClone(open.get(callId)),
     list: async ({ limit, callerId }) =>
       structuredClone(
         [...rows.values()]

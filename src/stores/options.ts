@@ -42,6 +42,11 @@ export const storageOptions = z
       .describe(
         "How long the record of a call just begun may wait (up to twice this) for the call to end, in milliseconds: a call that ends sooner needs none. A process that is killed leaves no trace of calls that began within twice this time.",
       ),
+    journalDiskBytes: z
+      .int()
+      .min(MEBIBYTE)
+      .default(256 * MEBIBYTE)
+      .describe("Bytes of streamed answers on disk for clients that come back; beyond it the oldest are forgotten first."),
     retryMs: z
       .int()
       .min(1)

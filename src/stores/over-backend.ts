@@ -1,6 +1,20 @@
-import type { CallStore, Clock, ConfigStore, KeyStore, LedgerRow, LedgerStore, Stores } from "../canon/index.ts";
+import type {
+  CallStore,
+  Clock,
+  ConfigStore,
+  HeldKey,
+  IdempotencyStore,
+  JournalStore,
+  KeyStore,
+  LedgerRow,
+  LedgerStore,
+  Signals,
+  Stores,
+} from "../canon/index.ts";
 import { Bag, type Bagged } from "../kit/index.ts";
-import type { Backend } from "./backend.ts";
+import type { Backend, HeldColumns } from "./backend.ts";
+import { packAnswer, packSpill, unpackAnswer } from "./journal-block.ts";
+import { cacheStore } from "./cache-stores.ts";
 import { rowToValues } from "./ledger-values.ts";
 import { packItems, packTurn, unpackItems, unpackTurn } from "./turn-text.ts";
 
@@ -24,8 +38,12 @@ export function storesOver(backend: Backend, clock: Clock, close: () => Promise<
     backend,
     calls: callStore(backend),
     ledger: ledgerStore(backend, clock),
+    cache: cacheStore(backend),
     keys: keyStore(backend),
     config: configStore(backend),
+    journal: journalStore(backend),
+    idempotency: idempotencyStore(backend),
+    signals: backend.signals ?? NO_SIGNALS,
     close,
   };
 }
@@ -54,6 +72,7 @@ function ledgerStore(backend: Backend, clock: Clock): LedgerStore {
       }
     },
     read: async (callId) => unlanded.find(({ row }) => row.callId === callId)?.row ?? backend.read("row", [callId]),
+    readOpen: (callId) => backend.read("openRecord", [callId]),
     list: ({ limit, callerId }) => backend.read("rows", [Math.min(limit, LIST_ROWS), callerId ?? null]),
     count: () => backend.read("count", []),
     interruptOpen: (node, priceVersion) => backend.write("interrupt", [node ?? null, priceVersion, clock.now()]),
@@ -150,4 +169,39 @@ function configStore(backend: Backend): ConfigStore {
     read: (version) => backend.read("config", [version]),
     list: (limit) => backend.read("configs", [Math.min(limit, LIST_ROWS)]),
   };
+}
+
+/** One process has nobody to tell. */
+export const NO_SIGNALS: Signals = { tell() {}, hear: () => () => {} };
+
+function journalStore(backend: Backend): JournalStore {
+  return {
+    async append(parts, now) {
+      await backend.journal({ kind: "append", spill: packSpill(parts, now) });
+    },
+    find: (callId, now) => backend.read("journalEntry", [callId, now]),
+    findAnswer: (scope, answerId, now) => backend.read("journalOfAnswer", [scope, answerId, now]),
+    read: (callId, after, maxBytes, now, from) => backend.read("journalPage", [callId, after, maxBytes, now, from]),
+    abandon: (node, until) => backend.journal({ kind: "abandon", node: node ?? null, until }),
+  };
+}
+
+function idempotencyStore(backend: Backend): IdempotencyStore {
+  return {
+    async claim({ scope, key, fingerprint, callId, node, expiresAt }, now, instead) {
+      const columns = await backend.write("claimKey", [scope, key, fingerprint, callId, node, expiresAt, now, instead ?? null]);
+      return columns && heldKey(columns);
+    },
+    keep: (scope, key, callId, answer) => backend.write("keepAnswer", [scope, key, callId, packAnswer(answer)]),
+    release: (scope, key, callId) => backend.write("releaseKey", [scope, key, callId]),
+    async read(scope, key, now) {
+      const columns = await backend.read("heldKey", [scope, key, now]);
+      return columns && heldKey(columns);
+    },
+  };
+}
+
+function heldKey({ callId, node, fingerprint, answer: packed }: HeldColumns): HeldKey {
+  const answer = packed ? unpackAnswer(packed) : undefined;
+  return { callId, node, fingerprint, ...(answer && { answer }) };
 }

@@ -1,7 +1,7 @@
 import type { Envelope, Item, KeptTurn } from "../canon/index.ts";
 
 /** What of a turn is sealed; what the store must look at (scope, id, predecessor, times) has columns of its own. */
-type TurnContent = Pick<KeptTurn, "dialect" | "input" | "output" | "answer" | "fingerprint">;
+type TurnContent = Pick<KeptTurn, "dialect" | "input" | "output" | "answer" | "fingerprint" | "promise">;
 export type TurnHead = Pick<KeptTurn, "scope" | "id" | "createdAt" | "expiresAt"> & { readonly previousId?: string | undefined };
 
 interface Packed {
@@ -58,6 +58,7 @@ export function packTurn(turn: TurnContent): string {
     output,
     answer: turn.answer,
     ...(turn.fingerprint !== undefined && { fingerprint: turn.fingerprint }),
+    ...(turn.promise && { promise: turn.promise }),
   };
   return JSON.stringify(packed);
 }

@@ -1,7 +1,9 @@
+import type { Stores } from "../../src/canon/index.ts";
 import { ManualClock } from "../../src/kit/index.ts";
 import { type Channel, memoryStores, openSqlite, primaryHost, workerStores } from "../../src/stores/index.ts";
 import { temporaryFolder } from "../stores/folders.ts";
 import { START } from "../stores/rows.ts";
+import { journalContract } from "./journal.contract.ts";
 import { storeContract } from "./stores.contract.ts";
 
 const clock = new ManualClock(START);
@@ -10,13 +12,13 @@ const openFolder = (): ReturnType<typeof openSqlite> => openSqlite({ folder: tem
 storeContract("memory", async () => memoryStores(clock));
 storeContract("sqlite", openFolder);
 
-/** Two ends of a channel in one process; messages go through JSON, the poorer of Node's two serialisations. */
+/** Two ends of a channel in one process; messages are cloned, as between processes. */
 function channelPair(): [Channel, Channel] {
   const listeners: ((message: unknown) => void)[][] = [[], []];
   const end = (own: 0 | 1, other: 0 | 1): Channel => ({
     send: (message) => {
-      const text = JSON.stringify(message);
-      setImmediate(() => listeners[other]?.forEach((listener) => listener(JSON.parse(text))));
+      const copy: unknown = structuredClone(message);
+      setImmediate(() => listeners[other]?.forEach((listener) => listener(copy)));
     },
     onMessage: (listener) => void listeners[own]?.push(listener),
     onClose: () => {},
@@ -24,7 +26,7 @@ function channelPair(): [Channel, Channel] {
   return [end(0, 1), end(1, 0)];
 }
 
-storeContract("sqlite by way of another process", async () => {
+const openRemote = async (): Promise<Stores> => {
   const stores = await openFolder();
   const [near, far] = channelPair();
   primaryHost(stores).attach(near);
@@ -36,4 +38,9 @@ storeContract("sqlite by way of another process", async () => {
       await stores.close();
     },
   };
-});
+};
+storeContract("sqlite by way of another process", openRemote);
+
+journalContract("memory", async () => memoryStores(clock));
+journalContract("sqlite", openFolder);
+journalContract("sqlite by way of another process", openRemote);

@@ -1,9 +1,9 @@
-import type { Problem } from "../../canon/index.ts";
-import type { Command, ReadName } from "../backend.ts";
+import type { Problem, Signal } from "../../canon/index.ts";
+import type { Command, JournalWrite, ReadName } from "../backend.ts";
 
 /**
- * Messages both ways between two processes, in order. Values are JSON or, with Node's `serialization: "advanced"`, structured clones;
- * the latter costs less.
+ * Messages both ways between two processes, in order, as structured clones (Node's `serialization: "advanced"`): they hold bytes, and cost
+ * less than JSON.
  */
 export interface Channel {
   send(message: unknown): void;
@@ -42,6 +42,9 @@ export interface ToHost extends Tagged {
   readonly hello?: true;
   readonly writes?: readonly (readonly [id: number, command: Command])[];
   readonly reads?: readonly (readonly [id: number, name: ReadName, args: readonly unknown[]])[];
+  readonly journal?: readonly [id: number, write: JournalWrite];
+  /** For all other workers. */
+  readonly signal?: Signal;
 }
 
 /** Number, then the value or the problem. */
@@ -51,6 +54,7 @@ export type Answered = readonly [id: number, value: unknown, problem?: Problem];
 export interface FromHost extends Tagged {
   readonly state?: { readonly generation: number; readonly failure: string | null };
   readonly answers?: readonly Answered[];
+  readonly signal?: Signal;
 }
 
 export function isTagged(message: unknown): message is Tagged {

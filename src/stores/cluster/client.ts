@@ -1,5 +1,5 @@
-import { type Clock, ProblemError } from "../../canon/index.ts";
-import { type Backend, type Command, type ReadName, type Reads, sizeOf, type WriteName, type Writes } from "../backend.ts";
+import { type Clock, ProblemError, type Signal, type Signals } from "../../canon/index.ts";
+import { type Backend, type Command, type JournalWrite, type ReadName, type Reads, sizeOf, type WriteName, type Writes } from "../backend.ts";
 import type { RowValues } from "../ledger-values.ts";
 import { OpenHold } from "../open-hold.ts";
 import { DEFAULT_STORAGE, type StorageOptions } from "../options.ts";
@@ -35,6 +35,14 @@ class RemoteBackend implements Backend {
   readonly #pace: Pace;
   readonly #listeners = new Set<() => void>();
   readonly #waiting = new Map<number, Waiting>();
+  readonly #signalled = new Set<(signal: Signal) => void>();
+  readonly signals: Signals = {
+    tell: (signal) => this.#send({ signal }),
+    hear: (listener) => {
+      this.#signalled.add(listener);
+      return () => this.#signalled.delete(listener);
+    },
+  };
   #writes: (readonly [number, Command])[] = [];
   #reads: (readonly [number, ReadName, readonly unknown[]])[] = [];
   #soon = false;
@@ -88,6 +96,15 @@ class RemoteBackend implements Backend {
       this.#waiting.set(id, { size: 0, isWrite: false, resolve, reject });
       this.#reads.push([id, name, args]);
       this.#sendSoon();
+    });
+  }
+
+  journal(write: JournalWrite): Promise<number> {
+    if (this.#ended !== undefined) return Promise.reject(unavailable(this.#ended));
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId++;
+      this.#waiting.set(id, { size: 0, isWrite: false, resolve, reject });
+      this.#send({ journal: [id, write] });
     });
   }
 
@@ -174,7 +191,8 @@ class RemoteBackend implements Backend {
     if (this.#ended === undefined) this.#channel.send({ tag: TAG, ...message } satisfies ToHost);
   }
 
-  #hear({ state, answers }: FromHost): void {
+  #hear({ state, answers, signal }: FromHost): void {
+    if (signal) for (const listener of this.#signalled) listener(signal);
     for (const answered of answers ?? []) this.#answer(answered);
     if (this.#overflow !== undefined && this.#waitingWrites <= this.#options.queueRows / 2) {
       this.#overflow = undefined;

@@ -1,5 +1,5 @@
 import { problemFrom } from "../../canon/index.ts";
-import type { Backend, Command, ReadName, Reads } from "../backend.ts";
+import type { Backend, Command, JournalWrite, ReadName, Reads } from "../backend.ts";
 import type { HostedStores } from "../over-backend.ts";
 import { type Answered, type Channel, type FromHost, isTagged, TAG, type ToHost } from "./channel.ts";
 
@@ -10,10 +10,12 @@ export interface PrimaryHost {
 }
 
 export function primaryHost(stores: HostedStores): PrimaryHost {
-  return { attach: (channel) => serve(stores.backend, channel) };
+  const others = new Set<Channel>();
+  return { attach: (channel) => serve(stores.backend, channel, others) };
 }
 
-function serve(backend: Backend, channel: Channel): void {
+function serve(backend: Backend, channel: Channel, all: Set<Channel>): void {
+  all.add(channel);
   let open = true;
   let answers: Answered[] = [];
   const send = (message: Omit<FromHost, "tag">): void => {
@@ -38,18 +40,28 @@ function serve(backend: Backend, channel: Channel): void {
   const unwatch = backend.watch(sayState);
   channel.onMessage((message) => {
     if (!isTagged(message)) return;
-    const { hello, writes = [], reads = [] } = message as ToHost;
+    const { hello, writes = [], reads = [], journal, signal } = message as ToHost;
     if (hello) sayState();
     for (const [id, command] of writes) {
       if (command.name === "open") backend.open((command as Command<"open">).args);
       else follow(id, write(backend, command));
     }
+    if (journal) follow(journal[0], backend.journal(owned(journal[1])));
+    if (signal) for (const other of all) if (other !== channel) other.send({ tag: TAG, signal } satisfies FromHost);
     for (const [id, name, args] of reads) follow(id, backend.read(name, args as Reads[ReadName]["args"]));
   });
   channel.onClose(() => {
     open = false;
+    all.delete(channel);
     unwatch();
   });
+}
+
+/** What came over the channel lies in memory that it shares with other messages; it is given away whole from here. */
+function owned(write: JournalWrite): JournalWrite {
+  if (write.kind !== "append") return write;
+  const blocks = write.spill.blocks.map(({ index, bytes }) => ({ index, bytes: new Uint8Array(bytes) }));
+  return { ...write, spill: { ...write.spill, blocks } };
 }
 
 function write(backend: Backend, command: Command): Promise<unknown> {

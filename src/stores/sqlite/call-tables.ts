@@ -33,6 +33,9 @@ export function callWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteTa
   const expireNatives = database.prepare(
     "DELETE FROM serving.natives WHERE rowid IN (SELECT rowid FROM serving.natives WHERE expires_at <= ? LIMIT ?)",
   );
+  const expireKeys = database.prepare(
+    "DELETE FROM serving.idempotency WHERE rowid IN (SELECT rowid FROM serving.idempotency WHERE expires_at <= ? LIMIT ?)",
+  );
   return {
     keepTurn: ([scope, id, previousId, createdAt, expiresAt, content]) => {
       const sealed = sealer.seal(content, turnIdentity(scope, id));
@@ -45,7 +48,8 @@ export function callWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteTa
     },
     expire: ([now, limit]) => {
       const turns = Number(expireTurns.run(now, limit).changes);
-      return turns + Number(expireNatives.run(now, limit - turns).changes);
+      const natives = Number(expireNatives.run(now, limit - turns).changes);
+      return turns + natives + Number(expireKeys.run(now, limit - turns - natives).changes);
     },
   };
 }

@@ -5,7 +5,10 @@ import { type Problem, ProblemError } from "../../canon/index.ts";
 import type { BatchOutcome, Command, Outcome, ReadName, Reads, ReadTable, WriteName, Writes, WriteTable } from "../backend.ts";
 import { reasonOf } from "../problems.ts";
 import { adminReads, adminWrites, keyGeneration } from "./admin-tables.ts";
+import { cacheReads, cacheWrites } from "./cache-tables.ts";
 import { callReads, callWrites } from "./call-tables.ts";
+import { idempotencyReads, idempotencyWrites } from "./idempotency-table.ts";
+import type { JournalFile } from "./journal-file.ts";
 import { ledgerReads, ledgerWrites } from "./ledger-table.ts";
 import { versionOf } from "./migrate.ts";
 import { recordMigrations } from "./migrations/record.ts";
@@ -55,12 +58,14 @@ interface Reader {
 export class Database {
   readonly #folder: string;
   readonly #sealer: Sealer;
+  readonly #journal: JournalFile;
   #writer: Writer | undefined;
   #reader: Reader | undefined;
 
-  constructor(folder: string, sealer: Sealer) {
+  constructor(folder: string, sealer: Sealer, journal: JournalFile) {
     this.#folder = folder;
     this.#sealer = sealer;
+    this.#journal = journal;
   }
 
   /** Writes all commands in one transaction. Never throws. An empty batch asks whether writing works. */
@@ -77,7 +82,7 @@ export class Database {
   /** Throws. */
   read<K extends ReadName>(name: K, args: Reads[K]["args"]): Reads[K]["result"] {
     try {
-      const reader = (this.#reader ??= openReader(this.#folder, this.#sealer));
+      const reader = (this.#reader ??= openReader(this.#folder, this.#sealer, this.#journal));
       return reader.table[name](args);
     } catch (error) {
       const reader = this.#reader;
@@ -152,7 +157,13 @@ function openWriter(folder: string, sealer: Sealer): Writer {
     }
     return {
       database,
-      table: { ...ledgerWrites(database), ...callWrites(database, sealer), ...adminWrites(database, sealer) },
+      table: {
+        ...ledgerWrites(database),
+        ...callWrites(database, sealer),
+        ...idempotencyWrites(database, sealer),
+        ...cacheWrites(database, sealer),
+        ...adminWrites(database, sealer),
+      },
       generation: keyGeneration(database),
       begin: database.prepare("BEGIN"),
       commit: database.prepare("COMMIT"),
@@ -163,14 +174,33 @@ function openWriter(folder: string, sealer: Sealer): Writer {
   }
 }
 
-function openReader(folder: string, sealer: Sealer): Reader {
+function openReader(folder: string, sealer: Sealer, journal: JournalFile): Reader {
   const database = openFiles(folder, true);
   try {
-    return { database, table: { ...ledgerReads(database), ...callReads(database, sealer), ...adminReads(database, sealer) } };
+    return {
+      database,
+      table: {
+        ...ledgerReads(database),
+        ...callReads(database, sealer),
+        ...idempotencyReads(database, sealer),
+        ...cacheReads(database, sealer),
+        ...adminReads(database, sealer),
+        ...journalReads(journal),
+      },
+    };
   } catch (error) {
     closeQuietly(database);
     throw error;
   }
+}
+
+/** The journal has its own file and connection; here it only answers to the same names as the rest. */
+function journalReads(journal: JournalFile): Pick<ReadTable, "journalEntry" | "journalOfAnswer" | "journalPage"> {
+  return {
+    journalEntry: (args) => journal.entry(...args),
+    journalOfAnswer: (args) => journal.entryOfAnswer(...args),
+    journalPage: (args) => journal.page(...args),
+  };
 }
 
 function openFiles(folder: string, readOnly: boolean): DatabaseSync {

@@ -50,8 +50,8 @@ export function ledgerWrites(database: DatabaseSync): Pick<WriteTable, "open" | 
   };
 }
 
-function rowOfOpen(columns: OpenColumns, priceVersion: string, at: number): LedgerRow {
-  const record: OpenRecord = {
+function openOf(columns: OpenColumns): OpenRecord {
+  return {
     callId: columns.call_id,
     startedAt: columns.started_at,
     callerId: columns.caller_id,
@@ -60,8 +60,11 @@ function rowOfOpen(columns: OpenColumns, priceVersion: string, at: number): Ledg
     inputEstimate: columns.input_estimate,
     node: columns.node,
   };
+}
+
+function rowOfOpen(columns: OpenColumns, priceVersion: string, at: number): LedgerRow {
   return interruptedRow({
-    record,
+    record: openOf(columns),
     callerName: columns.caller_name ?? columns.caller_id,
     ...(columns.team !== null && { team: columns.team }),
     ...(columns.project !== null && { project: columns.project }),
@@ -70,7 +73,8 @@ function rowOfOpen(columns: OpenColumns, priceVersion: string, at: number): Ledg
   });
 }
 
-export function ledgerReads(database: DatabaseSync): Pick<ReadTable, "row" | "rows" | "count"> {
+export function ledgerReads(database: DatabaseSync): Pick<ReadTable, "row" | "rows" | "count" | "openRecord"> {
+  const openById = database.prepare("SELECT *, NULL AS caller_name, NULL AS team, NULL AS project FROM open_calls WHERE call_id = ?");
   const byId = database.prepare("SELECT * FROM ledger WHERE call_id = ?");
   const newest = database.prepare("SELECT * FROM ledger ORDER BY seq DESC LIMIT ?");
   const newestOf = database.prepare("SELECT * FROM ledger WHERE caller_id = ? ORDER BY seq DESC LIMIT ?");
@@ -82,5 +86,9 @@ export function ledgerReads(database: DatabaseSync): Pick<ReadTable, "row" | "ro
     },
     rows: ([limit, callerId]) => (callerId === null ? newest.all(limit) : newestOf.all(callerId, limit)).map(rowFromColumns),
     count: () => Number(count.get()?.["rows"]),
+    openRecord: ([callId]) => {
+      const columns = openById.get(callId) as OpenColumns | undefined;
+      return columns && openOf(columns);
+    },
   };
 }

@@ -1,13 +1,14 @@
 import type { Problem } from "../../canon/index.ts";
-import type { BatchOutcome, Command, ReadName } from "../backend.ts";
+import type { BatchOutcome, Command, JournalWrite, ReadName } from "../backend.ts";
 
 /** What the writer's thread is told. */
 export type ToWriter =
   | { readonly kind: "batch"; readonly commands: readonly Command[] }
   | { readonly kind: "read"; readonly id: number; readonly name: ReadName; readonly args: readonly unknown[] }
+  | { readonly kind: "journal"; readonly id: number; readonly write: JournalWrite }
   | { readonly kind: "close" };
 
-/** What it says. Batches are answered in order, one at a time. */
+/** What it says. Batches are answered in order, one at a time; a journal's write is answered like a read. */
 export type FromWriter =
   | { readonly kind: "ready"; readonly generation: number }
   | { readonly kind: "batch"; readonly outcome: BatchOutcome }

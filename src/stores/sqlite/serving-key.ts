@@ -32,17 +32,22 @@ export class Sealer {
     this.#currentId = idOf(keys[0]);
   }
 
-  seal(text: string, identity: readonly string[]): Sealed {
+  seal(content: string | Uint8Array, identity: readonly string[]): Sealed {
     const nonce = randomBytes(NONCE_BYTES);
     const cipher = createCipheriv("aes-256-gcm", this.#current, nonce);
     cipher.setAAD(bytesOf(identity));
-    const body = cipher.update(text, "utf8");
+    const body = typeof content === "string" ? cipher.update(content, "utf8") : cipher.update(content);
     const rest = cipher.final();
     return { keyId: this.#currentId, bytes: Buffer.concat([nonce, cipher.getAuthTag(), body, rest]) };
   }
 
   /** Undefined when the key is gone or the row was tampered with: the data is then as good as deleted. */
   open(sealed: Sealed, identity: readonly string[]): string | undefined {
+    return this.openBytes(sealed, identity)?.toString("utf8");
+  }
+
+  /** The same of content that is no text. */
+  openBytes(sealed: Sealed, identity: readonly string[]): Buffer | undefined {
     const key = this.#keys.get(sealed.keyId);
     if (!key || sealed.bytes.length < NONCE_BYTES + TAG_BYTES) return undefined;
     const nonce = sealed.bytes.subarray(0, NONCE_BYTES);
@@ -50,7 +55,7 @@ export class Sealer {
     decipher.setAAD(bytesOf(identity));
     decipher.setAuthTag(sealed.bytes.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES));
     try {
-      return Buffer.concat([decipher.update(sealed.bytes.subarray(NONCE_BYTES + TAG_BYTES)), decipher.final()]).toString("utf8");
+      return Buffer.concat([decipher.update(sealed.bytes.subarray(NONCE_BYTES + TAG_BYTES)), decipher.final()]);
     } catch {
       return undefined;
     }

@@ -1,13 +1,22 @@
 import { parentPort, workerData } from "node:worker_threads";
-import type { ReadName, Reads } from "../backend.ts";
+import type { JournalWrite, ReadName, Reads } from "../backend.ts";
 import { reasonOf } from "../problems.ts";
 import { Database } from "./database.ts";
+import { JournalFile } from "./journal-file.ts";
 import type { FromWriter, ToWriter } from "./messages.ts";
 import { openSealer } from "./serving-key.ts";
 
+/** What the thread is started with. */
+export interface WriterData {
+  readonly folder: string;
+  readonly journalDiskBytes: number;
+}
+
 /** The one thread that touches the databases. Everything it does is in `Database`; here is only its mailbox. */
-function serve(port: NonNullable<typeof parentPort>, folder: string): void {
-  const database = new Database(folder, openSealer(folder));
+function serve(port: NonNullable<typeof parentPort>, { folder, journalDiskBytes }: WriterData): void {
+  const sealer = openSealer(folder);
+  const journal = new JournalFile(folder, sealer, journalDiskBytes);
+  const database = new Database(folder, sealer, journal);
   const say = (message: FromWriter): void => port.postMessage(message);
   port.on("message", (message: ToWriter) => {
     switch (message.kind) {
@@ -15,8 +24,11 @@ function serve(port: NonNullable<typeof parentPort>, folder: string): void {
         return say({ kind: "batch", outcome: database.commit(message.commands) });
       case "read":
         return say(read(database, message.id, message.name, message.args as Reads[ReadName]["args"]));
+      case "journal":
+        return say(writeJournal(journal, message.id, message.write));
       case "close":
         database.close();
+        journal.close();
         return port.close();
     }
   });
@@ -31,4 +43,12 @@ function read(database: Database, id: number, name: ReadName, args: Reads[ReadNa
   }
 }
 
-if (parentPort) serve(parentPort, (workerData as { folder: string }).folder);
+function writeJournal(journal: JournalFile, id: number, write: JournalWrite): FromWriter {
+  try {
+    return { kind: "read", id, value: write.kind === "append" ? journal.append(write.spill) : journal.abandon(write.node, write.until) };
+  } catch (error) {
+    return { kind: "read", id, problem: { kind: "storage_unavailable", message: `The journal cannot be written: ${reasonOf(error)}` } };
+  }
+}
+
+if (parentPort) serve(parentPort, workerData as WriterData);

@@ -1,11 +1,12 @@
 import { Worker } from "node:worker_threads";
 import { type Clock, ProblemError } from "../../canon/index.ts";
-import type { Backend, BatchOutcome, Command, ReadName, Reads, WriteName, Writes } from "../backend.ts";
+import type { Backend, BatchOutcome, Command, JournalWrite, ReadName, Reads, WriteName, Writes } from "../backend.ts";
 import type { RowValues } from "../ledger-values.ts";
 import type { StorageOptions } from "../options.ts";
 import { reasonOf, unavailable } from "../problems.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { FromWriter, ToWriter } from "./messages.ts";
+import type { WriterData } from "./worker.ts";
 
 interface Asked {
   readonly resolve: (value: never) => void;
@@ -87,6 +88,19 @@ export class WriterThread implements Backend {
     });
   }
 
+  journal(write: JournalWrite): Promise<number> {
+    if (this.#closed) return Promise.reject(unavailable("The record is closed."));
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId++;
+      this.#asked.set(id, { resolve, reject });
+      const blocks = write.kind === "append" ? write.spill.blocks : [];
+      this.#post(
+        { kind: "journal", id, write },
+        blocks.map((block) => block.bytes.buffer),
+      );
+    });
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
@@ -108,14 +122,15 @@ export class WriterThread implements Backend {
     });
   }
 
-  #post(message: ToWriter): void {
+  #post(message: ToWriter, handedOver: readonly ArrayBuffer[] = []): void {
     const worker = this.#worker ?? this.#start();
-    worker.postMessage(message, []);
+    worker.postMessage(message, handedOver);
   }
 
   #start(): Worker {
+    const workerData: WriterData = { folder: this.#folder, journalDiskBytes: this.#options.journalDiskBytes };
     // Without the process's own flags: a test runner's or a debugger's are not for this thread.
-    const worker = new Worker(WORKER_FILE, { workerData: { folder: this.#folder }, execArgv: [], name: "record" });
+    const worker = new Worker(WORKER_FILE, { workerData, execArgv: [], name: "record" });
     this.#worker = worker;
     let reason = "it ended";
     worker.on("message", (message: FromWriter) => this.#hear(message));

@@ -31,4 +31,57 @@ export const servingMigrations: readonly Migration[] = [
       CREATE INDEX natives_by_expiry ON natives (expires_at);
     `,
   },
+  {
+    number: 2,
+    name: "answers for identical calls",
+    // The tags and the sum of bytes follow their answers, whoever deletes those.
+    sql: `
+      CREATE TABLE cached_answers (
+        scope TEXT NOT NULL,
+        key TEXT NOT NULL,
+        model TEXT NOT NULL,
+        target TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        fresh_until INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        tags TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        key_id TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        UNIQUE (scope, key)
+      ) STRICT;
+      CREATE INDEX cached_answers_by_expiry ON cached_answers (expires_at);
+      CREATE TABLE cache_tags (
+        tag TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        key TEXT NOT NULL,
+        PRIMARY KEY (tag, scope, key)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX cache_tags_by_key ON cache_tags (scope, key);
+      CREATE TABLE cache_state (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
+      INSERT INTO cache_state VALUES (1, 0, 0);
+      CREATE TRIGGER cached_answer_gone AFTER DELETE ON cached_answers BEGIN
+        UPDATE cache_state SET bytes = bytes - OLD.bytes;
+        DELETE FROM cache_tags WHERE scope = OLD.scope AND key = OLD.key;
+      END;
+    `,
+  },
+  {
+    number: 3,
+    name: "idempotency keys",
+    sql: `
+      CREATE TABLE idempotency (
+        scope TEXT NOT NULL,
+        key_hash TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        call_id TEXT NOT NULL,
+        node TEXT NOT NULL,
+        expires_at INTEGER NOT NULL,
+        key_id TEXT,
+        sealed BLOB,
+        UNIQUE (scope, key_hash)
+      ) STRICT;
+      CREATE INDEX idempotency_by_expiry ON idempotency (expires_at);
+    `,
+  },
 ];
