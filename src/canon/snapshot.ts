@@ -55,6 +55,33 @@ export interface Alias {
   /** Per attempt: first meaningful event when streaming, whole answer otherwise. */
   readonly timeoutMs: number;
   readonly continue: "always" | "same-model" | "never";
+  readonly cache?: AliasCache;
+}
+
+/** How an alias repeats answers to identical calls; an alias without it never does. */
+export interface AliasCache {
+  /** How long an answer is fresh. */
+  readonly ttlMs: number;
+  /** How long after that it may still be given while a new one is fetched in the background. */
+  readonly staleMs: number;
+  /** Who may get an answer that another call paid for. */
+  readonly share: "key" | "team" | "project" | "all";
+  /** Streams are repeated at once, or at the pace at which they came. */
+  readonly replay: "burst" | "paced";
+  /** What else must be equal, though it changes no answer. */
+  readonly keyWith: readonly ("endUser" | "metadata")[];
+}
+
+/** Bounds of the answer cache. */
+export interface CacheLimits {
+  /** Bytes of one stored answer. */
+  readonly entryBytes: number;
+  /** Bytes of answers held in this process. */
+  readonly memoryBytes: number;
+  /** Bytes of answers held in the store. */
+  readonly storeBytes: number;
+  /** Bytes of one running answer that identical calls can join. */
+  readonly flightBytes: number;
 }
 
 /** Bounds of the gateway, all configurable under `serve:`. */
@@ -88,6 +115,8 @@ export interface Snapshot {
   /** Where providers run and keep data, by name, as far as the configuration says. */
   readonly places?: ReadonlyMap<string, Place>;
   readonly limits: Limits;
+  /** Undefined: the defaults of `cache:`. */
+  readonly cache?: CacheLimits;
   readonly access: { readonly anonymous: "loopback" | "never" | "any" };
   /** Requests a minute and the like for callers whose key has no limits of its own; matched by key name or `*`. */
   readonly callerLimits: readonly { readonly key: string; readonly requests: number; readonly per: "minute" | "hour" | "day" }[];
