@@ -19,7 +19,7 @@ import { createProvider, discover, overlayOf } from "./providers/index.ts";
 import { createSimulator, simOverlay } from "./providers/sim/index.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, upgradeHandler } from "./server/index.ts";
-import { openSqlite } from "./stores/index.ts";
+import { folderSeal, openSqlite } from "./stores/index.ts";
 import { connect } from "./wire/client.ts";
 import { listen } from "./wire/front.ts";
 import type { Front } from "./wire/types.ts";
@@ -102,6 +102,7 @@ async function furnish(
       countTokens: (...asked) => book.countTokens(...asked),
     },
     counter: new RateLimiter(clock),
+    seal: folderSeal(folder),
     guards: options.guards ?? [],
     node,
     report: (error, callId) => log(`defect in ${callId}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),

@@ -270,6 +270,8 @@ export interface Dialect {
   itemIds?(items: readonly Item[], answerId: string): readonly (string | undefined)[];
   /** Frames that a client already has of a kept answer which it asks for as a stream; undefined: it wants the answer. @throws ProblemError invalid_request */
   replayAfter?(params: Readonly<Record<string, string>>): number | undefined;
+  /** Can clients of this language carry another provider's opaque reasoning back, and does this call ask for it? See `ReasoningItem.carried`. */
+  carriesReasoning?(call: Call): boolean;
   readonly socket?: SocketLanguage;
   /** What must stay the same over the turns of one thread, where this language demands it. */
   turnFingerprint?(call: Call): string | undefined;

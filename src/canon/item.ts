@@ -50,7 +50,11 @@ export interface ReasoningItem extends ItemBase {
   readonly signature?: string;
   /** Reasoning that only its provider can read (redacted thinking, encrypted content). */
   readonly encrypted?: string;
+  /** What a client of another language carries in place of signature or encrypted content; begins with `CARRIED_MARK`. */
+  readonly carried?: string;
 }
+/** Begins every text that the gateway sealed for a client to carry: no provider could read it, so none is sent it. */
+export const CARRIED_MARK = "gkr1.";
 export interface ReasoningPart {
   readonly kind: "summary" | "text";
   readonly text: string;

@@ -9,6 +9,7 @@ import {
   type UpstreamCall,
 } from "../canon/index.ts";
 import { replaceMembers } from "../kit/index.ts";
+import { openCarried } from "./carried.ts";
 import { askForSummary, checked } from "./prepare.ts";
 import { callOf, operationOf, type GatewayDeps, type Run } from "./run.ts";
 
@@ -88,6 +89,7 @@ function forwarded(run: Run, dialect: Dialect, target: EncodeTarget): Addressed 
 async function crossing(deps: GatewayDeps, run: Run, dialect: Dialect, provider: Provider): Promise<Call> {
   let call = checked(callOf(run));
   if (dialect.id !== run.request.dialect.id) {
+    call = openCarried(deps.seal, run, call, dialect.id, provider.id);
     call = await deps.turns.restore(run, call, dialect.id, provider.id);
     if (call.operation === "compact") call = askForSummary(call);
   }

@@ -1,6 +1,7 @@
-import type { AnswerContext, Call, Clock, Dialect, Guard, Headers, Limits, Provider, UpstreamCall } from "../canon/index.ts";
+import type { AnswerContext, Call, Clock, Dialect, Guard, Headers, Item, Limits, Provider, UpstreamCall } from "../canon/index.ts";
 import { Attempt, type AttemptOptions } from "../routing/attempt.ts";
 import type { Addressed } from "./address.ts";
+import { carriedText } from "./carried.ts";
 import { answerContext } from "./context.ts";
 import type { LiveCall } from "./live.ts";
 import { answerHeaders } from "./refuse.ts";
@@ -28,6 +29,7 @@ export class Exchange implements AttemptOptions, ReplyContext {
   readonly guards: readonly Guard[];
   readonly limits: Limits;
   readonly #run: Run;
+  readonly #deps: GatewayDeps;
 
   constructor(deps: GatewayDeps, run: Run, provider: Provider, address: Addressed) {
     const { limits } = run.snapshot;
@@ -46,6 +48,7 @@ export class Exchange implements AttemptOptions, ReplyContext {
     this.guards = deps.guards;
     this.limits = limits;
     this.#run = run;
+    this.#deps = deps;
     // The last of all: a provider may answer before it returns.
     this.attempt = new Attempt(this);
   }
@@ -64,6 +67,11 @@ export class Exchange implements AttemptOptions, ReplyContext {
   }
   answerContext(): AnswerContext {
     return answerContext(this.#run);
+  }
+  shown(item: Item): Item {
+    if (item.type !== "reasoning") return item;
+    const carried = carriedText(this.#deps.seal, this.#run, callOf(this.#run), item);
+    return carried === undefined ? item : { ...item, carried };
   }
   headers(): Record<string, string> {
     return answerHeaders(this.#run);

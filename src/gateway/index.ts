@@ -11,7 +11,7 @@ export type { GatewayDeps } from "./run.ts";
 /** What the house brings; the rest of `GatewayDeps` is made from it. */
 export interface GatewayOptions extends Pick<
   GatewayDeps,
-  "clock" | "randomness" | "snapshot" | "dialects" | "book" | "guards" | "node" | "report"
+  "clock" | "randomness" | "snapshot" | "dialects" | "book" | "guards" | "node" | "report" | "seal"
 > {
   readonly stores: Stores;
   readonly counter: RequestCounter;
@@ -32,6 +32,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     planner: new Planner(randomness),
     turns: new Turns({ store: stores.calls, clock, limits }),
     live: new LiveCalls(clock, limits),
+    seal: options.seal,
     guards: options.guards,
     node: options.node,
     report: options.report,

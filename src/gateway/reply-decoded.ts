@@ -45,15 +45,16 @@ class ClientWriter {
       return;
     }
     if (!this.#encoder) return;
+    const shown = passed.type === "item_end" ? { ...passed, item: this.#context.shown?.(passed.item) ?? passed.item } : passed;
     if (!this.#begun) {
-      this.#held.push(passed);
+      this.#held.push(shown);
       if (!isOutput(passed)) return;
       this.#begin();
       for (const held of this.#held) this.#encoder.event(held);
       this.#held = [];
       return;
     }
-    this.#encoder.event(passed);
+    this.#encoder.event(shown);
   }
 
   get state(): Reply["state"] {
@@ -71,7 +72,8 @@ class ClientWriter {
       return undefined;
     }
     const context = this.#context.answerContext();
-    const body = client.encodeAnswer(this.fold.answer(), context);
+    const answer = this.fold.answer();
+    const body = client.encodeAnswer({ ...answer, items: answer.items.map((item) => this.#context.shown?.(item) ?? item) }, context);
     live.answerId = context.id ?? this.fold.id;
     live.whole(200, { "content-type": JSON_TYPE, ...this.#context.headers() }, JSON.stringify(body));
     return undefined;

@@ -1,4 +1,4 @@
-import type { Answer, AnswerContext, Call, Dialect, Guard, Headers, Limits, Problem, StopReason, Usage } from "../canon/index.ts";
+import type { Answer, AnswerContext, Call, Dialect, Guard, Headers, Item, Limits, Problem, StopReason, Usage } from "../canon/index.ts";
 import type { BodyReader } from "../routing/attempt.ts";
 import { DecodedStream, DecodedWhole } from "./reply-decoded.ts";
 import { ForwardedStream, ForwardedWhole } from "./reply-forwarded.ts";
@@ -41,6 +41,8 @@ export interface ReplyContext {
   /** The call in canonical form; decoded only when first asked for. */
   canonicalCall(): Call;
   answerContext(): AnswerContext;
+  /** An item of the answer as the client is to see it, where that differs. */
+  shown?(item: Item): Item;
   /** The gateway's own headers, complete at the moment of the first output. */
   headers(): Record<string, string>;
   /** The first output came. */

@@ -17,6 +17,7 @@ import type { JsonDocument } from "../kit/index.ts";
 import type { Attempt } from "../routing/attempt.ts";
 import type { Plan, Planner } from "../routing/plan.ts";
 import type { Admission } from "./admission.ts";
+import type { TextSeal } from "./carried.ts";
 import type { LiveCall, LiveCalls } from "./live.ts";
 import type { AnswerReport, Reply } from "./reply.ts";
 import type { CallRequest, Wishes } from "./request.ts";
@@ -35,6 +36,8 @@ export interface GatewayDeps {
   readonly planner: Planner;
   readonly turns: Turns;
   readonly live: LiveCalls;
+  /** Seals what clients carry; without it they are given nothing to carry. */
+  readonly seal?: TextSeal | undefined;
   readonly guards: readonly Guard[];
   /** This running gateway's name in open records. */
   readonly node: string;

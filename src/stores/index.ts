@@ -1,4 +1,5 @@
 export { openSqlite, type SqliteOptions } from "./sqlite/open.ts";
+export { folderSeal } from "./sqlite/folder-seal.ts";
 export { memoryStores } from "./memory.ts";
 export { primaryHost, type PrimaryHost } from "./cluster/host.ts";
 export { workerStores } from "./cluster/client.ts";

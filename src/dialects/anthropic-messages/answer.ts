@@ -126,8 +126,9 @@ export function encodeItem(item: Item): JsonObject[] {
     case "reasoning": {
       if (own && item.encrypted !== undefined) return [{ type: "redacted_thinking", data: item.encrypted }];
       const thinking = item.parts.map((part) => part.text).join("\n\n");
-      if (!own && thinking === "") return [];
-      return [{ type: "thinking", thinking, signature: own ? (item.signature ?? "") : "" }];
+      const signature = own ? item.signature : item.carried;
+      if (!own && thinking === "" && signature === undefined) return [];
+      return [{ type: "thinking", thinking, signature: signature ?? "" }];
     }
     case "tool_call":
       return [

@@ -1,4 +1,5 @@
 import {
+  CARRIED_MARK,
   invalid,
   type Call,
   type DoorContext,
@@ -70,6 +71,8 @@ function foreignTraces(messages: readonly Json[]): string | undefined {
     if (!isObject(message) || message["role"] !== "assistant" || !isList(message["content"])) continue;
     for (const block of message["content"]) {
       if (!isObject(block)) continue;
+      if (block["type"] === "thinking" && typeof block["signature"] === "string" && block["signature"].startsWith(CARRIED_MARK))
+        return "thinking that was sealed here must be taken out";
       if (block["type"] === "thinking" && block["signature"] === "") return "thinking without a signature must be taken out";
       if (block["type"] === "tool_use" && typeof block["id"] === "string" && !isLegalId(block["id"]))
         return "the id of a tool call must be rewritten";

@@ -1,4 +1,14 @@
-import type { Envelope, Item, Json, JsonObject, Origin, Part, ReasoningItem, ToolSpec } from "../../canon/index.ts";
+import {
+  CARRIED_MARK,
+  type Envelope,
+  type Item,
+  type Json,
+  type JsonObject,
+  type Origin,
+  type Part,
+  type ReasoningItem,
+  type ToolSpec,
+} from "../../canon/index.ts";
 import { decodePart, isPart } from "./decode-parts.ts";
 import { decodeTool } from "./tools.ts";
 import { cacheTtlOf, hasMore, isList, isObject, needName, needObject, needString, type Path, readBoolean, textAt } from "./wire.ts";
@@ -100,7 +110,8 @@ function decodeThinking(
     type: "reasoning",
     // What the API shows is a summary of the reasoning, not the reasoning itself (SDK 1.12.0, `display: "summarized"`).
     parts: thinking === "" ? [] : [{ kind: "summary", text: thinking }],
-    ...(typeof signature === "string" && signature !== "" && { signature }),
+    // Sealed here for its client to carry: no provider could check it.
+    ...(typeof signature === "string" && signature !== "" && (signature.startsWith(CARRIED_MARK) ? { carried: signature } : { signature })),
     ...base,
     ...(!plain && { raw: block }),
   };

@@ -106,6 +106,7 @@ export function encodeThinking(item: ReasoningItem, context: BlockContext): Json
   const drop = (reason: string): undefined => {
     context.note({ field: "items[].reasoning", action: "dropped", reason });
   };
+  if (item.carried !== undefined) return drop("The reasoning was sealed for another provider.");
   if (!isOwn(item)) return drop("Reasoning of another language cannot be checked by this provider.");
   if (provider !== undefined && provider !== context.target.provider) return drop(`The reasoning was signed for "${provider}".`);
   if (isObject(item.raw) && (provider !== undefined || item.signature !== undefined || item.encrypted !== undefined)) return item.raw;

@@ -57,6 +57,8 @@ export default defineDialect({
   encodeProblem,
   encodeProblemFrames,
   newAnswerId: (unique) => `msg_${unique}`,
+  // Every block of thinking has a signature, and every client sends it back.
+  carriesReasoning: () => true,
   turnFingerprint,
   continueTurn,
   encodeCount: (tokens) => ({ input_tokens: tokens }),

@@ -1,4 +1,5 @@
 import {
+  CARRIED_MARK,
   invalid,
   ProblemError,
   type Call,
@@ -77,8 +78,13 @@ function reasonForSlow(body: JsonObject, input: Json | undefined): string | unde
     if (type === "item_reference" || (type === undefined && item["role"] === undefined)) return "names kept items by their ids";
     if (typeof type === "string" && type.includes("compaction") && isOurSummary(item["encrypted_content"]))
       return "holds a summary made here";
+    if (type === "reasoning" && isCarried(item["encrypted_content"])) return "holds reasoning that was sealed here";
   }
   return undefined;
+}
+
+function isCarried(token: Json | undefined): boolean {
+  return typeof token === "string" && token.startsWith(CARRIED_MARK);
 }
 
 function isOurSummary(token: Json | undefined): boolean {

@@ -1,4 +1,5 @@
 import {
+  CARRIED_MARK,
   invalid,
   type CompactionItem,
   type Item,
@@ -141,11 +142,13 @@ function toolResult(raw: JsonObject, base: Base, kind: ToolResultItem["kind"], p
 
 function reasoning(raw: JsonObject, base: Base): ReasoningItem {
   const encrypted = textIn(raw["encrypted_content"]);
+  // Sealed here for its client to carry: no provider could read it.
+  const carried = encrypted?.startsWith(CARRIED_MARK) === true;
   return {
     type: "reasoning",
     parts: [...reasoningParts(raw["summary"], "summary"), ...reasoningParts(raw["content"], "text")],
-    ...base,
-    ...(encrypted !== undefined && { encrypted }),
+    ...(carried ? withoutRaw(base) : base),
+    ...(encrypted !== undefined && (carried ? { carried: encrypted } : { encrypted })),
   };
 }
 
@@ -159,8 +162,11 @@ function compaction(raw: JsonObject, base: Base): CompactionItem {
   const encrypted = textIn(raw["encrypted_content"]);
   const text = encrypted === undefined ? undefined : openSummary(encrypted);
   if (text === undefined) return { type: "compaction", ...base, ...(encrypted !== undefined && { encrypted }) };
-  const { raw: _raw, ...rest } = base;
-  return { type: "compaction", text, ...rest };
+  return { type: "compaction", text, ...withoutRaw(base) };
+}
+
+function withoutRaw({ raw: _raw, ...rest }: Base): Omit<Base, "raw"> {
+  return rest;
 }
 
 /** Hosted tools that the client runs itself are answered like functions: by the id of their call. */

@@ -126,6 +126,7 @@ function encodeOutput(item: ToolResultItem, sending: Sending): Json {
  */
 function encodeReasoning(item: ReasoningItem, sending: Sending): Json | undefined {
   const { origin } = item;
+  if (item.carried !== undefined) return forget("This reasoning was sealed for another provider.");
   if (origin?.dialect !== ID) return forget("Reasoning of another language means nothing to this provider.");
   if (origin.provider !== undefined && origin.provider !== sending.target.provider)
     return forget("Reasoning goes back only to the provider it came from.");

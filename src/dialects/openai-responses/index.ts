@@ -8,8 +8,9 @@ import { encodeDeleted, encodeItems, encodePending, replayAfter } from "./kept.t
 import { ResponsesMeter } from "./meter.ts";
 import { needs } from "./needs.ts";
 import { itemIds } from "./output-items.ts";
+import { SEALED_REASONING } from "./params.ts";
 import { decodeProblem, encodeProblem, encodeProblemFrames } from "./problem.ts";
-import { ID, isObject } from "./shape.ts";
+import { ID, isList, isObject } from "./shape.ts";
 import { socket } from "./socket.ts";
 
 /** OpenAI Responses, and what Open Responses specifies of it. Source: openresponses.org, the types of the official SDK. */
@@ -53,6 +54,7 @@ export default defineDialect({
   encodeItems,
   itemIds,
   replayAfter,
+  carriesReasoning: (call) => isList(call.native["include"]) && call.native["include"].includes(SEALED_REASONING),
   socket,
   encodeCount: (tokens) => ({ object: "response.input_tokens", input_tokens: tokens }),
   decodeCount,

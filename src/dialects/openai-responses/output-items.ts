@@ -53,7 +53,8 @@ export function encodeOutputItem(item: Item, id: string, status: "in_progress" |
       const wire: Draft = { type: "reasoning", id, summary: textParts(item.parts, "summary", "summary_text") };
       const content = textParts(item.parts, "text", "reasoning_text");
       if (content.length > 0) wire["content"] = content;
-      if (item.encrypted !== undefined && item.origin?.dialect === ID) wire["encrypted_content"] = item.encrypted;
+      const opaque = item.origin?.dialect === ID ? item.encrypted : item.carried;
+      if (opaque !== undefined) wire["encrypted_content"] = opaque;
       return wire;
     }
     case "tool_call": {
