@@ -1,11 +1,13 @@
 import { ProblemError } from "../canon/index.ts";
+import { factsOf } from "./facts.ts";
 import { promise } from "./promise.ts";
 import type { GatewayDeps, Run } from "./run.ts";
 
-/** Which targets, in which order. @throws ProblemError unknown_model, forbidden */
+/** Which targets, in which order. @throws ProblemError unknown_model, forbidden, unsupported, upstream_unavailable */
 export function plan(deps: GatewayDeps, run: Run): void {
   if (!run.caller) throw new ProblemError({ kind: "unauthenticated", message: "The call was not admitted." });
-  run.plan = deps.planner.plan(run.snapshot, run.caller, run.model);
+  const { snapshot, caller, model } = run;
+  run.plan = deps.planner.plan({ snapshot, caller, model, facts: factsOf(run, caller), at: run.live.startedAt, book: deps.book });
   run.readyMs = run.live.elapsedMs();
   if (run.background) promise(deps, run);
 }

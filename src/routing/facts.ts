@@ -1,4 +1,14 @@
-import { offeredTools, textOf, type Call, type Caller, type Item, type JsonObject, type Needs, type Requirements } from "../canon/index.ts";
+import {
+  offeredTools,
+  textOf,
+  type Call,
+  type Caller,
+  type Item,
+  type JsonObject,
+  type Needs,
+  type Operation,
+  type Requirements,
+} from "../canon/index.ts";
 import { NEEDS, needsOf } from "./capabilities.ts";
 import { cheapComplexity, turnsOf, type Complexity } from "./complexity.ts";
 
@@ -7,6 +17,7 @@ export interface FactsSource {
   readonly caller: Caller;
   /** The model as the caller named it. */
   readonly model: string;
+  readonly operation: Operation;
   readonly stream: boolean;
   readonly maxOutputTokens: number | undefined;
   /** Characters of the body's text. */
@@ -76,6 +87,10 @@ export class CallFacts {
 
   get complexity(): Complexity {
     return (this.#complexity ??= this.#decoded((call) => cheapComplexity(call, this.inputTokens), { score: 0, parts: [] }));
+  }
+  /** Was it asked for, or given? */
+  get hasComplexity(): boolean {
+    return this.#complexity !== undefined;
   }
   /** What a model said of it, in place of what is counted here. */
   set complexity(scored: Complexity) {

@@ -1,55 +1,153 @@
-import { mayUseModel, ProblemError, type Alias, type Caller, type Randomness, type Snapshot, type Target } from "../canon/index.ts";
+import {
+  mayUseModel,
+  ProblemError,
+  type Alias,
+  type Caller,
+  type ModelBook,
+  type Randomness,
+  type Snapshot,
+  type Strategy,
+  type Target,
+} from "../canon/index.ts";
 import { nearest } from "../kit/index.ts";
+import { Affinity, type Tie } from "./affinity.ts";
+import type { CallFacts } from "./facts.ts";
+import { Fit } from "./fit.ts";
+import { nameOf, ORDERS, type OrderMemory, type PlannedStep } from "./order/index.ts";
+import { namesComplexity, tryRules, type RuleOutcome } from "./rules.ts";
+import { OPEN_VIEW, type TargetView } from "./view.ts";
 
-/** Where a call will be tried, in order, and why. */
+export type { PlannedStep } from "./order/index.ts";
+
+/** Where a call will be tried, in order, what was left out, and why. */
 export interface Plan {
   readonly alias: Alias;
-  readonly steps: readonly { readonly target: Target; readonly reason: string }[];
+  /** The one that put the targets in order: the rule's or the alias's. */
+  readonly strategy: Strategy;
+  /** At least one. */
+  readonly steps: readonly PlannedStep[];
+  readonly skipped: readonly PlannedStep[];
+  /** The rules tried, up to the one that matched; undefined where the alias has none. */
+  readonly rules: readonly RuleOutcome[] | undefined;
+  /** What ties the call to earlier ones, and where that would have it go. */
+  readonly tie: Tie | undefined;
+  readonly tiedTo: string | undefined;
 }
+
+export interface PlanRequest {
+  readonly snapshot: Snapshot;
+  readonly caller: Caller;
+  /** As the caller named it. */
+  readonly model: string;
+  readonly facts: CallFacts;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  /** Prices and context lengths in force; without it nothing is known of them. */
+  readonly book?: PlanBook;
+}
+
+export type PlanBook = Pick<ModelBook, "facts" | "cost" | "countTokens">;
 
 /** Settings of a target that callers name directly, without an alias. */
 const DIRECT = { strategy: "fallback", retries: 2, continue: "never" } as const;
+const ONLY_TARGET = "only target";
+const NONE: readonly PlannedStep[] = [];
 
-/** Chooses the targets of a call. Pure but for round-robin's counter; the same function answers a dry run. */
+/**
+ * Chooses the targets of a call: by rule or strategy, of those that can take it, those that are healthy, the session's own first. The
+ * same function answers a dry run. What it remembers (whose turn it is, who leads, where sessions are) it remembers by itself.
+ */
 export class Planner {
   readonly #randomness: Randomness;
-  readonly #turns = new Map<string, number>();
+  readonly #view: TargetView;
+  readonly #memory: OrderMemory = { turns: new Map(), leaders: new Map() };
+  readonly #affinity = new Affinity();
+  /** The one step of an alias with one target. */
+  readonly #only = new WeakMap<readonly Target[], readonly PlannedStep[]>();
 
-  constructor(randomness: Randomness) {
+  constructor(randomness: Randomness, view: TargetView = OPEN_VIEW) {
     this.#randomness = randomness;
+    this.#view = view;
   }
 
-  /** @throws ProblemError unknown_model (names the nearest) or forbidden (the key's scopes) */
-  plan(snapshot: Snapshot, caller: Caller, model: string): Plan {
+  /**
+   * @throws ProblemError unknown_model (names the nearest), forbidden (the key's scopes), unsupported (no target can take the call; says
+   * what each lacks) or upstream_unavailable (a person shut every target)
+   */
+  plan({ snapshot, caller, model, facts, at, book }: PlanRequest): Plan {
     const alias = resolve(snapshot, model);
     if (!alias) throw unknownModel(snapshot, caller, model);
     if (!mayUseModel(caller.scopes, model)) {
       throw new ProblemError({ kind: "forbidden", message: `The key "${caller.name}" may not use the model "${model}".`, param: "model" });
     }
-    return { alias, steps: this.#order(alias) };
+    const rules = alias.rules && tryRules(alias, facts);
+    const rule = rules?.find(({ matched }) => matched)?.rule;
+    const targets = rule?.targets ?? alias.targets;
+    const { usable, skipped } = fitting(alias, targets, new Fit(snapshot, alias, facts, book));
+    const strategy = rule?.strategy ?? alias.strategy;
+    const tie = alias.targets.length > 1 || alias.rules ? this.#affinity.tieOf(alias, facts) : undefined;
+    const tiedTo = tie && this.#affinity.find(alias, tie, at);
+    const ordered = this.#order(rule ? `${alias.name}\0${rule.name}` : alias.name, strategy, usable, facts, book);
+    const sticking = tiedTo === undefined || !tie ? ordered : stick(ordered, tiedTo, tie);
+    const steps = this.#healthy(sticking, skipped);
+    return { alias, strategy, steps: steps.steps, skipped: steps.skipped, rules, tie, tiedTo };
   }
 
-  #order(alias: Alias): Plan["steps"] {
-    const { targets } = alias;
-    if (targets.length === 1) return targets.map((target) => ({ target, reason: "only target" }));
-    switch (alias.strategy) {
-      case "weighted":
-        return weighted(targets, this.#randomness).map((target, place) => ({
-          target,
-          reason: place === 0 ? `drawn by weight ${target.weight}` : "fallback",
-        }));
-      case "round-robin": {
-        const turn = this.#turns.get(alias.name) ?? 0;
-        this.#turns.set(alias.name, (turn + 1) % targets.length);
-        const start = turn % targets.length;
-        return [...targets.slice(start), ...targets.slice(0, start)].map((target, place) => ({
-          target,
-          reason: place === 0 ? "its turn" : "fallback",
-        }));
-      }
-      default:
-        return targets.map((target, place) => ({ target, reason: place === 0 ? "first target" : "fallback" }));
-    }
+  /**
+   * The model that is to rate how demanding the call is, where a rule asks for that and the alias names one. Whoever gets an answer asks
+   * it, puts the rating into `facts.complexity` and plans then.
+   */
+  wantsRating({ snapshot, model, facts }: Pick<PlanRequest, "snapshot" | "model" | "facts">): Alias["complexity"] {
+    const alias = snapshot.aliases.get(model);
+    if (!alias?.complexity || facts.hasComplexity || !namesComplexity(alias)) return undefined;
+    // A rule before the one that asks may have matched: then nobody need be asked.
+    tryRules(alias, facts);
+    return facts.hasComplexity ? alias.complexity : undefined;
+  }
+
+  /**
+   * A target answered: the session that the plan belongs to stays there.
+   * @param answerId the id by which the client can continue from this answer, where it is kept
+   */
+  learn(plan: Plan, caller: Caller, target: Pick<Target, "provider" | "model">, at: number, answerId?: string): void {
+    const { alias, tie } = plan;
+    if (alias.targets.length < 2 && !alias.rules) return;
+    if (tie) this.#affinity.remember(tie.key, target, at);
+    const key = answerId === undefined ? undefined : this.#affinity.answerKey(alias, caller.scope, answerId);
+    if (key !== undefined) this.#affinity.remember(key, target, at);
+  }
+
+  #order(
+    name: string,
+    strategy: Strategy,
+    targets: readonly Target[],
+    facts: CallFacts,
+    book: PlanBook | undefined,
+  ): readonly PlannedStep[] {
+    if (targets.length > 1)
+      return ORDERS[strategy](targets, { name, facts, view: this.#view, book, randomness: this.#randomness, memory: this.#memory });
+    const before = this.#only.get(targets);
+    if (before) return before;
+    const steps = targets.map((target) => ({ target, reason: ONLY_TARGET }));
+    this.#only.set(targets, steps);
+    return steps;
+  }
+
+  /** Those that may be asked now. When none may, the first that no person shut is asked all the same: a guess beats a certain failure. */
+  #healthy(ordered: readonly PlannedStep[], skipped: readonly PlannedStep[]): Pick<Plan, "steps" | "skipped"> {
+    const view = this.#view;
+    if (ordered.every(({ target }) => view.blocked(target.provider, target.model) === undefined)) return { steps: ordered, skipped };
+    const blocked = ordered.map(({ target }) => view.blocked(target.provider, target.model));
+    const out = ordered.flatMap(({ target }, place) => {
+      const why = blocked[place];
+      return why === undefined ? [] : [{ target, reason: why }];
+    });
+    const steps = ordered.filter((_step, place) => blocked[place] === undefined);
+    if (steps.length > 0) return { steps, skipped: [...skipped, ...out] };
+    const last = out.find(({ target }) => view.forcedShut?.(target.provider, target.model) !== true);
+    if (!last) throw shut(out);
+    const step = { target: last.target, reason: `tried all the same, because every target is blocked: ${last.reason}` };
+    return { steps: [step], skipped: [...skipped, ...out.filter((other) => other !== last)] };
   }
 }
 
@@ -84,15 +182,44 @@ export function unknownModel(snapshot: Snapshot, caller: Caller, model: string):
   });
 }
 
-/** A random order in which the chance to come next is in proportion to the weight. */
-function weighted(targets: readonly Target[], randomness: Randomness): Target[] {
-  const left = [...targets];
-  const order: Target[] = [];
-  while (left.length > 0) {
-    let draw = randomness.number() * left.reduce((sum, target) => sum + target.weight, 0);
-    let place = 0;
-    while (place < left.length - 1 && (draw -= left[place]?.weight ?? 0) >= 0) place++;
-    order.push(...left.splice(place, 1));
+/** @throws ProblemError unsupported when none fits */
+function fitting(
+  alias: Alias,
+  targets: readonly Target[],
+  fit: Fit,
+): { readonly usable: readonly Target[]; readonly skipped: readonly PlannedStep[] } {
+  let skipped: PlannedStep[] | undefined;
+  for (const target of targets) {
+    const reason = fit.fault(target);
+    if (reason !== undefined) (skipped ??= []).push({ target, reason });
   }
-  return order;
+  if (!skipped) return { usable: targets, skipped: NONE };
+  const out = skipped;
+  if (out.length === targets.length) throw unsuited(alias, out);
+  return { usable: targets.filter((target) => !out.some((step) => step.target === target)), skipped: out };
+}
+
+/** Told as the caller's fault: SDKs try again what is told as the server's, and it would be no other. */
+function unsuited(alias: Alias, skipped: readonly PlannedStep[]): ProblemError {
+  const message =
+    skipped.length === 1
+      ? `The model "${alias.name}" cannot take this call: ${inWords(skipped)}.`
+      : `No target of the model "${alias.name}" can take this call: ${inWords(skipped)}.`;
+  return new ProblemError({ kind: "unsupported", status: 400, message, param: "model" });
+}
+
+function shut(steps: readonly PlannedStep[]): ProblemError {
+  return new ProblemError({ kind: "upstream_unavailable", message: `Nothing may be asked: ${inWords(steps)}.` });
+}
+
+function inWords(steps: readonly PlannedStep[]): string {
+  return steps.map(({ target, reason }) => `${nameOf(target)} ${reason}`).join("; ");
+}
+
+/** Puts the session's own target first, where it is still among those that may be asked. */
+function stick(ordered: readonly PlannedStep[], tiedTo: string, tie: Tie): readonly PlannedStep[] {
+  const own = ordered.find(({ target }) => nameOf(target) === tiedTo);
+  if (!own) return ordered;
+  const first = { target: own.target, reason: tie.what };
+  return [first, ...ordered.filter((step) => step !== own)];
 }

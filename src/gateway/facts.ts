@@ -1,0 +1,65 @@
+import type { Call, Caller, JsonObject, Needs, Operation } from "../canon/index.ts";
+import { CallFacts, type FactsSource } from "../routing/facts.ts";
+import { callOf, operationOf, type Run } from "./run.ts";
+
+const NO_LABELS: readonly string[] = [];
+
+/** What the plan may ask of a call under way. */
+export function factsOf(run: Run, caller: Caller): CallFacts {
+  return new CallFacts(new RunFacts(run, caller));
+}
+
+/** Getters, so that a fact which nobody asks for costs nothing. */
+class RunFacts implements FactsSource {
+  readonly caller: Caller;
+  readonly #run: Run;
+
+  constructor(run: Run, caller: Caller) {
+    this.#run = run;
+    this.caller = caller;
+  }
+  get model(): string {
+    return this.#run.model;
+  }
+  get operation(): Operation {
+    return operationOf(this.#run);
+  }
+  get stream(): boolean {
+    return this.#run.stream;
+  }
+  get characters(): number {
+    return this.#run.document?.text.length ?? 0;
+  }
+  get maxOutputTokens(): number | undefined {
+    const { call, document, request } = this.#run;
+    if (call) return call.maxOutputTokens;
+    const context = { operation: this.operation, headers: request.headers, params: request.params };
+    return document && request.dialect.outline(document.value, context).maxOutputTokens;
+  }
+  get metadata(): JsonObject | undefined {
+    return this.#run.wishes.metadata;
+  }
+  get session(): string | undefined {
+    return this.#run.wishes.session;
+  }
+  get previousId(): string | undefined {
+    return this.#run.previousId ?? this.#run.call?.previousId;
+  }
+  get labels(): readonly string[] {
+    return NO_LABELS;
+  }
+  get at(): number {
+    return this.#run.live.startedAt;
+  }
+  /** Once the call was prepared, earlier turns stand in it that the body does not show. */
+  needs(): Needs | undefined {
+    const { call, document, request } = this.#run;
+    return call ? undefined : document && request.dialect.needs?.(document.value);
+  }
+  call(): Call {
+    return callOf(this.#run);
+  }
+  remainingUsd(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+}
