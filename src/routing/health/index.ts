@@ -1,0 +1,407 @@
+import type { Alias, Clock, Problem, Provider, Randomness } from "../../canon/index.ts";
+import type { TargetLatency, TargetView } from "../view.ts";
+import { blameOf, type Blame } from "./blame.ts";
+import { describeProvider, describeTarget, whyBlocked, type ProviderHealth, type TargetHealth } from "./describe.ts";
+import { judgePeers, type PeerGroup } from "./ejection.ts";
+import { KeyRing, type KeyState } from "./keys.ts";
+import type { HealthOptions } from "./options.ts";
+import { Permit, Waiting, type Gatekeeper, type Refusal } from "./permit.ts";
+import { DEFAULT_PRIORITY, rankOf } from "./queue.ts";
+import * as refuse from "./refusals.ts";
+import { ProviderState, TargetState, type Force } from "./target.ts";
+
+export type { Permit, Refusal, Waiting } from "./permit.ts";
+export { DEFAULT_PRIORITY, priorityOf } from "./queue.ts";
+export type { HealthOptions } from "./options.ts";
+export type { Force } from "./target.ts";
+export type { KeyHealth, ProviderHealth, TargetHealth } from "./describe.ts";
+
+/** Something changed that an operator wants to read of. */
+export interface HealthChange {
+  /** `provider/model`, `provider`, or the id of a key. */
+  readonly subject: string;
+  readonly what: "breaker opened" | "breaker closed" | "key rests" | "set aside" | "forced";
+  readonly reason: string;
+}
+
+export interface HealthDeps {
+  readonly clock: Clock;
+  readonly randomness: Randomness;
+  readonly options: HealthOptions;
+  /** Told of changes as they happen; must not throw. */
+  readonly onChange?: (change: HealthChange) => void;
+}
+
+/** What health must know of the configuration in force. */
+export interface HealthSubjects {
+  readonly providers: ReadonlyMap<string, Pick<Provider, "credentials" | "capacity">>;
+  readonly aliases: ReadonlyMap<string, Pick<Alias, "targets">>;
+}
+
+/** Of all targets remembered, the share that is forgotten at once when there are too many. */
+const FORGET_SHARE = 0.1;
+
+/**
+ * Who may be asked, and how many at once: breakers, rests, places and queues of every target and key. One object for a process; the
+ * planner reads it, every attempt enters and leaves. Nothing here waits for anything but its own queues, and every step takes constant
+ * time, whatever was remembered.
+ */
+export class Health implements TargetView, Gatekeeper {
+  readonly #clock: Clock;
+  readonly #randomness: Randomness;
+  readonly #onChange: (change: HealthChange) => void;
+  #options: HealthOptions;
+  readonly #providers = new Map<string, ProviderState>();
+  /** Groups by `provider/model`. */
+  #groups = new Map<string, PeerGroup[]>();
+  #count = 0;
+
+  constructor({ clock, randomness, options, onChange }: HealthDeps) {
+    this.#clock = clock;
+    this.#randomness = randomness;
+    this.#options = options;
+    this.#onChange = onChange ?? (() => {});
+  }
+
+  /** Takes over a configuration. What is known of targets stays; keys begin anew, because their ids may stand for other secrets now. */
+  configure(subjects: HealthSubjects, options: HealthOptions = this.#options): void {
+    const now = this.#clock.monotonic();
+    this.#options = options;
+    this.#groups = groupsOf(subjects.aliases, now + options.ejection.everyMs);
+    for (const name of subjects.providers.keys()) this.#providerState(name);
+    for (const provider of this.#providers.values()) {
+      const configured = subjects.providers.get(provider.name);
+      const { credentials, capacity } = configured ?? {};
+      provider.keys = credentials && credentials.length > 0 ? new KeyRing(credentials, now) : undefined;
+      provider.concurrency = capacity?.concurrency ?? Number.POSITIVE_INFINITY;
+      provider.limits = capacity?.models;
+      provider.stopTimer?.();
+      provider.stopTimer = undefined;
+      for (const target of provider.targets.values()) {
+        target.breaker.configure(options.breaker, now);
+        target.concurrency = capacity?.models?.get(target.model) ?? Number.POSITIVE_INFINITY;
+        this.#join(target);
+        if (!configured && isIdle(target)) this.#forget(target);
+      }
+      if (!configured && provider.targets.size === 0) this.#providers.delete(provider.name);
+      this.#pump(provider);
+    }
+  }
+
+  /**
+   * An attempt wants to begin at a target. At once it gets a permit or a refusal; where a `concurrency` holds it back it waits. A target
+   * that was set aside takes it all the same: it is the planner's to prefer others.
+   *
+   * @param priority 0 to 9, higher first
+   * @param patienceMs longest wait, where that is shorter than the queue's own
+   */
+  enter(
+    target: { readonly provider: string; readonly model: string },
+    priority: number = DEFAULT_PRIORITY,
+    patienceMs: number = Number.POSITIVE_INFINITY,
+  ): Permit | Refusal | Waiting {
+    const now = this.#clock.monotonic();
+    const state = this.#find(target.provider, target.model) ?? this.#remember(target.provider, target.model, now);
+    state.usedAt = now;
+    if (!mustQueue(state)) return this.#admit(state, now) ?? this.#queue(state, priority, patienceMs, now);
+    const waiting = this.#queue(state, priority, patienceMs, now);
+    this.#pump(state.provider);
+    return waiting;
+  }
+
+  /** Has the target's provider another key that would take an attempt now? */
+  anotherKey(provider: string): boolean {
+    const keys = this.#providers.get(provider)?.keys;
+    return keys !== undefined && keys.keys.length > 1 && keys.hasReady(this.#clock.monotonic());
+  }
+
+  blocked(provider: string, model: string): string | undefined {
+    const state = this.#find(provider, model);
+    if (state) return whyBlocked(state, this.#clock.monotonic());
+    return this.#providers.get(provider)?.force === "shut" ? "shut by an administrator" : undefined;
+  }
+
+  latency(provider: string, model: string): TargetLatency | undefined {
+    const speed = this.#find(provider, model)?.speed;
+    return speed && speed.samples > 0 ? speed : undefined;
+  }
+
+  forcedShut(provider: string, model: string): boolean {
+    const target = this.#find(provider, model);
+    return (target ? target.forced : this.#providers.get(provider)?.force) === "shut";
+  }
+
+  /**
+   * A person decides: `open` asks it whatever its health, `shut` never, `auto` as its health says. A target's own word goes before its
+   * provider's. Attempts that wait for a shut target are refused at once; those that run go on.
+   *
+   * @param model undefined: all of the provider
+   * @returns false when health knows no such provider
+   */
+  force(provider: string, model: string | undefined, force: Force): boolean {
+    const state = this.#providers.get(provider);
+    if (!state) return false;
+    const now = this.#clock.monotonic();
+    const subject = model === undefined ? state : (this.#find(provider, model) ?? this.#remember(provider, model, now));
+    subject.force = force;
+    this.#onChange({ subject: subject.name, what: "forced", reason: force });
+    this.#pump(state);
+    return true;
+  }
+
+  /** Everything remembered, sorted by name. */
+  describe(): { readonly targets: readonly TargetHealth[]; readonly providers: readonly ProviderHealth[] } {
+    const now = this.#clock.monotonic();
+    const providers = [...this.#providers.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    return {
+      providers: providers.map((provider) => describeProvider(provider, now)),
+      targets: providers.flatMap((provider) =>
+        [...provider.targets.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((target) => describeTarget(target, now)),
+      ),
+    };
+  }
+
+  started(permit: Permit): void {
+    const now = this.#clock.monotonic();
+    const { target } = permit;
+    permit.startedAt = now;
+    target.speed.firstEvent(now - permit.begunAt);
+    if (permit.probesKey) {
+      permit.key?.accepted();
+      permit.probesKey = false;
+    }
+    if (permit.probe === 0) return;
+    if (target.breaker.started(permit.probe)) this.#tellClosed(target);
+    permit.probe = 0;
+  }
+
+  left(permit: Permit, problem: Problem | undefined, outputTokens: number): void {
+    const now = this.#clock.monotonic();
+    const { target, key } = permit;
+    target.inFlight--;
+    target.provider.inFlight--;
+    const blame = blameOf(problem);
+    if (problem !== undefined && blame !== "nothing") target.lastProblem = problem.kind;
+    if (problem === undefined) measure(permit, outputTokens, now);
+    if (key) this.#judgeKey(key, permit, blame, problem, now);
+    this.#judgeTarget(permit, blame, problem, now);
+    for (const group of target.groups) if (now >= group.nextAt) this.#judgePeers(group, now);
+    if (target.provider.waiting.size > 0) this.#pump(target.provider);
+  }
+
+  cancelled(waiting: Waiting): void {
+    this.#leaveQueue(waiting, refuse.cancelledWait());
+  }
+
+  /** A permit or a refusal; undefined: there is no place for now. */
+  #admit(target: TargetState, now: number): Permit | Refusal | undefined {
+    const { provider, forced, breaker } = target;
+    if (forced === "shut") return refuse.forcedShut(target);
+    if (forced === "auto") {
+      if (breaker.state !== "closed" && breaker.expireProbe(now, this.#randomness.number()))
+        this.#tellOpened(target, "its probe was silent");
+      if (!breaker.admits(now)) return refuse.breakerOpen(target, now);
+      if (!target.cooldown.isOver(now)) return refuse.coolingDown(target, now);
+      if (provider.keys && !provider.keys.isAlive(now)) return refuse.keysResting(provider, now);
+    }
+    if (target.room < 1 || provider.inFlight >= provider.concurrency) return undefined;
+    const key = provider.keys?.choose(now, forced === "open");
+    if (provider.keys && !key) return undefined;
+    target.inFlight++;
+    provider.inFlight++;
+    const probesKey = key?.begin() ?? false;
+    return new Permit(this, target, key, now, breaker.begin(now), probesKey);
+  }
+
+  #queue(target: TargetState, priority: number, patienceMs: number, now: number): Refusal | Waiting {
+    const { queue } = target;
+    if (queue.size >= this.#options.queue.length) {
+      const last = queue.lastBelow(priority);
+      if (!last) return refuse.queueFull(target);
+      this.#leaveQueue(last, refuse.queueFull(target));
+    }
+    const waiting = new Waiting(this, target, priority, now);
+    queue.push(waiting);
+    target.provider.waiting.add(target);
+    waiting.stopTimer = this.#clock.after(Math.min(patienceMs, this.#options.queue.timeoutMs), () =>
+      this.#leaveQueue(waiting, refuse.waitedTooLong(target)),
+    );
+    this.#awaitTokens(target.provider, now);
+    return waiting;
+  }
+
+  #leaveQueue(waiting: Waiting, outcome: Permit | Refusal): void {
+    const { target } = waiting;
+    target.queue.remove(waiting);
+    if (target.queue.size === 0) target.provider.waiting.delete(target);
+    waiting.settle(outcome);
+  }
+
+  /** Lets in whoever has a place now, highest first over all targets of the provider, and refuses those whose target is no longer asked. */
+  #pump(provider: ProviderState): void {
+    const now = this.#clock.monotonic();
+    const full = new Set<TargetState>();
+    while (provider.waiting.size > full.size) {
+      let next: Waiting | undefined;
+      for (const target of provider.waiting) {
+        const first = full.has(target) ? undefined : target.queue.first(now);
+        if (first && (!next || rankOf(first, now) > rankOf(next, now))) next = first;
+      }
+      if (!next) break;
+      const outcome = this.#admit(next.target, now);
+      if (outcome) this.#leaveQueue(next, outcome);
+      else full.add(next.target);
+    }
+    this.#awaitTokens(provider, now);
+  }
+
+  /** Where somebody waits for a key's next request, nobody's leaving will wake them. */
+  #awaitTokens(provider: ProviderState, now: number): void {
+    const wait = provider.waiting.size > 0 ? provider.keys?.tokenMs(now) : undefined;
+    if (wait === undefined || provider.stopTimer) return;
+    provider.stopTimer = this.#clock.after(wait, () => {
+      provider.stopTimer = undefined;
+      this.#pump(provider);
+    });
+  }
+
+  #judgeKey(key: KeyState, permit: Permit, blame: Blame, problem: Problem | undefined, now: number): void {
+    key.inFlight--;
+    // One key among several answers for its own limits; a single one and its target cannot be told apart.
+    if (blame === "limited" && !hasSeveralKeys(permit.target)) return;
+    const { begunAt, probesKey } = permit;
+    const end = { blame, askedMs: problem?.retryAfterMs, begunAt, probesKey };
+    if (key.judge(end, now, this.#randomness.number(), this.#options.cooldown))
+      this.#onChange({ subject: key.credential.id, what: "key rests", reason: `${problem?.kind ?? blame}, for ${key.restMs(now)} ms` });
+  }
+
+  #judgeTarget(permit: Permit, blame: Blame, problem: Problem | undefined, now: number): void {
+    const { target, probe, begunAt } = permit;
+    const { breaker, adaptive } = target;
+    switch (blame) {
+      case "well":
+        target.cooldown.good();
+        adaptive.good(now, target.inFlight + 1, this.#options.adaptive);
+        if (breaker.good(now, probe)) this.#tellClosed(target);
+        return;
+      case "overloaded":
+      case "failed":
+        if (blame === "overloaded" || problem?.kind === "upstream_timeout")
+          adaptive.overloaded(now, begunAt, target.inFlight + 1, this.#options.adaptive);
+        if (breaker.bad(now, probe, this.#randomness.number())) this.#tellOpened(target, problem?.kind ?? blame);
+        return;
+      case "limited":
+        breaker.neutral(probe);
+        if (!hasSeveralKeys(target)) this.#limit(target, begunAt, problem?.retryAfterMs, now);
+        return;
+      default:
+        breaker.neutral(probe);
+    }
+  }
+
+  /** A rate limit on a target that has no other key: it is left alone as long as it asks, or longer each time it does not say. */
+  #limit(target: TargetState, begunAt: number, askedMs: number | undefined, now: number): void {
+    const { cooldown, adaptive } = target;
+    const { rateLimitedMs, maxRateLimitedMs, longestAskedMs } = this.#options.cooldown;
+    adaptive.overloaded(now, begunAt, target.inFlight + 1, this.#options.adaptive);
+    if (askedMs !== undefined) {
+      const rest = Math.min(askedMs, longestAskedMs);
+      if (cooldown.isOldNews(begunAt)) cooldown.extend(now, rest);
+      else cooldown.rest(now, rest);
+    } else if (!cooldown.isOldNews(begunAt)) {
+      // The first one only costs concurrency: a provider that turns away one call in a hundred must not lose the others.
+      if (cooldown.strikes === 0) cooldown.warn();
+      else cooldown.rest(now, cooldown.growing(rateLimitedMs, maxRateLimitedMs, this.#randomness.number()));
+    }
+  }
+
+  #judgePeers(group: PeerGroup, now: number): void {
+    for (const target of judgePeers(group, now, this.#options.ejection))
+      this.#onChange({ subject: target.name, what: "set aside", reason: target.ejectedFor });
+  }
+
+  #tellOpened(target: TargetState, reason: string): void {
+    this.#onChange({
+      subject: target.name,
+      what: "breaker opened",
+      reason: `${reason}; rests ${target.breaker.restMs(this.#clock.monotonic())} ms`,
+    });
+  }
+
+  #tellClosed(target: TargetState): void {
+    this.#onChange({ subject: target.name, what: "breaker closed", reason: "its probe went well" });
+  }
+
+  #find(provider: string, model: string): TargetState | undefined {
+    return this.#providers.get(provider)?.targets.get(model);
+  }
+
+  #providerState(name: string): ProviderState {
+    let state = this.#providers.get(name);
+    if (!state) {
+      state = new ProviderState(name);
+      this.#providers.set(name, state);
+    }
+    return state;
+  }
+
+  #remember(provider: string, model: string, now: number): TargetState {
+    if (this.#count >= this.#options.targets) this.#forgetOldest();
+    const parent = this.#providerState(provider);
+    const target = new TargetState(parent, model, this.#options, now);
+    parent.targets.set(model, target);
+    this.#count++;
+    this.#join(target);
+    return target;
+  }
+
+  /** Puts a target among its peers. */
+  #join(target: TargetState): void {
+    for (const group of target.groups) group.members.delete(target);
+    target.groups = this.#groups.get(target.name) ?? [];
+    for (const group of target.groups) group.members.add(target);
+  }
+
+  #forget(target: TargetState): void {
+    for (const group of target.groups) group.members.delete(target);
+    target.provider.targets.delete(target.model);
+    this.#count--;
+  }
+
+  #forgetOldest(): void {
+    const idle = [...this.#providers.values()].flatMap((provider) => [...provider.targets.values()].filter(isIdle));
+    const enough = Math.ceil(this.#options.targets * FORGET_SHARE);
+    for (const target of idle.toSorted((a, b) => a.usedAt - b.usedAt).slice(0, enough)) this.#forget(target);
+  }
+}
+
+function hasSeveralKeys({ provider }: TargetState): boolean {
+  return (provider.keys?.keys.length ?? 0) > 1;
+}
+
+/** Whoever comes must not go before those who wait for the same place. */
+function mustQueue({ queue, provider }: TargetState): boolean {
+  if (provider.waiting.size === 0) return false;
+  return queue.size > 0 || provider.keys !== undefined || Number.isFinite(provider.concurrency);
+}
+
+/** Nobody runs, nobody waits, and no person decided anything. */
+function isIdle(target: TargetState): boolean {
+  return target.inFlight === 0 && target.queue.size === 0 && target.force === "auto";
+}
+
+function measure({ target, begunAt, startedAt }: Permit, outputTokens: number, now: number): void {
+  if (startedAt === 0) target.speed.wholeAnswer(now - begunAt);
+  target.speed.pace(outputTokens, now - (startedAt === 0 ? begunAt : startedAt));
+}
+
+function groupsOf(aliases: HealthSubjects["aliases"], nextAt: number): Map<string, PeerGroup[]> {
+  const groups = new Map<string, PeerGroup[]>();
+  for (const { targets } of aliases.values()) {
+    const names = new Set(targets.map(({ provider, model }) => `${provider}/${model}`));
+    if (names.size < 2) continue;
+    const group: PeerGroup = { size: names.size, members: new Set(), nextAt };
+    for (const name of names) groups.set(name, [...(groups.get(name) ?? []), group]);
+  }
+  return groups;
+}
