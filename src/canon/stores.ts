@@ -76,6 +76,10 @@ export interface LedgerRow {
   /** What was lost or bent on the way into the provider's language. */
   readonly diagnostics?: readonly Diagnostic[] | undefined;
   readonly traceId?: string | undefined;
+  /** Undefined where the alias has no cache. A hit has no attempts, no usage and costs nothing. */
+  readonly cache?: "hit" | "miss" | "bypass" | undefined;
+  /** What a hit would have cost. */
+  readonly savedNanodollars?: number | undefined;
   /** Why it went where it went, where there was something to choose or to leave out. */
   readonly plan?: Json | undefined;
 }
@@ -175,13 +179,44 @@ export interface ConfigVersion {
   readonly author: string;
   /** The file's text as it was read, with its `${...}` unexpanded. */
   readonly text: string;
+  /** The version whose text this one brought back. */
+  readonly rollbackOf?: number;
 }
 
 export interface ConfigStore {
-  /** Appends unless the newest version has the same text; returns the version in force. */
-  append(entry: Omit<ConfigVersion, "version">): Promise<ConfigVersion>;
+  /**
+   * Appends unless the newest version has the same text; returns the version in force.
+   * @param base the version the text was made from; rejects with `conflict` when another has been appended since
+   */
+  append(entry: Omit<ConfigVersion, "version">, base?: number): Promise<ConfigVersion>;
   read(version: number): Promise<ConfigVersion | undefined>;
+  /** Newest first. */
   list(limit: number): Promise<readonly ConfigVersion[]>;
+  /** Tells within a second of versions that any process appended, until the function returned is called. */
+  watch(listener: () => void): () => void;
+}
+
+/** A person's decision that holds in every process and over restarts, until it is taken back. */
+export interface Switch {
+  readonly id: string;
+  /** `kill`: nothing more of this kind, running streams too. `open`, `shut`: a target is always, or never, asked. */
+  readonly kind: "kill" | "open" | "shut";
+  readonly scope: "model" | "provider" | "target" | "key" | "tag" | "all";
+  /** An alias or `provider/model`, a provider's name, a key's id or name, a tag; `*` for `all`. */
+  readonly value: string;
+  readonly author: string;
+  readonly reason?: string;
+  readonly createdAt: number;
+}
+
+export interface SwitchStore {
+  put(entry: Switch): Promise<void>;
+  /** False when there is none of this id. */
+  remove(id: string): Promise<boolean>;
+  /** Oldest first. */
+  list(): Promise<readonly Switch[]>;
+  /** Tells within a second of changes made by any process, until the function returned is called. */
+  watch(listener: () => void): () => void;
 }
 
 /** One engine behind all seams. */
@@ -191,6 +226,7 @@ export interface Stores {
   readonly cache: CacheStore;
   readonly keys: KeyStore;
   readonly config: ConfigStore;
+  readonly switches: SwitchStore;
   readonly journal: JournalStore;
   readonly idempotency: IdempotencyStore;
   readonly signals: Signals;

@@ -9,6 +9,7 @@ import type {
   OpenRecord,
   Problem,
   Signals,
+  Switch,
 } from "../canon/index.ts";
 import type { Spill } from "./journal-block.ts";
 import type { RowValues } from "./ledger-values.ts";
@@ -80,7 +81,12 @@ export interface Writes {
   expireCached: { args: readonly [now: number, limit: number]; result: number };
   createKey: { args: readonly [key: KeyRecord]; result: void };
   revokeKey: { args: readonly [id: string, at: number]; result: boolean };
-  appendConfig: { args: readonly [createdAt: number, author: string, text: string]; result: ConfigVersion };
+  appendConfig: {
+    args: readonly [createdAt: number, author: string, text: string, rollbackOf: number | null, base: number | null];
+    result: ConfigVersion;
+  };
+  putSwitch: { args: readonly [entry: Switch]; result: void };
+  removeSwitch: { args: readonly [id: string]; result: boolean };
   /** Writes nothing that lasts: is the disk back, has everything before it landed? */
   probe: { args: readonly []; result: void };
 }
@@ -112,6 +118,7 @@ export interface Reads {
   keys: { args: readonly []; result: readonly KeyRecord[] };
   config: { args: readonly [version: number]; result: ConfigVersion | undefined };
   configs: { args: readonly [limit: number]; result: readonly ConfigVersion[] };
+  switches: { args: readonly []; result: readonly Switch[] };
 }
 /** Who holds an idempotency key; `answer` as `packAnswer` made it, null while there is none. */
 export interface HeldColumns {
@@ -146,7 +153,7 @@ export interface Backend {
   journal(write: JournalWrite): Promise<number>;
   /** To and from the other processes that use the same record; undefined: there are none. */
   readonly signals?: Signals;
-  /** Of the keys; rises with every change. */
+  /** Of keys, configuration versions and switches together; rises with every change. */
   generation(): number;
   flush(): Promise<void>;
   failure(): string | undefined;
@@ -176,9 +183,10 @@ export function sizeOf(name: WriteName, args: readonly unknown[]): number {
       return ROW_CHARACTERS + lengthOf((args[1] as RowValues).at(-1));
     case "keepTurn":
     case "keepNative":
-    case "appendConfig":
     case "keepCached":
       return SMALL_CHARACTERS + lengthOf(args.at(-1));
+    case "appendConfig":
+      return SMALL_CHARACTERS + lengthOf(args[2]);
     default:
       return SMALL_CHARACTERS;
   }

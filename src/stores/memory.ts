@@ -11,12 +11,14 @@ import type {
   LedgerStore,
   OpenRecord,
   Stores,
+  Switch,
+  SwitchStore,
 } from "../canon/index.ts";
 import { memoryCache } from "./cache-stores.ts";
 import { interruptedRow } from "./ledger-values.ts";
 import { memoryIdempotency, memoryJournal } from "./memory-journal.ts";
 import { NO_SIGNALS } from "./over-backend.ts";
-import { conflict } from "./problems.ts";
+import { conflict, staleBase } from "./problems.ts";
 import { packItems, packTurn, type TurnHead, unpackItems, unpackTurn } from "./turn-text.ts";
 
 /** Stores that forget everything with the process: for tests. They keep copies, as a database does. */
@@ -28,6 +30,7 @@ export function memoryStores(clock: Clock): Stores {
     cache: memoryCache(),
     keys: memoryKeys(keys),
     config: memoryConfig(),
+    switches: memorySwitches(),
     journal: memoryJournal(),
     idempotency: memoryIdempotency(),
     signals: NO_SIGNALS,
@@ -171,15 +174,49 @@ function memoryKeys(keys: Map<string, KeyRecord>): KeyStore {
 
 function memoryConfig(): ConfigStore {
   const versions: ConfigVersion[] = [];
+  const changed = new Listeners();
   return {
-    async append(entry) {
+    async append(entry, base) {
       const last = versions.at(-1);
       if (last?.text === entry.text) return last;
-      const added: ConfigVersion = { version: versions.length + 1, createdAt: entry.createdAt, author: entry.author, text: entry.text };
+      if (base !== undefined && base !== versions.length) throw staleBase(base, versions.length);
+      const added: ConfigVersion = { version: versions.length + 1, ...entry };
       versions.push(added);
+      changed.tell();
       return added;
     },
     read: async (version) => versions[version - 1],
     list: async (limit) => versions.toReversed().slice(0, limit),
+    watch: (listener) => changed.add(listener),
   };
+}
+
+function memorySwitches(): SwitchStore {
+  const entries = new Map<string, Switch>();
+  const changed = new Listeners();
+  return {
+    async put(entry) {
+      entries.set(entry.id, structuredClone(entry));
+      changed.tell();
+    },
+    async remove(id) {
+      const removed = entries.delete(id);
+      if (removed) changed.tell();
+      return removed;
+    },
+    list: async () => structuredClone([...entries.values()].toSorted((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1))),
+    watch: (listener) => changed.add(listener),
+  };
+}
+
+class Listeners {
+  readonly #listeners = new Set<() => void>();
+
+  add(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+  tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
 }

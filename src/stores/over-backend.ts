@@ -10,6 +10,7 @@ import type {
   LedgerStore,
   Signals,
   Stores,
+  SwitchStore,
 } from "../canon/index.ts";
 import { Bag, type Bagged } from "../kit/index.ts";
 import type { Backend, HeldColumns } from "./backend.ts";
@@ -41,6 +42,7 @@ export function storesOver(backend: Backend, clock: Clock, close: () => Promise<
     cache: cacheStore(backend),
     keys: keyStore(backend),
     config: configStore(backend),
+    switches: switchStore(backend),
     journal: journalStore(backend),
     idempotency: idempotencyStore(backend),
     signals: backend.signals ?? NO_SIGNALS,
@@ -165,10 +167,32 @@ function keyStore(backend: Backend): KeyStore {
 
 function configStore(backend: Backend): ConfigStore {
   return {
-    append: ({ createdAt, author, text }) => backend.write("appendConfig", [createdAt, author, text]),
+    append: ({ createdAt, author, text, rollbackOf }, base) =>
+      backend.write("appendConfig", [createdAt, author, text, rollbackOf ?? null, base ?? null]),
     read: (version) => backend.read("config", [version]),
     list: (limit) => backend.read("configs", [Math.min(limit, LIST_ROWS)]),
+    watch: (listener) => whenRaised(backend, listener),
   };
+}
+
+function switchStore(backend: Backend): SwitchStore {
+  return {
+    put: (entry) => backend.write("putSwitch", [entry]),
+    remove: (id) => backend.write("removeSwitch", [id]),
+    list: () => backend.read("switches", []),
+    watch: (listener) => whenRaised(backend, listener),
+  };
+}
+
+/** The generation covers keys, configuration and switches together: a false alarm costs one read, a table of generations more. */
+function whenRaised(backend: Backend, listener: () => void): () => void {
+  let known = backend.generation();
+  return backend.watch(() => {
+    const generation = backend.generation();
+    if (generation === known) return;
+    known = generation;
+    listener();
+  });
 }
 
 /** One process has nobody to tell. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Envelope, Item, LedgerRow, Stores } from "../../src/canon/index.ts";
+import type { Envelope, Item, LedgerRow, Stores, Switch } from "../../src/canon/index.ts";
 import { NO_USAGE, ProblemError } from "../../src/canon/index.ts";
 import { keptTurn, keyRecord, ledgerRow, openRecord, START } from "../stores/rows.ts";
 
@@ -67,6 +67,9 @@ export function storeContract(name: string, open: () => Promise<Stores>): void {
   });
   describe(`${name}: configuration`, () => {
     configContract(withStores);
+  });
+  describe(`${name}: switches`, () => {
+    switchContract(withStores);
   });
 }
 
@@ -405,6 +408,31 @@ function keyContract(withStores: WithStores): void {
 
 function configContract(withStores: WithStores): void {
   it(
+    "refuses a version made from one that is no longer the newest, and takes the same text twice",
+    withStores(async ({ config }) => {
+      const first = await config.append({ createdAt: START, author: "file", text: "one" }, 0);
+      const second = await config.append({ createdAt: START, author: "admin", text: "two" }, first.version);
+      expect(await kindOf(config.append({ createdAt: START, author: "admin", text: "three" }, first.version))).toBe("conflict");
+      expect(await config.append({ createdAt: START, author: "admin", text: "two" }, first.version)).toEqual(second);
+    }),
+  );
+
+  it(
+    "remembers what a version brought back, and tells of it",
+    withStores(async ({ config }) => {
+      let told = 0;
+      await config.append({ createdAt: START, author: "file", text: "one" });
+      await config.append({ createdAt: START, author: "file", text: "two" });
+      const stop = config.watch(() => told++);
+      const back = await config.append({ createdAt: START + 5, author: "admin", text: "one", rollbackOf: 1 });
+      expect(back).toEqual({ version: 3, createdAt: START + 5, author: "admin", text: "one", rollbackOf: 1 });
+      expect(await config.list(1)).toEqual([back]);
+      await expect.poll(() => told).toBe(1);
+      stop();
+    }),
+  );
+
+  it(
     "numbers versions from 1 and lists the newest first",
     withStores(async ({ config }) => {
       const first = await config.append({ createdAt: START, author: "file", text: "version: 1\n" });
@@ -424,6 +452,47 @@ function configContract(withStores: WithStores): void {
       expect((await config.append({ createdAt: START + 1, author: "file", text: "a" })).version).toBe(1);
       await config.append({ createdAt: START + 2, author: "file", text: "b" });
       expect((await config.append({ createdAt: START + 3, author: "rollback", text: "a" })).version).toBe(3);
+    }),
+  );
+}
+
+function switchContract(withStores: WithStores): void {
+  const kill: Switch = { id: "sw_1", kind: "kill", scope: "model", value: "fast", author: "admin", createdAt: START };
+
+  it(
+    "gives switches back as they were, oldest first, until they are removed",
+    withStores(async ({ switches }) => {
+      const shut: Switch = {
+        ...kill,
+        id: "sw_0",
+        kind: "shut",
+        scope: "target",
+        value: "lab/small",
+        reason: "drill",
+        createdAt: START + 1,
+      };
+      await switches.put(shut);
+      await switches.put(kill);
+      expect(await switches.list()).toEqual([kill, shut]);
+      expect(await switches.remove("sw_1")).toBe(true);
+      expect(await switches.remove("sw_1")).toBe(false);
+      expect(await switches.list()).toEqual([shut]);
+    }),
+  );
+
+  it(
+    "tells of every change, and no more once told to stop",
+    withStores(async ({ switches }) => {
+      let told = 0;
+      const stop = switches.watch(() => told++);
+      await switches.put(kill);
+      await expect.poll(() => told).toBe(1);
+      await switches.remove("sw_1");
+      await expect.poll(() => told).toBe(2);
+      stop();
+      await switches.put(kill);
+      await switches.list();
+      expect(told).toBe(2);
     }),
   );
 }

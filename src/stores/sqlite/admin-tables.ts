@@ -1,7 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
-import type { ConfigVersion, KeyRecord, RequestLimit, Scopes } from "../../canon/index.ts";
+import type { ConfigVersion, KeyRecord, RequestLimit, Scopes, Switch } from "../../canon/index.ts";
 import type { ReadTable, WriteTable } from "../backend.ts";
-import { conflict } from "../problems.ts";
+import { conflict, staleBase } from "../problems.ts";
 import { openConfigText, sealConfigText } from "./sealed-config.ts";
 import type { Sealer } from "./serving-key.ts";
 
@@ -24,15 +24,39 @@ interface ConfigColumns {
   readonly created_at: number;
   readonly author: string;
   readonly text: string;
+  readonly rollback_of: number | null;
+}
+interface SwitchColumns {
+  readonly id: string;
+  readonly kind: Switch["kind"];
+  readonly scope: Switch["scope"];
+  readonly value: string;
+  readonly author: string;
+  readonly reason: string | null;
+  readonly created_at: number;
 }
 
-export function adminWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteTable, "createKey" | "revokeKey" | "appendConfig"> {
+type AdminWrites = "createKey" | "revokeKey" | "appendConfig" | "putSwitch" | "removeSwitch";
+type AdminReads = "keyByHash" | "keys" | "config" | "configs" | "switches";
+
+/** Every one of these writes raises the generation: what other processes hold of these tables is then out of date. */
+export const RAISES_GENERATION: ReadonlySet<string> = new Set<AdminWrites>([
+  "createKey",
+  "revokeKey",
+  "appendConfig",
+  "putSwitch",
+  "removeSwitch",
+]);
+
+export function adminWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteTable, AdminWrites> {
   const taken = database.prepare("SELECT id FROM keys WHERE id = ? OR hash = ?");
   const create = database.prepare("INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   const revoke = database.prepare("UPDATE keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL");
   const bump = database.prepare("UPDATE key_generation SET generation = generation + 1");
   const newest = database.prepare("SELECT * FROM config_versions ORDER BY version DESC LIMIT 1");
-  const append = database.prepare("INSERT INTO config_versions VALUES (?, ?, ?, ?)");
+  const append = database.prepare("INSERT INTO config_versions VALUES (?, ?, ?, ?, ?)");
+  const put = database.prepare("INSERT OR REPLACE INTO switches VALUES (?, ?, ?, ?, ?, ?, ?)");
+  const remove = database.prepare("DELETE FROM switches WHERE id = ?");
   return {
     createKey: ([key]) => {
       if (taken.get(key.id, key.hash)) throw conflict(`A key with the id ${key.id} or the same secret exists already.`);
@@ -44,13 +68,25 @@ export function adminWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteT
       if (revoked) bump.run();
       return revoked;
     },
-    appendConfig: ([createdAt, author, text]) => {
+    appendConfig: ([createdAt, author, text, rollbackOf, base]) => {
       const last = newest.get() as ConfigColumns | undefined;
       const known = last && configFrom(last, sealer);
+      // Before the base is looked at: a write that is repeated after a crash finds what it wrote.
       if (known?.text === text) return known;
+      if (base !== null && base !== (last?.version ?? 0)) throw staleBase(base, last?.version ?? 0);
       const version = (last?.version ?? 0) + 1;
-      append.run(version, createdAt, author, sealConfigText(sealer, version, text));
-      return { version, createdAt, author, text };
+      append.run(version, createdAt, author, sealConfigText(sealer, version, text), rollbackOf);
+      bump.run();
+      return { version, createdAt, author, text, ...(rollbackOf !== null && { rollbackOf }) };
+    },
+    putSwitch: ([entry]) => {
+      put.run(entry.id, entry.kind, entry.scope, entry.value, entry.author, entry.reason ?? null, entry.createdAt);
+      bump.run();
+    },
+    removeSwitch: ([id]) => {
+      const removed = remove.run(id).changes > 0;
+      if (removed) bump.run();
+      return removed;
     },
   };
 }
@@ -60,11 +96,12 @@ export function keyGeneration(database: DatabaseSync): () => number {
   return () => Number(read.get()?.["generation"]);
 }
 
-export function adminReads(database: DatabaseSync, sealer: Sealer): Pick<ReadTable, "keyByHash" | "keys" | "config" | "configs"> {
+export function adminReads(database: DatabaseSync, sealer: Sealer): Pick<ReadTable, AdminReads> {
   const byHash = database.prepare("SELECT * FROM keys WHERE hash = ?");
   const keys = database.prepare("SELECT * FROM keys ORDER BY created_at, id");
   const config = database.prepare("SELECT * FROM config_versions WHERE version = ?");
   const configs = database.prepare("SELECT * FROM config_versions ORDER BY version DESC LIMIT ?");
+  const switches = database.prepare("SELECT * FROM switches ORDER BY created_at, id");
   return {
     keyByHash: ([hash]) => {
       const columns = byHash.get(hash) as KeyColumns | undefined;
@@ -76,6 +113,7 @@ export function adminReads(database: DatabaseSync, sealer: Sealer): Pick<ReadTab
       return columns && configFrom(columns, sealer);
     },
     configs: ([limit]) => (configs.all(limit) as unknown as ConfigColumns[]).map((columns) => configFrom(columns, sealer) ?? lost(columns)),
+    switches: () => (switches.all() as unknown as SwitchColumns[]).map(switchFrom),
   };
 }
 
@@ -116,7 +154,13 @@ function keyFrom(columns: KeyColumns): KeyRecord {
 /** Undefined when the key that sealed it is gone: such a version cannot be gone back to. */
 function configFrom(columns: ConfigColumns, sealer: Sealer): ConfigVersion | undefined {
   const text = openConfigText(sealer, columns.version, columns.text);
-  return text === undefined ? undefined : { version: columns.version, createdAt: columns.created_at, author: columns.author, text };
+  if (text === undefined) return undefined;
+  const { version, created_at: createdAt, author, rollback_of: rollbackOf } = columns;
+  return { version, createdAt, author, text, ...(rollbackOf !== null && { rollbackOf }) };
+}
+
+function switchFrom({ id, kind, scope, value, author, reason, created_at: createdAt }: SwitchColumns): Switch {
+  return { id, kind, scope, value, author, createdAt, ...(reason !== null && { reason }) };
 }
 
 /** In the list it keeps its place, with a comment for its text. */

@@ -4,7 +4,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { type Problem, ProblemError } from "../../canon/index.ts";
 import type { BatchOutcome, Command, Outcome, ReadName, Reads, ReadTable, WriteName, Writes, WriteTable } from "../backend.ts";
 import { reasonOf } from "../problems.ts";
-import { adminReads, adminWrites, keyGeneration } from "./admin-tables.ts";
+import { adminReads, adminWrites, keyGeneration, RAISES_GENERATION } from "./admin-tables.ts";
 import { cacheReads, cacheWrites } from "./cache-tables.ts";
 import { callReads, callWrites } from "./call-tables.ts";
 import { idempotencyReads, idempotencyWrites } from "./idempotency-table.ts";
@@ -113,16 +113,16 @@ export class Database {
 
 function transact(writer: Writer, commands: readonly Command[]): BatchOutcome {
   let outcomes: Outcome[] | undefined;
-  let keysChanged = false;
+  let raised = false;
   writer.begin.run();
   if (commands.length === 0) writer.table.probe([]);
   for (const [index, command] of commands.entries()) {
     const outcome = attempt(writer.table, command.name, command.args);
     if (outcome) (outcomes ??= [])[index] = outcome;
-    keysChanged ||= command.name === "createKey" || command.name === "revokeKey";
+    raised ||= RAISES_GENERATION.has(command.name);
   }
   writer.commit.run();
-  return { ...(outcomes && { outcomes }), ...(keysChanged && { generation: writer.generation() }) };
+  return { ...(outcomes && { outcomes }), ...(raised && { generation: writer.generation() }) };
 }
 
 function attempt<K extends WriteName>(table: WriteTable, name: K, args: Writes[K]["args"]): Outcome {

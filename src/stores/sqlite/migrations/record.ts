@@ -72,4 +72,20 @@ export const recordMigrations: readonly Migration[] = [
       INSERT INTO probe VALUES (1, 0);
     `,
   },
+  {
+    number: 2,
+    name: "rollbacks and switches",
+    sql: `
+      ALTER TABLE config_versions ADD COLUMN rollback_of INTEGER;
+      CREATE TABLE switches (
+        id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        value TEXT NOT NULL,
+        author TEXT NOT NULL,
+        reason TEXT,
+        created_at INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];
