@@ -1,4 +1,5 @@
 import { ProblemError } from "../canon/index.ts";
+import { rememberPlan } from "./explain.ts";
 import { factsOf } from "./facts.ts";
 import { promise } from "./promise.ts";
 import type { GatewayDeps, Run } from "./run.ts";
@@ -8,6 +9,7 @@ export function plan(deps: GatewayDeps, run: Run): void {
   if (!run.caller) throw new ProblemError({ kind: "unauthenticated", message: "The call was not admitted." });
   const { snapshot, caller, model } = run;
   run.plan = deps.planner.plan({ snapshot, caller, model, facts: factsOf(run, caller), at: run.live.startedAt, book: deps.book });
+  rememberPlan(run.live, run.plan);
   run.readyMs = run.live.elapsedMs();
   if (run.background) promise(deps, run);
 }

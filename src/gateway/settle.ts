@@ -1,5 +1,6 @@
 import { addUsage, NO_USAGE, type AttemptRecord, type CallState, type LedgerRow, type Problem, type Usage } from "../canon/index.ts";
 import { answerContext } from "./context.ts";
+import { learnFrom, planTrace } from "./explain.ts";
 import type { LiveCall } from "./live.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
 import { wireAnswer } from "./turns.ts";
@@ -14,6 +15,7 @@ const CHARACTERS_PER_TOKEN = 4;
 export function settle(deps: GatewayDeps, run: Run): void {
   const { live } = run;
   live.state = stateOf(run.problem);
+  learnFrom(deps, run);
   // The row is queued first, so that a failing turn store cannot cost it.
   const work = [deps.ledger.settle(rowOf(deps, run))];
   if (hasTurn(run)) work.push(keepTurns(deps, run));
@@ -64,7 +66,7 @@ function stateOf(problem: Problem | undefined): Exclude<CallState, "open"> {
 
 /** Every row has the same fields in the same order, absent ones being undefined: one shape is cheaper to make and to read than many. */
 function rowOf(deps: GatewayDeps, run: Run): LedgerRow {
-  const { live, caller, wishes, target, problem, report } = run;
+  const { live, caller, wishes, target, problem, report, recalled } = run;
   const usage = usageOf(run);
   return {
     callId: live.id,
@@ -82,7 +84,7 @@ function rowOf(deps: GatewayDeps, run: Run): LedgerRow {
     stream: run.stream,
     fastPath: run.forwarded,
     usage,
-    costNanodollars: target ? deps.book.cost(target.provider, target.model, usage, live.startedAt) : 0,
+    costNanodollars: target && recalled?.status !== "hit" ? deps.book.cost(target.provider, target.model, usage, live.startedAt) : 0,
     priceVersion: deps.book.version,
     timings: { readyMs: run.readyMs, totalMs: live.elapsedMs(), firstOutputMs: live.firstOutputMs },
     attempts: run.attempts,
@@ -94,6 +96,9 @@ function rowOf(deps: GatewayDeps, run: Run): LedgerRow {
     configVersion: run.snapshot.version,
     diagnostics: run.diagnostics.length > 0 ? run.diagnostics : undefined,
     traceId: wishes.traceId,
+    cache: recalled?.status ?? (run.snapshot.aliases.get(run.model)?.cache && "bypass"),
+    savedNanodollars: recalled?.status === "hit" ? recalled.saved : undefined,
+    plan: planTrace(run),
   };
 }
 

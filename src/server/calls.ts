@@ -1,8 +1,11 @@
 import { formatDollars, ProblemError, type Caller, type LedgerRow } from "../canon/index.ts";
-import type { LiveCall } from "../gateway/live.ts";
+import { explainCall } from "../gateway/explain.ts";
+import { cancelElsewhere } from "../gateway/elsewhere.ts";
+import { CANCELLED } from "../gateway/index.ts";
+import { missingCall, resume } from "../gateway/resume.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
-import { HttpReader, answerWith, sendJson } from "./respond.ts";
+import { answerWith, sendJson, serveReading } from "./respond.ts";
 import { queryParams, type Params, type Router } from "./router.ts";
 
 /** A call's life: what became of it, its events again, its end. Everybody sees their own calls only. */
@@ -23,7 +26,12 @@ export function mountCalls(router: Router, deps: GatewayDeps): void {
   router.add(
     "GET",
     "/v1/calls/{id}/events",
-    handle((request, out, { id = "" }, caller) => resume(deps, request, out, id, caller)),
+    handle((request, out, { id = "" }, caller) => readEvents(deps, request, out, id, caller)),
+  );
+  router.add(
+    "GET",
+    "/v1/calls/{id}/explain",
+    handle(async (_request, out, { id = "" }, caller) => sendJson(out, 200, await explainCall(deps, id, caller))),
   );
   router.add(
     "POST",
@@ -56,8 +64,14 @@ async function describe(deps: GatewayDeps, out: FrontOut, id: string, caller: Ca
     return;
   }
   const row = await deps.ledger.read(id);
-  if (!row || row.callerId !== caller.id) throw missing(id);
-  sendJson(out, 200, describeRow(row));
+  if (row) {
+    if (row.callerId !== caller.id) throw missingCall(id);
+    return sendJson(out, 200, describeRow(row));
+  }
+  // In another process of this gateway.
+  const open = await deps.ledger.readOpen(id);
+  if (open?.callerId !== caller.id) throw missingCall(id);
+  sendJson(out, 200, { id, state: "open", startedAt: open.startedAt });
 }
 
 /** A ledger row for people and programs; dollars as exact decimal text. */
@@ -70,42 +84,9 @@ export function describeRow(row: LedgerRow): object {
   };
 }
 
-async function resume(deps: GatewayDeps, request: FrontRequest, out: FrontOut, id: string, caller: Caller): Promise<void> {
-  const live = deps.live.find(id);
-  if (!live) {
-    const row = await deps.ledger.read(id);
-    if (!row || row.callerId !== caller.id) throw missing(id);
-    throw new ProblemError({
-      kind: "not_found",
-      status: 410,
-      message: `The events of call ${id} are no longer kept.`,
-      code: "events_expired",
-    });
-  }
-  assertOwn(live.caller, caller, id);
+async function readEvents(deps: GatewayDeps, request: FrontRequest, out: FrontOut, callId: string, caller: Caller): Promise<void> {
   const after = readAfter(request);
-  if (live.ended && after > live.last) {
-    throw new ProblemError({
-      kind: "invalid_request",
-      status: 416,
-      message: `Call ${id} ended with event ${live.last}; there is nothing behind ${after}.`,
-      param: "after",
-    });
-  }
-  attach(live, out, after);
-}
-
-function attach(live: LiveCall, out: FrontOut, after: number): void {
-  const reader = new HttpReader(out, { numbered: true });
-  reader.whenDrained = () => live.drained(reader);
-  out.onLeave(() => live.detach(reader));
-  if (live.attach(reader, after)) return;
-  throw new ProblemError({
-    kind: "not_found",
-    status: 410,
-    message: `Events up to ${after + 1} of this call are no longer kept.`,
-    code: "events_expired",
-  });
+  await serveReading(out, { numbered: true }, (reader) => resume(deps, { callId, caller, after, reader }));
 }
 
 function readAfter(request: FrontRequest): number {
@@ -119,17 +100,13 @@ async function cancel(deps: GatewayDeps, out: FrontOut, id: string, caller: Call
   const live = deps.live.find(id);
   if (live && live.state === "open") {
     assertOwn(live.caller, caller, id);
-    live.stop({ kind: "cancelled", message: "The call was cancelled by its caller." });
+    live.stop(CANCELLED);
     await live.whenSettled();
-  }
+  } else if (!live) await cancelElsewhere(deps, id, caller);
   await describe(deps, out, id, caller);
 }
 
 /** A call of somebody else looks like no call at all. */
 function assertOwn(owner: Caller | undefined, caller: Caller, id: string): void {
-  if (owner?.scope !== caller.scope) throw missing(id);
-}
-
-function missing(id: string): ProblemError {
-  return new ProblemError({ kind: "not_found", message: `There is no call "${id.slice(0, 64)}".` });
+  if (owner?.scope !== caller.scope) throw missingCall(id);
 }
