@@ -22,7 +22,7 @@ async function oldRecord(folder: string): Promise<void> {
   await (await open(folder)).close();
   const database = new DatabaseSync(join(folder, "record.db"));
   database.exec("PRAGMA secure_delete = OFF");
-  const insert = database.prepare("INSERT INTO config_versions VALUES (?, ?, 'file', ?)");
+  const insert = database.prepare("INSERT INTO config_versions (version, created_at, author, text) VALUES (?, ?, 'file', ?)");
   for (let version = 1; version <= 40; version++) insert.run(version, START, `${TEXT}# ${version}\n${"x".repeat(version * 200)}`);
   database.exec("DELETE FROM config_versions WHERE version > 30");
   database.close();
