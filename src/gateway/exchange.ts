@@ -5,6 +5,7 @@ import { carriedText } from "./carried.ts";
 import { answerContext } from "./context.ts";
 import type { LiveCall } from "./live.ts";
 import { answerHeaders } from "./refuse.ts";
+import { tapped } from "./recall.ts";
 import { openReply, type Reply, type ReplyContext } from "./reply.ts";
 import { callOf, type GatewayDeps, type Run } from "./run.ts";
 
@@ -59,8 +60,12 @@ export class Exchange implements AttemptOptions, ReplyContext {
 
   read(_status: number, headers: Headers): Reply {
     const reply = openReply(this, headers);
-    this.#run.reply = reply;
-    return reply;
+    this.#run.reply = this.#run.recalled ? this.#tapped(reply, headers) : reply;
+    return this.#run.reply;
+  }
+  #tapped(reply: Reply, headers: Headers): Reply {
+    const from = { dialect: this.dialect.id, provider: this.provider.id, model: this.call.model, forward: this.forward };
+    return tapped(this.#deps, this.#run, reply, from, headers);
   }
   canonicalCall(): Call {
     return callOf(this.#run);

@@ -2,6 +2,9 @@ import type { Snapshot, Stores } from "../canon/index.ts";
 import { Planner } from "../routing/plan.ts";
 import { Admission, type RequestCounter } from "./admission.ts";
 import { LiveCalls } from "./live.ts";
+import type { Reader } from "./live.ts";
+import { openCall } from "./pipeline.ts";
+import { Recall } from "./recall.ts";
 import type { GatewayDeps } from "./run.ts";
 import { Turns } from "./turns.ts";
 
@@ -21,7 +24,7 @@ export interface GatewayOptions extends Pick<
 export function createGateway(options: GatewayOptions): GatewayDeps {
   const { clock, randomness, snapshot, stores } = options;
   const limits = (): Snapshot["limits"] => snapshot().limits;
-  return {
+  const deps: GatewayDeps = {
     clock,
     randomness,
     snapshot,
@@ -34,7 +37,18 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     live: new LiveCalls(clock, limits),
     seal: options.seal,
     guards: options.guards,
+    recall: new Recall({
+      store: stores.cache,
+      clock,
+      limits: () => snapshot().cache,
+      report: (error) => options.report(error, "cache"),
+      refresh: (request) => void openCall(deps, request, NOBODY),
+    }),
     node: options.node,
     report: options.report,
   };
+  return deps;
 }
+
+/** Reads the answer that replaces a stale one, for nobody. */
+const NOBODY: Reader = { whole() {}, head() {}, frames: () => true, end() {} };

@@ -4,6 +4,7 @@ import { attempts } from "./attempts.ts";
 import { LiveCall, type Maker, type Reader } from "./live.ts";
 import { plan } from "./plan.ts";
 import { mustPrepare, prepare } from "./prepare.ts";
+import { leaveFlight, mayRecall, recall, worksForOthers } from "./recall.ts";
 import { refuse } from "./refuse.ts";
 import type { CallRequest } from "./request.ts";
 import { newRun, stop, type GatewayDeps, type Run } from "./run.ts";
@@ -29,13 +30,16 @@ async function pipeline(deps: GatewayDeps, run: Run): Promise<void> {
   try {
     await admit(deps, run);
     if (mustPrepare(deps, run)) await prepare(deps, run);
-    plan(deps, run);
-    await attempts(deps, run);
+    if (!mayRecall(run) || !(await recall(deps, run))) {
+      plan(deps, run);
+      await attempts(deps, run);
+    }
   } catch (error) {
     if (!(error instanceof ProblemError)) deps.report(error, run.live.id);
     run.problem = run.stopped ?? problemFrom(error);
     refuse(run, run.problem);
   }
+  leaveFlight(run);
   run.live.end();
   settle(deps, run);
 }
@@ -48,12 +52,12 @@ class RunMaker implements Maker {
     this.#run = run;
   }
   wantMore(): void {
-    this.#run.attempt?.resume();
+    (this.#run.attempt ?? this.#run.recalled?.playback)?.resume();
   }
   /** The last reader left: the upstream is stopped, unless the caller wanted the work done all the same. */
   abandoned(): void {
     const run = this.#run;
-    if (run.wishes.onDisconnect === "detach" || run.background) return;
+    if (run.wishes.onDisconnect === "detach" || run.background || worksForOthers(run)) return;
     stop(run, { kind: "cancelled", message: "The client left before the answer was complete." });
   }
   stop(problem: Problem): void {

@@ -50,7 +50,7 @@ export function answerHeaders(run: Run): Record<string, string> {
   const headers: Record<string, string> = {
     "x-gimbal-call-id": run.live.id,
     "x-gimbal-attempts": String(run.attempts.length + (run.attempt ? 1 : 0)),
-    "x-gimbal-cache": "bypass",
+    "x-gimbal-cache": run.recalled?.status ?? "bypass",
   };
   if (dialect.requestIdHeader) headers[dialect.requestIdHeader] = run.live.id;
   if (run.target) headers["x-gimbal-target"] = `${run.target.provider}/${run.target.model}`;

@@ -12,6 +12,8 @@ export interface CallRequest {
   readBody(limits: { readonly maxBytes: number; readonly timeoutMs: number }): Promise<Uint8Array>;
   /** The call belongs to a connection that keeps its own turns for as long as it lives (a WebSocket). */
   readonly connection?: Connection;
+  /** Made by the gateway to replace a stale answer: what is kept is not looked at. */
+  readonly refresh?: true;
 }
 
 /** Turns of one WebSocket that its client asked not to store: they live as long as the connection. */
@@ -41,6 +43,9 @@ export interface Wishes {
   readonly session?: string;
   readonly onDisconnect: "cancel" | "detach";
   readonly traceId?: string;
+  readonly cache?: "no-store" | "only-if-cached";
+  /** Labels by which the answer can be forgotten later. */
+  readonly cacheTags?: readonly string[];
 }
 
 const METADATA_BYTES = 4096;
@@ -54,8 +59,17 @@ export function readWishes(headers: Headers): Wishes {
   const session = headers["x-gimbal-session"];
   const onDisconnect = headers["x-gimbal-on-disconnect"];
   const traceparent = headers["traceparent"];
-  readCacheWish(headers["x-gimbal-cache"]);
-  if (metadata === undefined && session === undefined && onDisconnect === undefined && traceparent === undefined) return NO_WISHES;
+  const cache = headers["x-gimbal-cache"];
+  const cacheTags = headers["x-gimbal-cache-tags"];
+  if (
+    metadata === undefined &&
+    session === undefined &&
+    onDisconnect === undefined &&
+    traceparent === undefined &&
+    cache === undefined &&
+    cacheTags === undefined
+  )
+    return NO_WISHES;
   if (onDisconnect !== undefined && onDisconnect !== "cancel" && onDisconnect !== "detach") {
     throw headerProblem("x-gimbal-on-disconnect", "must be `cancel` or `detach`");
   }
@@ -67,18 +81,25 @@ export function readWishes(headers: Headers): Wishes {
     ...(session !== undefined && { session }),
     onDisconnect: onDisconnect ?? "cancel",
     ...(traceId !== undefined && { traceId }),
+    ...(cache !== undefined && { cache: readCacheWish(cache) }),
+    ...(cacheTags !== undefined && { cacheTags: readCacheTags(cacheTags) }),
   };
 }
 
-/** No answer is kept for others yet: what asks for nothing else is told so instead of being paid for. */
-function readCacheWish(wish: string | undefined): void {
-  if (wish === undefined || wish === "no-store") return;
-  if (wish !== "only-if-cached") throw headerProblem("x-gimbal-cache", "must be `no-store` or `only-if-cached`");
-  throw new ProblemError({
-    kind: "unsupported",
-    message: "Gimbal does not cache answers yet, so none can come from a cache.",
-    param: "x-gimbal-cache",
-  });
+function readCacheWish(wish: string): "no-store" | "only-if-cached" {
+  if (wish === "no-store" || wish === "only-if-cached") return wish;
+  throw headerProblem("x-gimbal-cache", "must be `no-store` or `only-if-cached`");
+}
+
+const CACHE_TAGS = 16;
+const CACHE_TAG_CHARACTERS = 100;
+
+function readCacheTags(header: string): readonly string[] {
+  const tags = [...new Set(header.split(",").map((tag) => tag.trim()))].filter((tag) => tag !== "");
+  if (tags.length > CACHE_TAGS) throw headerProblem("x-gimbal-cache-tags", `names more than ${CACHE_TAGS} tags`);
+  if (tags.some((tag) => tag.length > CACHE_TAG_CHARACTERS))
+    throw headerProblem("x-gimbal-cache-tags", `has a tag longer than ${CACHE_TAG_CHARACTERS} characters`);
+  return tags;
 }
 
 function readMetadata(header: string): JsonObject {

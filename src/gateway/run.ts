@@ -19,6 +19,7 @@ import type { Plan, Planner } from "../routing/plan.ts";
 import type { Admission } from "./admission.ts";
 import type { TextSeal } from "./carried.ts";
 import type { LiveCall, LiveCalls } from "./live.ts";
+import type { Recall, Recalled } from "./recall.ts";
 import type { AnswerReport, Reply } from "./reply.ts";
 import type { CallRequest, Wishes } from "./request.ts";
 import type { Turns } from "./turns.ts";
@@ -39,6 +40,7 @@ export interface GatewayDeps {
   /** Seals what clients carry; without it they are given nothing to carry. */
   readonly seal?: TextSeal | undefined;
   readonly guards: readonly Guard[];
+  readonly recall: Recall;
   /** This running gateway's name in open records. */
   readonly node: string;
   /** A defect: logged with the call's id, never shown to the caller. */
@@ -63,6 +65,8 @@ export interface Run {
   /** The answer's id where the gateway had to name it before the upstream did. */
   promisedId: string | undefined;
   diagnostics: Diagnostic[];
+  /** Its part in never paying twice, where its alias has a cache. */
+  recalled: Recalled | undefined;
   plan: Plan | undefined;
   model: string;
   stream: boolean;
@@ -100,6 +104,7 @@ export function newRun(live: LiveCall, request: CallRequest, snapshot: Snapshot)
     previousId: undefined,
     promisedId: undefined,
     diagnostics: [],
+    recalled: undefined,
     plan: undefined,
     model: "",
     stream: false,

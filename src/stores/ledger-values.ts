@@ -99,6 +99,8 @@ function detailOf(row: LedgerRow): unknown {
     metadata: row.metadata,
     diagnostics: row.diagnostics,
     traceId: row.traceId,
+    cache: row.cache,
+    savedNanodollars: row.savedNanodollars,
     plan: row.plan,
     media: usage.media,
     serviceTier: usage.serviceTier,

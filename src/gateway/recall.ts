@@ -1,0 +1,357 @@
+import {
+  Answers,
+  cacheKey,
+  DEFAULT_CACHE_LIMITS,
+  Flights,
+  idOf,
+  Recording,
+  takeOf,
+  tenantOf,
+  wireKey,
+  type Flight,
+  type KeptAnswer,
+} from "../cache/index.ts";
+import {
+  mayUseModel,
+  ProblemError,
+  type Alias,
+  type AliasCache,
+  type CacheLimits,
+  type CacheSelection,
+  type CacheStore,
+  type Clock,
+  type Guard,
+  type Headers,
+  type Problem,
+  type StopReason,
+} from "../canon/index.ts";
+import { Playback } from "./playback.ts";
+import type { AnswerReport, Reply } from "./reply.ts";
+import type { CallRequest } from "./request.ts";
+import { callOf, operationOf, stop, type GatewayDeps, type Run } from "./run.ts";
+
+/** Endings at which an answer is all that was to be said. Cut by a limit, refused or filtered, another try may say more. */
+const COMPLETE: ReadonlySet<StopReason> = new Set<StopReason>(["end", "tool_calls", "stop_sequence"]);
+
+export interface RecallOptions {
+  readonly store: CacheStore;
+  readonly clock: Clock;
+  readonly limits: () => CacheLimits | undefined;
+  /** The store failed, or something behind a call that has its answer. */
+  readonly report: (error: unknown) => void;
+  /** Makes the same call again without a client, to replace a stale answer. */
+  readonly refresh: (request: CallRequest) => void;
+}
+
+/** What the gateway keeps to never pay twice; made once. */
+export class Recall {
+  readonly answers: Answers;
+  readonly flights = new Flights();
+  readonly refresh: (request: CallRequest) => void;
+  readonly report: (error: unknown) => void;
+  readonly limits: () => CacheLimits;
+
+  constructor(options: RecallOptions) {
+    const { store, clock, report, refresh } = options;
+    this.limits = () => options.limits() ?? DEFAULT_CACHE_LIMITS;
+    this.answers = new Answers({ store, clock, limits: this.limits, report });
+    this.refresh = refresh;
+    this.report = report;
+  }
+
+  /** @throws ProblemError storage_unavailable */
+  forget(selection: CacheSelection): Promise<number> {
+    return this.answers.forget(selection);
+  }
+}
+
+/** A call's part in it; on `run.recalled` where the call's alias has a cache. */
+export class Recalled {
+  status: "hit" | "miss" = "miss";
+  /** Nanodollars that this call would have cost. */
+  saved: number | undefined;
+  playback: Playback | undefined;
+  /** The flight that this call leads. */
+  flight: Flight | undefined;
+  generation = -1;
+  readonly scope: string;
+  readonly key: string;
+  readonly wire: string;
+  readonly cache: AliasCache;
+  readonly tags: readonly string[];
+
+  constructor(facts: Pick<Recalled, "scope" | "key" | "wire" | "cache" | "tags">) {
+    this.scope = facts.scope;
+    this.key = facts.key;
+    this.wire = facts.wire;
+    this.cache = facts.cache;
+    this.tags = facts.tags;
+  }
+}
+
+/** Must `recall` be asked? One look for calls whose alias has no cache. */
+export function mayRecall(run: Run): boolean {
+  return run.wishes.cache !== undefined || run.snapshot.aliases.get(run.model)?.cache !== undefined;
+}
+
+/**
+ * Has an identical call been answered, or is one being answered? True: this call has its answer. False: it must ask the upstream, and
+ * identical calls wait for what it gets. @throws ProblemError not_found (`only-if-cached`), or what the shared call failed with
+ */
+export async function recall(deps: GatewayDeps, run: Run): Promise<boolean> {
+  const alias = run.snapshot.aliases.get(run.model);
+  const only = run.wishes.cache === "only-if-cached";
+  if (!alias?.cache || run.wishes.cache === "no-store" || !isCacheable(run, alias)) {
+    if (only && (!run.caller || mayUseModel(run.caller.scopes, run.model))) throw notCached(run);
+    return false;
+  }
+  const recalled = (run.recalled = identify(deps, run, alias, alias.cache));
+  const id = idOf(recalled.scope, recalled.key);
+  const { answers, flights } = deps.recall;
+  const remembered = run.request.refresh ? undefined : answers.peek(id);
+  if (remembered) return play(deps, run, recalled, remembered);
+  if (only) {
+    const stored = await answers.find(recalled.scope, recalled.key);
+    if (stored) return play(deps, run, recalled, stored);
+    throw notCached(run);
+  }
+  const flight = flights.get(id);
+  if (flight) return follow(deps, run, recalled, flight);
+  recalled.flight = flights.open(id);
+  return lead(deps, run, recalled, recalled.flight);
+}
+
+/** Looks in the store on behalf of everybody who joins meanwhile. */
+async function lead(deps: GatewayDeps, run: Run, recalled: Recalled, flight: Flight): Promise<boolean> {
+  const { answers } = deps.recall;
+  recalled.generation = await answers.begin();
+  const stored = run.request.refresh ? undefined : await answers.find(recalled.scope, recalled.key);
+  if (run.stopped) throw new ProblemError(run.stopped);
+  if (!stored) return false;
+  recalled.flight = undefined;
+  const playing = play(deps, run, recalled, stored);
+  flight.board({ source: stored.take.source, pieces: [stored.take.body], times: [0], whole: true });
+  flight.land();
+  return playing;
+}
+
+async function follow(deps: GatewayDeps, run: Run, recalled: Recalled, flight: Flight): Promise<boolean> {
+  const playback = new Playback(deps, run, recalled.wire);
+  recalled.playback = playback;
+  recalled.status = "hit";
+  flight.join(playback);
+  try {
+    if ((await playback.done) === "answered") {
+      account(deps, run, recalled);
+      return true;
+    }
+  } catch (error) {
+    recalled.status = "miss";
+    throw error;
+  } finally {
+    flight.leave(playback);
+    recalled.playback = undefined;
+  }
+  recalled.status = "miss";
+  recalled.flight = flight;
+  recalled.generation = await deps.recall.answers.begin();
+  return false;
+}
+
+async function play(deps: GatewayDeps, run: Run, recalled: Recalled, kept: KeptAnswer): Promise<boolean> {
+  if (kept.freshUntil <= deps.clock.now()) refresh(deps, run, recalled);
+  const playback = new Playback(deps, run, recalled.wire);
+  recalled.playback = playback;
+  recalled.status = "hit";
+  playback.play(kept, recalled.cache.replay === "paced");
+  await playback.done;
+  account(deps, run, recalled);
+  return true;
+}
+
+/** What the answer would have cost. */
+function account(deps: GatewayDeps, run: Run, recalled: Recalled): void {
+  const usage = run.report?.usage;
+  if (usage && run.target) recalled.saved = deps.book.cost(run.target.provider, run.target.model, usage, run.live.startedAt);
+}
+
+/** Fetches a new answer in place of a stale one, once for all who get the stale one meanwhile. */
+function refresh(deps: GatewayDeps, run: Run, recalled: Recalled): void {
+  const { recall: service } = deps;
+  if (service.flights.get(idOf(recalled.scope, recalled.key)) || !run.document) return;
+  const { "idempotency-key": _key, "x-gimbal-idempotency-key": _ownKey, "x-gimbal-cache": _wish, ...headers } = run.request.headers;
+  const bytes = new TextEncoder().encode(run.document.text);
+  const { connection: _connection, ...request } = run.request;
+  service.refresh({
+    ...request,
+    headers: { ...headers, "x-gimbal-on-disconnect": "detach" },
+    readBody: () => Promise.resolve(bytes),
+    refresh: true,
+  });
+}
+
+function identify(deps: GatewayDeps, run: Run, alias: Alias, cache: AliasCache): Recalled {
+  const call = callOf(run);
+  const caller = run.caller ?? { scope: "" };
+  const scope = tenantOf(caller, cache.share);
+  const policy = policyScope(deps.guards, run);
+  const labels = run.wishes.metadata;
+  const key = cacheKey(call, { tenant: scope, policy, alias, ...(labels && { labels }) });
+  return new Recalled({ scope, key, wire: wireKey(call), cache, tags: run.wishes.cacheTags ?? [] });
+}
+
+/** What may be done with the call's content: the guards in force and the caller's data tier. */
+function policyScope(guards: readonly Guard[], run: Run): string {
+  return JSON.stringify([guards.map((guard) => guard.id), run.caller?.scopes.tier ?? null]);
+}
+
+/** Background answers have a life of their own, warm-ups have no answer, and of several answers at once only their own language can tell. */
+function isCacheable(run: Run, alias: Alias): boolean {
+  if (operationOf(run) !== "generate" || run.background || run.warmUp) return false;
+  if (!run.caller || !mayUseModel(run.caller.scopes, alias.name)) return false;
+  return (callOf(run).sampling.n ?? 1) === 1;
+}
+
+/** RFC 9111, section 5.2.1.7: 504 when nothing stored can answer. */
+function notCached(run: Run): ProblemError {
+  return new ProblemError({
+    kind: "not_found",
+    status: 504,
+    message: `No answer to this call of "${run.model}" is kept, and x-gimbal-cache: only-if-cached forbids to ask for one.`,
+    param: "x-gimbal-cache",
+    code: "not_cached",
+  });
+}
+
+/** Where the answer of a leader comes in: what is read is recorded for those who wait and for those to come. */
+export function tapped(
+  deps: GatewayDeps,
+  run: Run,
+  reply: Reply,
+  from: { readonly dialect: string; readonly provider: string; readonly model: string; readonly forward: boolean },
+  headers: Headers,
+): Reply {
+  const { recalled } = run;
+  const flight = recalled?.flight;
+  if (!recalled || !flight || flight.over) return reply;
+  if (run.live.committed) {
+    // A stream that broke is being continued: neither half is an answer.
+    flight.divert();
+    return reply;
+  }
+  const { dialect, provider, model, forward } = from;
+  const contentType = headers["content-type"] ?? "application/json";
+  const recording = new Recording({ dialect, provider, model, contentType, wire: forward ? recalled.wire : undefined });
+  if (!flight.track) flight.board(recording);
+  return new Tap({ deps, run, recalled, flight, recording, reply });
+}
+
+interface TapDeps {
+  readonly deps: GatewayDeps;
+  readonly run: Run;
+  readonly recalled: Recalled;
+  readonly flight: Flight;
+  readonly recording: Recording;
+  readonly reply: Reply;
+}
+
+/** A reply that is recorded while it is read. */
+class Tap implements Reply {
+  readonly #in: TapDeps;
+  readonly #startedMs: number;
+  /** Nobody can follow any more and the answer is not to be kept. */
+  #given = false;
+
+  constructor(deps: TapDeps) {
+    this.#in = deps;
+    this.#startedMs = deps.run.live.elapsedMs();
+  }
+
+  get state(): Reply["state"] {
+    return this.#in.reply.state;
+  }
+
+  data(chunk: Buffer): boolean {
+    const { reply, recording, flight, run } = this.#in;
+    if (this.#given) return reply.data(chunk);
+    const before = run.live.committed;
+    recording.add(chunk, run.live.elapsedMs() - this.#startedMs);
+    const more = reply.data(chunk);
+    // An earlier or a racing try was followed so far: now it is known whose answer it is.
+    if (!before && run.live.committed && flight.track !== recording) flight.board(recording);
+    if (reply.state === "done") this.#land();
+    else if (flight.track === recording) flight.wake();
+    if (recording.bytes > this.#bound()) this.#giveUp();
+    return more;
+  }
+
+  end(): Problem | undefined {
+    const problem = this.#in.reply.end();
+    if (!problem && this.#in.reply.state === "done") this.#land();
+    return problem;
+  }
+
+  report(): AnswerReport {
+    return this.#in.reply.report();
+  }
+  answer(): ReturnType<Reply["answer"]> {
+    return this.#in.reply.answer();
+  }
+
+  #bound(): number {
+    const { entryBytes, flightBytes } = this.#in.deps.recall.limits();
+    return this.#in.flight.passengers > 0 ? Math.max(entryBytes, flightBytes) : entryBytes;
+  }
+
+  #giveUp(): void {
+    if (this.#given) return;
+    this.#given = true;
+    this.#in.flight.divert();
+  }
+
+  #land(): void {
+    if (this.#given) return;
+    this.#given = true;
+    const { deps, recording, flight } = this.#in;
+    recording.whole = true;
+    if (flight.track !== recording) flight.board(recording);
+    this.#keep(deps);
+    flight.land();
+  }
+
+  #keep({ recall: service, clock }: GatewayDeps): void {
+    const { reply, recording, recalled, run } = this.#in;
+    const { stop: ending, usage, outputCharacters } = reply.report();
+    const saidSomething = outputCharacters > 0 || (usage?.output ?? 1) > 0;
+    if (ending === undefined || !COMPLETE.has(ending) || !saidSomething || run.stopped) return;
+    const { ttlMs, staleMs } = recalled.cache;
+    const { provider, model } = recording.source;
+    const createdAt = clock.now();
+    const kept: KeptAnswer = {
+      scope: recalled.scope,
+      key: recalled.key,
+      model: run.model,
+      target: `${provider}/${model}`,
+      tags: recalled.tags,
+      createdAt,
+      freshUntil: createdAt + ttlMs,
+      expiresAt: createdAt + ttlMs + staleMs,
+      take: takeOf(recording, usage),
+    };
+    void service.answers.keep(kept, recalled.generation);
+  }
+}
+
+/** The call is over: whoever still waits for it is told. */
+export function leaveFlight(run: Run): void {
+  const flight = run.recalled?.flight;
+  if (!flight || flight.over) return;
+  if (run.problem) flight.fail(run.problem);
+  else flight.divert();
+}
+
+/** The call's last reader left. True: others wait for the same answer, so it goes on, and ends when they leave too. */
+export function worksForOthers(run: Run): boolean {
+  const flight = run.recalled?.flight;
+  return flight?.desert(() => stop(run, { kind: "cancelled", message: "Every client left before the answer was complete." })) ?? false;
+}
