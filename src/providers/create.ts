@@ -5,6 +5,7 @@ import { addressOf, type Environment } from "./address.ts";
 import { capabilitiesOf, type LookUpFacts } from "./capabilities.ts";
 import { catalogRow, GENERIC_KIND, providerKinds, type CatalogRow } from "./catalog.ts";
 import { HttpProvider } from "./http.ts";
+import { keysOf } from "./keys.ts";
 import type { ProviderOptions } from "./options.ts";
 
 export interface ProviderDeps {
@@ -42,13 +43,12 @@ export function createProvider(name: string, options: ProviderOptions, deps: Pro
     maxConnections: options.maxConnections,
     maxHeaderBytes: options.maxHeaderBytes,
   });
-  const key = options.apiKey ?? (address.own ? keyFromEnvironment(row, deps.env) : undefined);
   return new HttpProvider({
     name,
     row,
     options,
     address,
-    key,
+    keys: keysOf(name, options, address.own ? keyFromEnvironment(row, deps.env) : undefined),
     client,
     clock: deps.clock,
     capabilities: capabilitiesOf(name, options, row, deps.facts),

@@ -1,7 +1,19 @@
-import type { Clock, Headers, Problem, Provider, Secret, UpstreamCall, UpstreamHandle, UpstreamSink } from "../canon/index.ts";
+import type {
+  Capacity,
+  Clock,
+  Credential,
+  Headers,
+  Problem,
+  Provider,
+  Secret,
+  UpstreamCall,
+  UpstreamHandle,
+  UpstreamSink,
+} from "../canon/index.ts";
 import type { ClientHandle, ClientSink, HttpClient } from "../wire/types.ts";
 import type { Address } from "./address.ts";
 import type { CatalogRow } from "./catalog.ts";
+import type { ProviderKey } from "./keys.ts";
 import { fetchSmall, modelNames, type Fetched } from "./listing.ts";
 import type { ProviderOptions } from "./options.ts";
 
@@ -10,7 +22,8 @@ export interface HttpProviderParts {
   readonly row: CatalogRow;
   readonly options: ProviderOptions;
   readonly address: Address;
-  readonly key: Secret | undefined;
+  /** Empty where it needs none or has none. */
+  readonly keys: readonly ProviderKey[];
   readonly client: HttpClient;
   readonly clock: Clock;
   readonly capabilities: Provider["capabilities"];
@@ -28,10 +41,12 @@ export class HttpProvider implements Provider {
   readonly dialects: readonly string[];
   readonly capabilities: Provider["capabilities"];
   readonly #parts: HttpProviderParts;
-  /** Name and value of what the configuration and the catalogue add to every request; credentials last, so that nothing replaces them. */
-  readonly #fixed: readonly (readonly [string, string])[];
-  /** The headers of most requests, whose dialect adds none of its own: made once. */
-  readonly #plain: { readonly whole: Readonly<Record<string, string>>; readonly stream: Readonly<Record<string, string>> };
+  readonly credentials: readonly Credential[];
+  readonly capacity: Capacity;
+  /** Of each key by its id. */
+  readonly #wired = new Map<string, KeyHeaders>();
+  /** Of the first key, or of none. */
+  readonly #first: KeyHeaders;
 
   constructor(parts: HttpProviderParts) {
     const { row, options } = parts;
@@ -41,8 +56,10 @@ export class HttpProvider implements Provider {
     const dated = options.apiVersion !== undefined && row.dated !== undefined;
     this.dialects = options.dialects ?? (dated ? row.dialects.slice(-1) : row.dialects);
     this.capabilities = parts.capabilities;
-    this.#fixed = fixedHeaders(parts);
-    this.#plain = { whole: this.#headers({}, JSON_TYPE), stream: this.#headers({}, STREAM_TYPE) };
+    this.credentials = parts.keys.map(({ credential }) => credential);
+    this.capacity = capacityOf(options);
+    for (const { credential, secret } of parts.keys) this.#wired.set(credential.id, keyHeaders(parts, secret));
+    this.#first = this.#wired.get(this.credentials[0]?.id ?? "") ?? keyHeaders(parts, undefined);
   }
 
   open(call: UpstreamCall, sink: UpstreamSink): UpstreamHandle {
@@ -66,13 +83,27 @@ export class HttpProvider implements Provider {
     return modelNames(fetched.text).flatMap(({ name }) => (exclude?.test(name) ? [] : [name]));
   }
 
-  async check(signal: AbortSignal): Promise<{ readonly ok: boolean; readonly detail: string }> {
-    const { row, key, address } = this.#parts;
-    if (row.needsKey && !key) return { ok: false, detail: `No key: set apiKey, or ${row.environment.join(" or ")} in the environment.` };
-    const fetched = await this.#ask(row.modelsPath ?? "/models", signal);
+  async check(signal: AbortSignal): Promise<CheckOutcome> {
+    const { row, keys } = this.#parts;
+    if (row.needsKey && keys.length === 0)
+      return { ok: false, detail: `No key: set apiKey, or ${row.environment.join(" or ")} in the environment.` };
+    let first: CheckOutcome | undefined;
+    for (const { id } of keys.length > 1 ? this.credentials : [{ id: undefined }]) {
+      const outcome = await this.#checkKey(id, signal);
+      if (!outcome.ok) return outcome;
+      first ??= outcome;
+    }
+    return first ?? { ok: false, detail: "It has no key." };
+  }
+
+  /** One key of several is named; a single one need not be. */
+  async #checkKey(id: string | undefined, signal: AbortSignal): Promise<CheckOutcome> {
+    const { row, address } = this.#parts;
+    const fetched = await this.#ask(row.modelsPath ?? "/models", signal, id);
     if (!fetched.ok) return { ok: false, detail: fetched.problem.message };
     const { status } = fetched;
-    if (status === 401 || status === 403) return { ok: false, detail: `${address.host} refused the key (HTTP ${status}).` };
+    if (status === 401 || status === 403)
+      return { ok: false, detail: `${address.host} refused the key ${id === undefined ? "" : `${id} `}(HTTP ${status}).` };
     if (status >= 300 && status < 400) return { ok: false, detail: redirectMessage(this.id, fetched.headers) };
     if (status >= 500) return { ok: false, detail: `${address.host} answered HTTP ${status}; it is failing.` };
     if (status !== 200) return { ok: true, detail: `${address.host} answers; it has no list of models, so the key is unproven.` };
@@ -84,26 +115,21 @@ export class HttpProvider implements Provider {
     return this.#parts.client.close();
   }
 
-  #ask(path: string, signal: AbortSignal): Promise<Fetched> {
+  #ask(path: string, signal: AbortSignal, credential?: string): Promise<Fetched> {
     const { client, clock, options, row } = this.#parts;
     const asked =
       options.apiVersion !== undefined && row.dated !== undefined ? `${row.dated.modelsPath}?api-version=${options.apiVersion}` : path;
-    return fetchSmall(client, asked, this.#plain.whole, signal, clock, ASK_MS);
+    return fetchSmall(client, asked, this.#keyHeaders(credential).whole, signal, clock, ASK_MS);
   }
 
-  #headersOf({ request, stream }: UpstreamCall): Readonly<Record<string, string>> {
-    if (!isEmpty(request.headers)) return this.#headers(request.headers, stream ? STREAM_TYPE : JSON_TYPE);
-    return stream ? this.#plain.stream : this.#plain.whole;
+  #headersOf({ request, stream, credential }: UpstreamCall): Readonly<Record<string, string>> {
+    const ofKey = this.#keyHeaders(credential);
+    if (!isEmpty(request.headers)) return headersWith(request.headers, stream ? STREAM_TYPE : JSON_TYPE, ofKey.fixed);
+    return stream ? ofKey.stream : ofKey.whole;
   }
 
-  #headers(ofDialect: Readonly<Record<string, string>>, accept: string): Record<string, string> {
-    const headers: Record<string, string> = { "content-type": JSON_TYPE, accept, "user-agent": "gimbal" };
-    for (const name in ofDialect) {
-      const value = ofDialect[name];
-      if (value !== undefined && isHeaderValue(value)) headers[name] = value;
-    }
-    for (const [name, value] of this.#fixed) headers[name] = value;
-    return headers;
+  #keyHeaders(credential: string | undefined): KeyHeaders {
+    return credential === undefined ? this.#first : (this.#wired.get(credential) ?? this.#first);
   }
 
   #path(path: string, model: string): string {
@@ -121,11 +147,42 @@ function isEmpty(headers: Readonly<Record<string, string>>): boolean {
   return true;
 }
 
-function fixedHeaders({ row, options, key }: HttpProviderParts): readonly (readonly [string, string])[] {
+interface CheckOutcome {
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+/** What goes out with one key. */
+interface KeyHeaders {
+  /** What the configuration and the catalogue add to every request; credentials last, so that nothing replaces them. */
+  readonly fixed: readonly (readonly [string, string])[];
+  /** The headers of most requests, whose dialect adds none of its own: made once. */
+  readonly whole: Readonly<Record<string, string>>;
+  readonly stream: Readonly<Record<string, string>>;
+}
+
+function keyHeaders({ row, options }: HttpProviderParts, key: Secret | undefined): KeyHeaders {
   const fixed: [string, string][] = [];
   for (const [name, value] of Object.entries(options.headers ?? {})) fixed.push([name.toLowerCase(), value.reveal()]);
   if (key) fixed.push(row.auth.style === "bearer" ? ["authorization", `Bearer ${key.reveal()}`] : [row.auth.name, key.reveal()]);
-  return fixed;
+  return { fixed, whole: headersWith({}, JSON_TYPE, fixed), stream: headersWith({}, STREAM_TYPE, fixed) };
+}
+
+function headersWith(ofDialect: Readonly<Record<string, string>>, accept: string, fixed: KeyHeaders["fixed"]): Record<string, string> {
+  const headers: Record<string, string> = { "content-type": JSON_TYPE, accept, "user-agent": "gimbal" };
+  for (const name in ofDialect) {
+    const value = ofDialect[name];
+    if (value !== undefined && isHeaderValue(value)) headers[name] = value;
+  }
+  for (const [name, value] of fixed) headers[name] = value;
+  return headers;
+}
+
+function capacityOf({ concurrency, models }: ProviderOptions): Capacity {
+  const limits = Object.entries(models ?? {}).flatMap(([model, options]) =>
+    options.concurrency === undefined ? [] : [[model, options.concurrency] as const],
+  );
+  return { ...(concurrency !== undefined && { concurrency }), ...(limits.length > 0 && { models: new Map(limits) }) };
 }
 
 /** A dialect may pass on a client's opt-ins; what could end a header line never goes out. */

@@ -25,6 +25,28 @@ const headerName = z
   .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, "must be a header name")
   .refine((header) => !RESERVED_HEADERS.test(header.toLowerCase()), "is set by the connection itself");
 
+const MOST_KEYS = 100;
+const MOST_ATTEMPTS = 1_000_000;
+const MOST_WEIGHT = 1_000_000;
+
+const concurrency = (meaning: string) => z.int().min(1).max(MOST_ATTEMPTS).optional().describe(meaning);
+
+const keyWithLimits = z.strictObject({
+  key: secret.describe("The key itself."),
+  weight: z.number().positive().max(MOST_WEIGHT).default(1).describe("Share of the attempts it takes while all keys are well."),
+  requestsPerMinute: z
+    .int()
+    .min(1)
+    .max(MOST_ATTEMPTS)
+    .optional()
+    .describe("Attempts it takes in any minute; further ones take another key or wait."),
+  concurrency: concurrency("Attempts it takes at once; further ones take another key or wait."),
+});
+/** A key alone, or a key with limits of its own; after parsing always the latter. */
+const oneOfSeveralKeys = z.union([secret.transform((key): z.output<typeof keyWithLimits> => ({ key, weight: 1 })), keyWithLimits], {
+  error: "A key is a text, or `{ key, weight, requestsPerMinute, concurrency }`.",
+});
+
 const modelOptions = z.strictObject({
   price: priceOptions.optional(),
   sameAs: name
@@ -35,16 +57,26 @@ const modelOptions = z.strictObject({
   contextTokens: z.int().positive().optional().describe("Tokens it can read and write in one call."),
   maxOutputTokens: z.int().positive().optional().describe("Tokens it can write in one answer."),
   capabilities: capabilityOptions.optional(),
+  concurrency: concurrency("Attempts at it that run at once; further ones wait, see `health.queue`."),
 });
 
 /** One entry of `providers:`. Parsed secrets are of the type that cannot be printed. */
-export const providerOptions = z.strictObject({
+const providerFields = z.strictObject({
   kind: name.optional().describe("Row of the catalogue; needed when the entry's own name is not one. See docs/providers.md."),
   baseUrl: z
     .url({ protocol: /^https?$/ })
     .optional()
     .describe("Where it answers; most kinds know their own. See docs/providers.md."),
   apiKey: secret.optional().describe("Its key; without one, the kind's environment variable is read, unless baseUrl is set."),
+  apiKeys: z
+    .array(oneOfSeveralKeys)
+    .min(1)
+    .max(MOST_KEYS)
+    .optional()
+    .describe(
+      "Several keys, instead of `apiKey`: each attempt takes one that is well and has the least to do for its weight. A key that is refused or at its limit rests, and the next one is taken at once.",
+    ),
+  concurrency: concurrency("Attempts over all its models that run at once; further ones wait, see `health.queue`."),
   dialects: z.array(name).min(1).optional().describe("Wire languages it speaks, preferred first."),
   headers: z.record(headerName, secret).optional().describe("Further headers of every request."),
   apiVersion: z
@@ -70,6 +102,11 @@ export const providerOptions = z.strictObject({
     .record(name, modelOptions.prefault({}))
     .optional()
     .describe("Its models by name, listed for callers, with prices and corrections where needed."),
+});
+
+export const providerOptions = providerFields.refine((options) => options.apiKey === undefined || options.apiKeys === undefined, {
+  error: "A provider has either `apiKey` or `apiKeys`.",
+  path: ["apiKeys"],
 });
 
 export type ProviderOptions = z.infer<typeof providerOptions>;

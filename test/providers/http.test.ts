@@ -282,3 +282,53 @@ describe("over a real connection", () => {
     server.close();
   });
 });
+
+describe("several keys", () => {
+  const several = {
+    kind: "openai-compatible",
+    baseUrl: "https://lab.example/v1",
+    apiKeys: ["one", { key: "two", weight: 3, requestsPerMinute: 60, concurrency: 5 }],
+  };
+
+  it("are known by ids, and used as asked; an unknown id is the first", async () => {
+    const { wire, made } = provider("lab", several);
+    expect(made.credentials).toEqual([
+      { id: "lab#1", weight: 1 },
+      { id: "lab#2", weight: 3, requestsPerMinute: 60, concurrency: 5 },
+    ]);
+    for (const credential of ["lab#2", "lab#1", "lab#9"]) await open(made, call({ credential })).over;
+    await open(made, call({ credential: "lab#2", request: { method: "POST", path: "/x", headers: { "x-own": "1" }, body: "{}" } })).over;
+    await open(made, call()).over;
+    expect(wire.requests.map(({ headers }) => headers["authorization"])).toEqual(
+      ["two", "one", "one", "two", "one"].map((key) => `Bearer ${key}`),
+    );
+  });
+  it("are all checked, and the one that is refused is named", async () => {
+    const { made } = provider("lab", several, {}, (request, sink) => {
+      sink.onHead(request.headers["authorization"] === "Bearer two" ? 401 : 200, {});
+      sink.onData(Buffer.from('{"data":[]}'));
+      sink.onEnd();
+    });
+    expect(await made.check(signal)).toEqual({ ok: false, detail: "lab.example refused the key lab#2 (HTTP 401)." });
+  });
+  it("never show their secrets", () => {
+    const options = providerOptions.parse(several);
+    const { made } = provider("lab", several);
+    for (const shown of [JSON.stringify(options), JSON.stringify(made), JSON.stringify(made.credentials)])
+      expect(shown).not.toMatch(/"(one|two)"/);
+  });
+  it.each([
+    [{ apiKey: "a", apiKeys: ["b"] }, "either"],
+    [{ apiKeys: [] }, "apiKeys"],
+    [{ apiKeys: [{ key: "a", weight: 0 }] }, "apiKeys"],
+    [{ apiKeys: [{ key: "a", weigth: 2 }] }, "apiKeys"],
+    [{ concurrency: 0 }, "concurrency"],
+  ])("%j is refused", (input, message) => {
+    const parsed = providerOptions.safeParse(input);
+    expect(parsed.success ? "taken" : JSON.stringify(parsed.error.issues)).toContain(message);
+  });
+  it("how much may run at once is told by model and over all", () => {
+    const { made } = provider("lab", { ...several, concurrency: 9, models: { small: { concurrency: 2 }, big: {} } });
+    expect(made.capacity).toEqual({ concurrency: 9, models: new Map([["small", 2]]) });
+  });
+});

@@ -116,7 +116,7 @@ describe("a target far worse than the others of its alias", () => {
   });
 
   it("is set aside for being slow", () => {
-    const { health, clock } = setting(options, { aliases: alias(A, B, C) });
+    const { health, clock } = setting({ ...options, ejection: { ...options.ejection, ejectMs: 60_000 } }, { aliases: alias(A, B, C) });
     for (let turn = 0; turn < 12; turn++) {
       for (const target of [A, B, C]) {
         const one = permit(health.enter(target));
