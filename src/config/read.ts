@@ -21,6 +21,8 @@ export interface GimbalConfig {
   readonly access: ConfigValues["access"];
   readonly serve: { readonly host: string; readonly port: number };
   readonly storage: ConfigValues["storage"];
+  readonly health: ConfigValues["health"];
+  readonly retry: ConfigValues["retry"];
 }
 
 export type ConfigOutcome =
@@ -166,5 +168,7 @@ function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, a
     access: values.access,
     serve: { host: values.serve.host, port: values.serve.port },
     storage: values.storage,
+    health: values.health,
+    retry: values.retry,
   };
 }

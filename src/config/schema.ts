@@ -5,7 +5,9 @@ import { limitsOptions as callerLimitsOptions } from "../ledger/options.ts";
 import { providerOptions } from "../providers/options.ts";
 import { simOptions } from "../providers/sim/options.ts";
 import { attemptShape } from "../routing/attempt-options.ts";
+import { healthOptions } from "../routing/health/options.ts";
 import { planShape } from "../routing/options.ts";
+import { retryOptions } from "../routing/retry-options.ts";
 
 export const DEFAULT_PORT = 4100;
 export const DEFAULT_HOST = "127.0.0.1";
@@ -55,6 +57,10 @@ export const configSchema = z.strictObject({
     .default([])
     .describe("Not built yet; anything here is refused."),
   access: accessOptions.describe("Who may call without a key."),
+  health: healthOptions.describe(
+    "When targets and keys are left alone, and how much runs at once. Everything here holds for each process by itself.",
+  ),
+  retry: retryOptions.describe("How failed attempts are repeated."),
   serve: serve.describe("Where and within which bounds the gateway serves."),
   storage: storageOptions.prefault({}).describe("How the record on disk is written."),
 });

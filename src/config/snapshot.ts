@@ -29,6 +29,8 @@ export function defaultConfig(discovered: Discovered): GimbalConfig {
     access: values.access,
     serve: { host: values.serve.host, port: values.serve.port },
     storage: values.storage,
+    health: values.health,
+    retry: values.retry,
   };
 }
 
