@@ -84,7 +84,7 @@ async function furnish(
     ? (await stores.config.append({ createdAt: clock.now(), author: "file", text: options.config.text })).version
     : 0;
   let book = bookOf(config);
-  if (!options.stores) await stores.ledger.interruptOpen(undefined, book.version);
+  if (!options.stores) await interruptLeft(stores, undefined, book.version, clock.now() + config.limits.journalMs);
   let snapshot = snapshotOf(config, version, openProviders(config, { clock, env, randomness, book }));
 
   const gateway = createGateway({
@@ -93,6 +93,7 @@ async function furnish(
     snapshot: () => snapshot,
     dialects,
     stores,
+    log,
     book: {
       get version() {
         return book.version;
@@ -144,6 +145,7 @@ async function furnish(
       watch?.close();
       sweep();
       await drain(gateway, front, snapshot.limits.drainMs);
+      await gateway.spilling.flush();
       // A record that cannot be written now gets its last chance when the stores close.
       await stores.ledger.flush().catch(() => {});
       await Promise.all([snapshot, ...retired].map(({ providers }) => closeProviders(providers)));
@@ -158,12 +160,45 @@ const RETIRE_MS = 60 * 60_000;
 const FAREWELL_MS = 2000;
 
 /** No new calls; running ones finish. Those that outlast the patience are stopped, which their clients are told, and settled all the same. */
-async function drain({ clock, live }: GatewayDeps, front: Front, patienceMs: number): Promise<void> {
+async function drain({ clock, live, ledger }: GatewayDeps, front: Front, patienceMs: number): Promise<void> {
   const closed = front.close(patienceMs + FAREWELL_MS);
-  await Promise.race([live.whenIdle(), after(clock, patienceMs)]);
+  const rows = onlyRowsLeft(clock, live, ledger);
+  await Promise.race([live.whenIdle(), rows.reached, after(clock, patienceMs)]);
   live.stopAll({ kind: "gateway_restarted", message: "The gateway was stopped before this call was complete." });
-  await Promise.race([live.whenIdle(), after(clock, FAREWELL_MS)]);
+  await Promise.race([live.whenIdle(), rows.reached, after(clock, FAREWELL_MS)]);
+  rows.stop();
   await closed;
+}
+
+/** How often a drain looks whether anything but rows is left. */
+const LOOK_MS = 100;
+
+/**
+ * Reached when no call is running any more and the record cannot be written: what is left are rows that wait for the disk, and no
+ * patience helps them. They get their last chance when the stores close.
+ */
+function onlyRowsLeft(
+  clock: Clock,
+  live: GatewayDeps["live"],
+  ledger: GatewayDeps["ledger"],
+): { readonly reached: Promise<void>; readonly stop: () => void } {
+  let stop = (): void => {};
+  const reached = new Promise<void>((resolve) => {
+    const look = (): void => {
+      if (ledger.failure() !== undefined && !live.findRunning((call) => call.state === "open")) resolve();
+      else stop = clock.after(LOOK_MS, look);
+    };
+    look();
+  });
+  return { reached, stop: () => stop() };
+}
+
+/**
+ * What a node that is gone left open (every node, when undefined): its calls become rows, and readers of their streams are told. A journal
+ * that cannot be written is no reason not to serve.
+ */
+export async function interruptLeft(stores: Stores, node: string | undefined, priceVersion: string, until: number): Promise<void> {
+  await Promise.all([stores.ledger.interruptOpen(node, priceVersion), stores.journal.abandon(node, until).catch(() => 0)]);
 }
 
 /** Says when the record stops and starts being writable. */
@@ -252,6 +287,9 @@ function sweeper(stores: Stores, clock: Clock): () => void {
       () =>
         void stores.calls
           .expire(clock.now())
+          .catch(() => {})
+          // Of the journal what has expired goes with every append; a gateway without calls makes an empty one.
+          .then(() => stores.journal.append([], clock.now()))
           .catch(() => {})
           .finally(next),
     );

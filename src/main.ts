@@ -6,13 +6,15 @@ import { setFlagsFromString } from "node:v8";
 import { ProblemError } from "./canon/index.ts";
 import { runCli, type ServeSettings } from "./cli/index.ts";
 import { type GimbalConfig } from "./config/index.ts";
-import { bookOf, discovered, openHouse, openProviders, tellFailure, type House, type HouseOptions } from "./house.ts";
+import { bookOf, discovered, interruptLeft, openHouse, openProviders, tellFailure, type House, type HouseOptions } from "./house.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { createModelBook } from "./models/index.ts";
 import { adminTokenOf, announce } from "./server/admin-token.ts";
 import { NODE_VARIABLE, startWorkers, type ReadyMessage } from "./server/workers.ts";
 import { ipcChannel, openSqlite, primaryHost, workerStores, type HostedStores } from "./stores/index.ts";
 
+/** How long streams cut off by a dead process can be read again; the primary reads no configuration of its own. */
+const JOURNAL_MS = 600_000;
 const clock = systemClock;
 const randomness = new SystemRandomness();
 const root = join(import.meta.dirname, "..");
@@ -42,9 +44,13 @@ async function serve(settings: ServeSettings): Promise<number> {
 
 async function serveAlone(settings: ServeSettings): Promise<number> {
   const house = await openHouse(await houseOptions(settings));
-  const retract = await announceReady(settings, house.url, house);
-  await ended();
-  await Promise.all([house.close(), retract()]);
+  let retract: (() => Promise<void>) | undefined;
+  try {
+    retract = await announceReady(settings, house.url, house);
+    await ended();
+  } finally {
+    await Promise.all([house.close(), retract?.()]);
+  }
   return 0;
 }
 
@@ -80,7 +86,8 @@ async function serveWithWorkers(settings: ServeSettings): Promise<number> {
 async function serveOver(stores: HostedStores, settings: ServeSettings, node: string): Promise<number> {
   const { dataFolder } = settings;
   const { version } = createModelBook();
-  await stores.ledger.interruptOpen(undefined, version);
+  const until = (): number => clock.now() + JOURNAL_MS;
+  await interruptLeft(stores, undefined, version, until());
   const adminToken = settings.adminToken ?? (await adminTokenOf(dataFolder));
   const host = primaryHost(stores);
   const workers = startWorkers({
@@ -90,9 +97,9 @@ async function serveOver(stores: HostedStores, settings: ServeSettings, node: st
     node,
     adopt: (worker) => host.attach(ipcChannel(worker)),
     bury: (dead) =>
-      void stores.ledger
-        .interruptOpen(dead, version)
-        .catch((error: unknown) => log(`Calls of a dead process could not be settled: ${String(error)}`)),
+      void interruptLeft(stores, dead, version, until()).catch((error: unknown) =>
+        log(`Calls of a dead process could not be settled: ${String(error)}`),
+      ),
   });
   try {
     const retract = await announceReady(settings, await workers.ready, { adminToken });

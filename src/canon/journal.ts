@@ -33,6 +33,8 @@ export interface JournalEntry {
   readonly state: "open" | "ended" | "broken";
   /** Milliseconds since 1970. */
   readonly beganAt: number;
+  /** Number of the last frame, once it has ended. */
+  readonly last?: number;
 }
 
 /** Some of a call's frames, in order and without gaps. */

@@ -17,6 +17,7 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   const caller = identified instanceof Promise ? await identified : identified;
   run.caller = caller;
   live.caller = caller;
+  live.dialect = request.dialect.id;
   if (caller.scopes.surfaces && !caller.scopes.surfaces.includes(request.dialect.id)) {
     throw new ProblemError({ kind: "forbidden", message: `The key "${caller.name}" may not use the ${request.dialect.title} surface.` });
   }
@@ -52,6 +53,7 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   run.stream = outline.stream && operation === "generate";
   run.keep = outline.keep || outline.background || request.connection !== undefined;
   run.background = outline.background;
+  live.durable = outline.background || run.wishes.onDisconnect === "detach";
   run.warmUp = outline.warmUp === true;
   run.slowReason =
     outline.slow ??

@@ -1,7 +1,8 @@
-import type { Snapshot, Stores } from "../canon/index.ts";
+import type { Problem, Snapshot, Stores } from "../canon/index.ts";
 import { Planner } from "../routing/plan.ts";
 import { Admission, type RequestCounter } from "./admission.ts";
-import { LiveCalls } from "./live.ts";
+import { Journal } from "./journal.ts";
+import { LiveCalls } from "./live-calls.ts";
 import type { Reader } from "./live.ts";
 import { openCall } from "./pipeline.ts";
 import { Recall } from "./recall.ts";
@@ -17,13 +18,26 @@ export interface GatewayOptions extends Pick<
   "clock" | "randomness" | "snapshot" | "dialects" | "book" | "guards" | "node" | "report" | "seal"
 > {
   readonly stores: Stores;
+  /** One line for the operator. */
+  readonly log?: (line: string) => void;
   readonly counter: RequestCounter;
 }
+
+/** Why a call ends that its caller cancelled. */
+export const CANCELLED: Problem = { kind: "cancelled", message: "The call was cancelled by its caller." };
 
 /** Everything the pipeline works with. */
 export function createGateway(options: GatewayOptions): GatewayDeps {
   const { clock, randomness, snapshot, stores } = options;
   const limits = (): Snapshot["limits"] => snapshot().limits;
+  const { journal, idempotency, signals } = stores;
+  const log = options.log ?? (() => {});
+  const spilling = new Journal({ store: journal, clock, node: options.node, limits, log, onKept: (call) => live.release(call) });
+  const live = new LiveCalls(clock, limits, spilling);
+  signals.hear(({ callId, scope }) => {
+    const call = live.find(callId);
+    if (call?.caller?.scope === scope) call.stop(CANCELLED);
+  });
   const deps: GatewayDeps = {
     clock,
     randomness,
@@ -34,7 +48,11 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     admission: new Admission({ keys: stores.keys, clock, counter: options.counter }),
     planner: new Planner(randomness),
     turns: new Turns({ store: stores.calls, clock, limits }),
-    live: new LiveCalls(clock, limits),
+    live,
+    spilling,
+    journal,
+    idempotency,
+    signals,
     seal: options.seal,
     guards: options.guards,
     recall: new Recall({

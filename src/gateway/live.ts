@@ -1,5 +1,5 @@
-import type { Caller, CallState, Clock, Json, Limits, Problem } from "../canon/index.ts";
-import { Bag, type Bagged } from "../kit/index.ts";
+import type { Caller, CallState, Clock, Json, JournalPart, Problem } from "../canon/index.ts";
+import type { Bagged } from "../kit/index.ts";
 
 /** Somebody who reads a call's answer: the client that made it, or one that came back. */
 export interface Reader {
@@ -11,11 +11,38 @@ export interface Reader {
   end(): void;
 }
 
-interface Seat {
+/** How somebody reads who is not the client that made the call. */
+export interface SeatOptions {
+  /** Looks on: takes everything at once, and nobody goes on working for its sake. */
+  readonly witness?: true;
+  /**
+   * May be left behind: when frames it still needs leave the memory it is told the number of the last frame it got, and reads on from the
+   * journal until it is seated again. Whoever makes the answer does not wait for it.
+   */
+  readonly leftBehind?: (after: number) => void;
+}
+
+interface Seat extends SeatOptions {
   readonly reader: Reader;
   /** Number of the next frame it gets. */
   next: number;
   full: boolean;
+  /** It reads from the journal at the moment. */
+  away: boolean;
+}
+
+/** Where frames go that are to outlive the memory. */
+export interface Spiller {
+  /** The call has something new; told once until `take`. */
+  touch(call: LiveCall): void;
+  /** Nothing can be spilled now: what memory cannot hold is lost. */
+  readonly failing: boolean;
+}
+
+/** Serves a reader in place of the call it sat down at. */
+export interface Reading {
+  drained(): void;
+  leave(): void;
 }
 
 /** Whoever makes the answer. */
@@ -58,6 +85,11 @@ export class LiveCall implements Bagged {
   answerId: string | undefined;
   /** What a client reads back while the answer is not there yet. */
   pendingAnswer: (() => Json) | undefined;
+  /** The client's language, by its id. */
+  dialect = "";
+  /** Its client may leave and come back: a whole answer is journaled as well, and the stream is found by its answer's id. */
+  durable = false;
+  spiller: Spiller | undefined;
   readonly #clock: Clock;
   readonly #journalBytes: number;
   #seats: Seat[] = [];
@@ -72,6 +104,14 @@ export class LiveCall implements Bagged {
   #settled = false;
   readonly #waiting: (() => void)[] = [];
   #maker = NOBODY;
+  /** Spilling: is the spiller told, which frames did it take, which of them are safe. */
+  #touched = false;
+  #headTaken = false;
+  #taken = 0;
+  #safe = 0;
+  #endSafe = false;
+  /** Whoever serves the readers that sat here, when the call itself has nothing to tell them. */
+  #instead: Map<Reader, Reading> | undefined;
 
   constructor(options: LiveOptions) {
     this.id = options.id;
@@ -115,6 +155,7 @@ export class LiveCall implements Bagged {
     this.#head = { status, headers };
     this.#whole = body;
     this.#ended = true;
+    if (this.durable) this.#touch();
     for (const seat of this.#vacated()) seat.reader.whole(status, headers, body);
   }
 
@@ -145,6 +186,7 @@ export class LiveCall implements Bagged {
       this.#pending = [];
       const first = this.last - pending.length + 1;
       for (const seat of this.#seats) this.#feed(seat, pending, first);
+      this.#touch();
     }
     this.#forget();
     return !this.#lagging();
@@ -155,7 +197,9 @@ export class LiveCall implements Bagged {
     if (this.#ended) return;
     this.flush();
     this.#ended = true;
+    if (this.streamed) this.#touch();
     for (const seat of this.#vacated()) {
+      if (seat.away) continue;
       if (seat.full) this.#seats.push(seat);
       else seat.reader.end();
     }
@@ -169,23 +213,30 @@ export class LiveCall implements Bagged {
   letGo(): void {
     this.wire(NOBODY);
     this.pendingAnswer = undefined;
-    if (!this.streamed) this.#whole = undefined;
+    if (!this.streamed && !this.durable) this.#whole = undefined;
   }
   markSettled(): void {
     this.#settled = true;
     if (this.#waiting.length > 0) for (const callback of this.#waiting.splice(0)) callback();
   }
 
-  /** Seats a reader behind frame `after`. False when frames it needs are forgotten. */
-  attach(reader: Reader, after = 0): boolean {
-    if (after + 1 < this.#first) return false;
-    const seat: Seat = { reader, next: after + 1, full: false };
-    this.#seats.push(seat);
+  /**
+   * Seats a reader behind frame `after`. False when frames it needs are forgotten; one that may be left behind counts as a reader all the
+   * same, and is to be seated again when it has caught up from the journal.
+   */
+  attach(reader: Reader, after = 0, options: SeatOptions = {}): boolean {
+    if (options.leftBehind) this.#seats = this.#seats.filter((other) => other.reader !== reader);
+    const seat: Seat = { reader, next: after + 1, full: false, away: false, ...options };
+    if (after + 1 < this.#first) {
+      seat.away = true;
+      if (options.leftBehind && !this.#ended) this.#seats.push(seat);
+      return false;
+    }
     if (this.#whole !== undefined && this.#head) {
-      this.#seats.pop();
       reader.whole(this.#head.status, this.#head.headers, this.#whole);
       return true;
     }
+    this.#seats.push(seat);
     if (!this.#head) return true;
     reader.head(this.#head.status, this.#head.headers);
     this.#catchUp(seat);
@@ -194,6 +245,7 @@ export class LiveCall implements Bagged {
 
   /** The reader can take more. */
   drained(reader: Reader): void {
+    if (this.#instead) return this.#instead.get(reader)?.drained();
     const seat = this.#seats.find((other) => other.reader === reader);
     if (!seat) return;
     seat.full = false;
@@ -203,12 +255,80 @@ export class LiveCall implements Bagged {
 
   /** The reader left. */
   detach(reader: Reader): void {
+    if (this.#instead) return this.#instead.get(reader)?.leave();
     const place = this.#seats.findIndex((other) => other.reader === reader);
     if (place < 0) return;
     this.#seats.splice(place, 1);
     if (this.#ended) return;
-    if (this.#seats.length === 0) this.#maker.abandoned();
+    if (this.#seats.every((seat) => seat.witness)) this.#maker.abandoned();
     else if (!this.#lagging()) this.#maker.wantMore();
+  }
+
+  /** Hands the readers that sit here to somebody else. For this call that is the end; it told them nothing itself. */
+  yieldTo(open: (reader: Reader) => Reading): void {
+    this.#ended = true;
+    const seats = this.#vacated();
+    this.#instead = new Map();
+    for (const { reader } of seats) this.#instead.set(reader, open(reader));
+  }
+
+  /** Is all of it, its end included, where it outlives the memory? */
+  get isSafe(): boolean {
+    return this.#endSafe;
+  }
+
+  /** What is new since the last `take`; `until`: how long it is to be readable once it has ended. Undefined when there is nothing. */
+  take(node: string, until: number): JournalPart | undefined {
+    this.#touched = false;
+    const { caller } = this;
+    if (!this.#head || !caller || (!this.streamed && !this.durable)) return undefined;
+    const whole = this.#whole;
+    const first = Math.max(this.#taken + 1, this.#first);
+    const frames = whole === undefined ? this.#frames.slice(first - this.#first) : [Buffer.from(whole)];
+    const part: JournalPart = {
+      callId: this.id,
+      scope: caller.scope,
+      dialect: this.dialect,
+      node,
+      first,
+      frames,
+      ...(!this.#headTaken && { head: this.#journalHead() }),
+      ...(this.#ended && { until }),
+    };
+    this.#headTaken = true;
+    this.#taken = first + frames.length - 1;
+    return part;
+  }
+
+  /** What `take` gave is where it outlives the memory. */
+  kept({ first, frames, until }: JournalPart): void {
+    this.#safe = first + frames.length - 1;
+    if (until === undefined) return this.#forget();
+    this.#endSafe = true;
+    if (!this.streamed) this.#whole = undefined;
+  }
+
+  /** What `take` gave could not be kept: it is to be taken again. */
+  notKept({ head }: JournalPart): void {
+    this.#taken = this.#safe;
+    if (head) this.#headTaken = false;
+    this.#touch();
+  }
+
+  #journalHead(): NonNullable<JournalPart["head"]> {
+    const { status = 200, headers = {} } = this.#head ?? {};
+    return {
+      status,
+      headers,
+      ...(this.#whole !== undefined && { whole: true }),
+      ...(this.durable && this.answerId !== undefined && { answerId: this.answerId }),
+    };
+  }
+
+  #touch(): void {
+    if (this.#touched || !this.spiller) return;
+    this.#touched = true;
+    this.spiller.touch(this);
   }
 
   /** Everybody who sat, none of whom sits any more. */
@@ -219,7 +339,7 @@ export class LiveCall implements Bagged {
   }
 
   #feed(seat: Seat, frames: readonly Buffer[], first: number): void {
-    if (seat.full || seat.next >= first + frames.length) return;
+    if (seat.full || seat.away || seat.next >= first + frames.length) return;
     // It waited for a number that is among these, or got some of them when it was seated.
     if (seat.next !== first) return this.#catchUp(seat);
     seat.next = first + frames.length;
@@ -227,103 +347,54 @@ export class LiveCall implements Bagged {
   }
 
   #catchUp(seat: Seat): void {
+    if (seat.away) return;
     while (!seat.full && seat.next <= this.last) {
       const frames = this.#frames.slice(seat.next - this.#first);
       const first = seat.next;
       seat.next += frames.length;
       seat.full = !seat.reader.frames(frames, first);
     }
-    if (this.#ended && !seat.full) seat.reader.end();
+    if (this.#ended && !seat.full) {
+      this.#seats = this.#seats.filter((other) => other !== seat);
+      seat.reader.end();
+    }
     // Kept for this reader's sake alone, maybe.
     this.#forget();
   }
 
   /** A reader that owes more than the journal holds makes the upstream wait. */
   #lagging(): boolean {
-    return this.#bytes > this.#journalBytes && this.#seats.some((seat) => seat.next <= this.#first);
+    return this.#bytes > this.#journalBytes && this.#seats.some((seat) => seat.next <= this.#first && this.#waitsFor(seat));
   }
 
-  /** Drops the oldest frames beyond the limit, never one that a seated reader still needs. */
+  /** Is a frame kept in memory for this reader's sake? */
+  #waitsFor(seat: Seat): boolean {
+    return !seat.away && !seat.witness && (!seat.leftBehind || this.#keepsAll());
+  }
+
+  /** Nothing but the memory holds the frames. */
+  #keepsAll(): boolean {
+    return !this.spiller || this.spiller.failing;
+  }
+
+  /** Drops the oldest frames beyond the limit: none that a seated reader still needs, none that is yet to be spilled. */
   #forget(): void {
     if (this.#bytes <= this.#journalBytes) return;
-    const needed = Math.min(this.last + 1, ...this.#seats.map((seat) => seat.next));
+    let needed = this.#keepsAll() ? this.last + 1 : this.#safe + 1;
+    for (const seat of this.#seats) if (this.#waitsFor(seat)) needed = Math.min(needed, seat.next);
     let drop = 0;
     while (this.#bytes > this.#journalBytes && this.#first + drop < needed) this.#bytes -= this.#frames[drop++]?.length ?? 0;
+    if (drop === 0) return;
     this.#frames.splice(0, drop);
     this.#first += drop;
+    for (const seat of this.#seats) {
+      if (seat.away || seat.next >= this.#first || !seat.leftBehind) continue;
+      seat.away = true;
+      seat.leftBehind(seat.next - 1);
+    }
   }
 
   #markFirst(): void {
     this.firstOutputMs ??= this.elapsedMs();
-  }
-}
-
-type JournalLimits = Pick<Limits, "journalBytes" | "journalTotalBytes" | "journalMs">;
-
-/** Running calls, and finished ones for as long as they may be read again. Bounded in bytes and time. */
-export class LiveCalls {
-  readonly #running = new Bag<LiveCall>();
-  readonly #finished = new Map<string, { call: LiveCall; until: number; bytes: number }>();
-  #finishedBytes = 0;
-  readonly #limits: () => JournalLimits;
-  readonly #clock: Clock;
-  #idle: (() => void)[] = [];
-
-  constructor(clock: Clock, limits: () => JournalLimits) {
-    this.#clock = clock;
-    this.#limits = limits;
-  }
-
-  get running(): number {
-    return this.#running.size;
-  }
-
-  add(call: LiveCall): void {
-    this.#running.add(call);
-  }
-
-  /** The call is settled. Streams stay readable for a while; a plain answer is not worth its memory. */
-  finish(call: LiveCall): void {
-    this.#running.remove(call);
-    if (call.streamed) {
-      const { journalMs, journalBytes } = this.#limits();
-      // What a slow reader still owes goes when it has caught up: only the journal itself stays.
-      const bytes = Math.min(call.bytes, journalBytes);
-      this.#finished.set(call.id, { call, until: this.#clock.now() + journalMs, bytes });
-      this.#finishedBytes += bytes;
-      this.#evict();
-    }
-    if (this.#running.size === 0) for (const callback of this.#idle.splice(0)) callback();
-  }
-
-  find(id: string): LiveCall | undefined {
-    const finished = this.#finished.get(id);
-    if (finished && finished.until > this.#clock.now()) return finished.call;
-    return this.findRunning((call) => call.id === id);
-  }
-  findRunning(test: (call: LiveCall) => boolean): LiveCall | undefined {
-    return this.#running.find(test);
-  }
-
-  /** Stops every running call. */
-  stopAll(problem: Problem): void {
-    this.#running.find((call) => {
-      call.stop(problem);
-      return false;
-    });
-  }
-
-  /** Resolves when no call is running. */
-  whenIdle(): Promise<void> {
-    return this.#running.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
-  }
-
-  #evict(): void {
-    const { journalTotalBytes } = this.#limits();
-    for (const [id, { until, bytes }] of this.#finished) {
-      if (this.#finishedBytes <= journalTotalBytes && until > this.#clock.now()) return;
-      this.#finished.delete(id);
-      this.#finishedBytes -= bytes;
-    }
   }
 }

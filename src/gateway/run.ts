@@ -6,11 +6,14 @@ import type {
   Diagnostic,
   Dialect,
   Guard,
+  IdempotencyStore,
+  JournalStore,
   LedgerStore,
   ModelBook,
   Operation,
   Problem,
   Randomness,
+  Signals,
   Snapshot,
 } from "../canon/index.ts";
 import type { JsonDocument } from "../kit/index.ts";
@@ -18,7 +21,9 @@ import type { Attempt } from "../routing/attempt.ts";
 import type { Plan, Planner } from "../routing/plan.ts";
 import type { Admission } from "./admission.ts";
 import type { TextSeal } from "./carried.ts";
-import type { LiveCall, LiveCalls } from "./live.ts";
+import type { Journal } from "./journal.ts";
+import type { LiveCall } from "./live.ts";
+import type { LiveCalls } from "./live-calls.ts";
 import type { Recall, Recalled } from "./recall.ts";
 import type { AnswerReport, Reply } from "./reply.ts";
 import type { CallRequest, Wishes } from "./request.ts";
@@ -37,6 +42,11 @@ export interface GatewayDeps {
   readonly planner: Planner;
   readonly turns: Turns;
   readonly live: LiveCalls;
+  /** Writes what is new of all running calls to `journal`. */
+  readonly spilling: Journal;
+  readonly journal: JournalStore;
+  readonly idempotency: IdempotencyStore;
+  readonly signals: Signals;
   /** Seals what clients carry; without it they are given nothing to carry. */
   readonly seal?: TextSeal | undefined;
   readonly guards: readonly Guard[];

@@ -10,8 +10,9 @@ import {
   type KeptTurn,
 } from "../canon/index.ts";
 import { formatFrame } from "../kit/index.ts";
-import type { LiveCall, Reader } from "./live.ts";
+import type { LiveCall, Reader, Reading } from "./live.ts";
 import { STREAM_TYPE } from "./reply.ts";
+import { resume } from "./resume.ts";
 import type { GatewayDeps } from "./run.ts";
 
 /** Answers a door that acts on a kept turn. @throws ProblemError not_found */
@@ -58,8 +59,8 @@ function runningTurn(deps: GatewayDeps, caller: Caller, id: string): LiveCall | 
 }
 
 /**
- * Tells a kept answer as a stream, for a client that has its first `have` frames. One that is being streamed is joined; any other is told
- * anew once it is there. False: the frames it needs are forgotten. @throws ProblemError not_found
+ * Tells a kept answer as a stream, for a client that has its first `have` frames. One that was streamed is read on, as long as its frames
+ * are journaled; any other is told anew once it is there. @throws ProblemError not_found
  */
 export async function replayTurn(
   deps: GatewayDeps,
@@ -68,14 +69,13 @@ export async function replayTurn(
   id: string,
   have: number,
   reader: Reader,
-  joined: (live: LiveCall) => void,
-): Promise<boolean> {
+): Promise<Reading> {
   const running = runningTurn(deps, caller, id);
-  if (running?.streamed) {
-    joined(running);
-    return running.attach(reader, have);
-  }
+  if (running?.streamed) return resume(deps, { callId: running.id, caller, after: have, reader });
   await running?.whenSettled();
+  const journaled = await deps.journal.findAnswer(caller.scope, id, deps.clock.now());
+  if (journaled?.dialect === dialect.id && (await isStream(deps, journaled.callId)))
+    return resume(deps, { callId: journaled.callId, caller, after: have, reader });
   const { answer, createdAt } = await kept(deps, dialect, caller, id);
   const frames: Buffer[] = [];
   const emit = (event: string | undefined, data: string): void => void frames.push(Buffer.from(formatFrame(event, data)));
@@ -94,7 +94,14 @@ export async function replayTurn(
   reader.head(200, { "content-type": STREAM_TYPE, "cache-control": "no-cache" });
   reader.frames(frames.slice(have), have + 1);
   reader.end();
-  return true;
+  return NOTHING_MORE;
+}
+
+const NOTHING_MORE: Reading = { drained() {}, leave() {} };
+
+async function isStream(deps: GatewayDeps, callId: string): Promise<boolean> {
+  const page = await deps.journal.read(callId, 0, 1, deps.clock.now(), 0);
+  return page?.head !== undefined && !page.head.whole;
 }
 
 /** Everything about the call stands in its answer already. */

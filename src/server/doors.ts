@@ -1,12 +1,11 @@
-import { ProblemError, problemFrom, type Caller, type Dialect, type Door, type Json } from "../canon/index.ts";
+import { ProblemError, problemFrom, type Dialect, type Door, type Json } from "../canon/index.ts";
 import { openCall } from "../gateway/pipeline.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
-import type { LiveCall } from "../gateway/live.ts";
 import type { CallRequest } from "../gateway/request.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import { replayTurn, turnDoor } from "../gateway/turn-doors.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
-import { HttpReader } from "./respond.ts";
+import { HttpReader, serveReading } from "./respond.ts";
 import { queryParams, type Params, type Router } from "./router.ts";
 
 export type CallDoor = CallRequest["door"];
@@ -48,22 +47,6 @@ function callRequest(dialect: Dialect, door: CallDoor, request: FrontRequest, pa
   };
 }
 
-/** A kept answer as a stream, from where its client left it. */
-async function replay(deps: GatewayDeps, dialect: Dialect, caller: Caller, id: string, have: number, out: FrontOut): Promise<void> {
-  const reader = new HttpReader(out);
-  const joined = (live: LiveCall): void => {
-    reader.whenDrained = () => live.drained(reader);
-    out.onLeave(() => live.detach(reader));
-  };
-  if (await replayTurn(deps, dialect, caller, id, have, reader, joined)) return;
-  throw new ProblemError({
-    kind: "not_found",
-    status: 410,
-    message: `Events up to ${have} of this answer are no longer kept.`,
-    code: "events_expired",
-  });
-}
-
 /** Reading, deleting, cancelling a kept turn: answered in the dialect's own shapes. */
 async function answerTurn(
   deps: GatewayDeps,
@@ -78,7 +61,10 @@ async function answerTurn(
     deps.admission.count(deps.snapshot(), caller);
     const asked = { ...queryParams(request.query), ...params };
     const have = door.does.kind === "turn" && door.does.action === "read" ? dialect.replayAfter?.(asked) : undefined;
-    if (have !== undefined) return await replay(deps, dialect, caller, params["id"] ?? "", have, out);
+    if (have !== undefined) {
+      const id = params["id"] ?? "";
+      return await serveReading(out, { numbered: false }, (reader) => replayTurn(deps, dialect, caller, id, have, reader));
+    }
     const body: Json = await turnDoor(deps, dialect, door, caller, asked);
     out.whole(200, { "content-type": "application/json" }, JSON.stringify(body));
   } catch (error) {

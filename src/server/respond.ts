@@ -1,6 +1,6 @@
 import { problemFrom, problemStatus, type Json, type Problem } from "../canon/index.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
-import type { Reader } from "../gateway/live.ts";
+import type { Reader, Reading } from "../gateway/live.ts";
 import type { FrontOut } from "../wire/types.ts";
 
 /** A JSON answer of the gateway itself. */
@@ -68,4 +68,21 @@ export class HttpReader implements Reader {
   end(): void {
     this.#out.end();
   }
+}
+
+/** Gives an HTTP client a reader and keeps it going. What `open` throws is thrown on: nothing was said to the client then. */
+export async function serveReading(
+  out: FrontOut,
+  options: { readonly numbered: boolean },
+  open: (reader: Reader) => Promise<Reading>,
+): Promise<void> {
+  const reader = new HttpReader(out, options);
+  let reading: Reading | undefined;
+  // Either may come before `open` has resolved: frames flow as soon as there are any.
+  let [isDrained, isGone] = [false, false];
+  reader.whenDrained = () => (reading ? reading.drained() : void (isDrained = true));
+  out.onLeave(() => (reading ? reading.leave() : void (isGone = true)));
+  reading = await open(reader);
+  if (isGone) reading.leave();
+  else if (isDrained) reading.drained();
 }

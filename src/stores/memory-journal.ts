@@ -3,7 +3,7 @@ import type { HeldKey, IdempotencyStore, JournalEntry, JournalHead, JournalStore
 interface Journaled {
   readonly entry: JournalEntry;
   readonly head: JournalHead | undefined;
-  readonly frames: Buffer[];
+  readonly frames: readonly { readonly number: number; readonly bytes: Buffer }[];
   readonly expiresAt: number | undefined;
 }
 
@@ -16,13 +16,15 @@ export function memoryJournal(): JournalStore {
   };
   return {
     async append(parts, now) {
-      for (const { callId, scope, dialect, node, head, frames, until } of parts) {
+      for (const { callId, scope, dialect, node, head, first, frames, until } of parts) {
         const known = calls.get(callId);
-        const state = until === undefined ? "open" : "ended";
+        if (!known && !head) continue;
+        const beganAt = known?.entry.beganAt ?? now;
+        const ended = until === undefined ? { state: "open" as const } : { state: "ended" as const, last: first + frames.length - 1 };
         calls.set(callId, {
-          entry: { callId, scope, dialect, node, state, beganAt: known?.entry.beganAt ?? now },
+          entry: { callId, scope, dialect, node, beganAt, ...ended },
           head: known?.head ?? structuredClone(head),
-          frames: [...(known?.frames ?? []), ...frames.map((frame) => Buffer.from(frame))],
+          frames: [...(known?.frames ?? []), ...frames.map((frame, place) => ({ number: first + place, bytes: Buffer.from(frame) }))],
           expiresAt: until,
         });
       }
@@ -35,15 +37,17 @@ export function memoryJournal(): JournalStore {
     async read(callId, after, maxBytes, now, from) {
       const found = find(callId, now);
       if (!found) return undefined;
+      const behind = found.frames.filter(({ number }) => number > after);
       const frames: Buffer[] = [];
+      const first = behind[0]?.number ?? Math.max(after, found.entry.last ?? after) + 1;
       let bytes = 0;
-      for (const frame of found.frames.slice(after)) {
-        if (bytes >= maxBytes) break;
-        bytes += frame.length;
-        frames.push(frame);
+      for (const frame of behind) {
+        if (bytes >= maxBytes || frame.number > first + frames.length) break;
+        bytes += frame.bytes.length;
+        frames.push(frame.bytes);
       }
-      const more = after + frames.length < found.frames.length;
-      return { entry: found.entry, head: from === 0 ? found.head : undefined, first: after + 1, frames, more, next: 1 };
+      const more = frames.length < behind.length;
+      return { entry: found.entry, head: from === 0 ? found.head : undefined, first, frames, more, next: 1 };
     },
     async abandon(node, until) {
       let abandoned = 0;

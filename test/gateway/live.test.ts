@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { LiveCall, LiveCalls, type Reader } from "../../src/gateway/live.ts";
+import { LiveCalls } from "../../src/gateway/live-calls.ts";
+import { LiveCall, type Reader } from "../../src/gateway/live.ts";
 import { ManualClock, SeededRandomness } from "../../src/kit/index.ts";
 
 class Recorder implements Reader {

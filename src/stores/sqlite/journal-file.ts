@@ -246,8 +246,8 @@ function identity(block: number): readonly string[] {
 }
 
 function entryOf(columns: CallColumns): JournalEntry {
-  const { call_id: callId, scope, dialect, node, state, began_at: beganAt } = columns;
-  return { callId, scope, dialect, node, state, beganAt };
+  const { call_id: callId, scope, dialect, node, state, began_at: beganAt, last_frame: last } = columns;
+  return { callId, scope, dialect, node, state, beganAt, ...(last !== null && { last }) };
 }
 
 /** SQLite's codes for a damaged file and for one that is no database; and a file of another version. Source: sqlite.org/rescode.html. */

@@ -1,0 +1,279 @@
+import { problemFrom, ProblemError, type Caller, type JournalEntry, type JournalPage, type Problem } from "../canon/index.ts";
+import { formatFrame } from "../kit/index.ts";
+import type { LiveCall, Reader, Reading } from "./live.ts";
+import { STREAM_TYPE } from "./reply.ts";
+import type { GatewayDeps } from "./run.ts";
+
+/** Bytes of frames fetched from the journal at a time. */
+const PAGE_BYTES = 256 * 1024;
+/** How often a call of another process is looked at for more, in milliseconds. */
+const FOLLOW_MS = 50;
+/** Looks without news after which it is asked whether the call is over: its end may have been lost. */
+const LOOKS_PER_DOUBT = 40;
+/** So many doubts in a row are certainty. */
+const DOUBTS = 2;
+
+export interface Resumption {
+  readonly callId: string;
+  readonly caller: Caller;
+  /** Number of the last frame the reader has; 0: none. */
+  readonly after: number;
+  readonly reader: Reader;
+}
+
+type Deps = Pick<GatewayDeps, "clock" | "dialects" | "journal" | "ledger" | "live" | "snapshot">;
+
+/**
+ * Reads a call on: from memory while it has the frames, else from the journal, whichever process made them and whether or not it still
+ * lives. Ends in the call's own last frame, or where that was lost in one problem in the call's own language.
+ *
+ * @throws ProblemError not_found (404, or 410 when the frames are no longer kept), invalid_request (416 behind the end)
+ */
+export async function resume(deps: Deps, resumption: Resumption): Promise<Reading> {
+  const { callId, caller, after } = resumption;
+  const pump = new Pump(deps, resumption);
+  const live = deps.live.find(callId);
+  if (live) {
+    if (live.caller?.scope !== caller.scope) throw missingCall(callId);
+    if (live.ended && live.streamed && after > live.last) throw behindEnd(callId, live.last, after);
+    if (pump.sitAt(live)) return pump;
+  }
+  try {
+    await begin(deps, pump, resumption, live);
+  } catch (error) {
+    pump.leave();
+    throw error;
+  }
+  return pump;
+}
+
+async function begin(deps: Deps, pump: Pump, { callId, caller, after }: Resumption, live: LiveCall | undefined): Promise<void> {
+  const now = deps.clock.now();
+  const page = await deps.journal.read(callId, after, PAGE_BYTES, now, 0);
+  if (!page || page.entry.scope !== caller.scope) {
+    if (live) throw expired(callId, after);
+    return pump.start(await withoutJournal(deps, callId, caller, now));
+  }
+  if (page.head?.whole) return pump.start(after === 0 ? page : await deps.journal.read(callId, 0, PAGE_BYTES, now, 0));
+  const { last, state } = page.entry;
+  if (state === "ended" && last !== undefined && after > last) throw behindEnd(callId, last, after);
+  if (page.first > after + 1) throw expired(callId, after);
+  pump.start(page);
+}
+
+/** Nothing was spilled: it runs elsewhere and is young, it died young, or it is long over. */
+async function withoutJournal(deps: Deps, callId: string, caller: Caller, now: number): Promise<JournalPage> {
+  const row = await deps.ledger.read(callId);
+  const open = row ? undefined : await deps.ledger.readOpen(callId);
+  const known = row ?? open;
+  if (known?.callerId !== caller.id) throw missingCall(callId);
+  const died = row?.state === "interrupted" && now - row.startedAt < deps.snapshot().limits.journalMs;
+  if (row && !died) throw expired(callId, 0);
+  const entry: JournalEntry = {
+    callId,
+    scope: caller.scope,
+    dialect: known.dialect,
+    node: open?.node ?? "",
+    state: row ? "broken" : "open",
+    beganAt: known.startedAt,
+  };
+  return { entry, head: undefined, first: 0, frames: [], more: false, next: 0 };
+}
+
+/** One reader on its way through a call: now seated at the live call, now fed from the journal. */
+class Pump implements Reader, Reading {
+  readonly #deps: Deps;
+  readonly #callId: string;
+  readonly #reader: Reader;
+  /** Number of the last frame it got. */
+  #after: number;
+  #live: LiveCall | undefined;
+  #begun = false;
+  #over = false;
+  #full = false;
+  #wake: (() => void) | undefined;
+
+  constructor(deps: Deps, { callId, reader, after }: Resumption) {
+    this.#deps = deps;
+    this.#callId = callId;
+    this.#reader = reader;
+    this.#after = after;
+  }
+
+  /** False: what it needs is not in memory. */
+  sitAt(live: LiveCall): boolean {
+    this.#live = live;
+    const seated = live.attach(this, this.#after, { leftBehind: (after) => this.#leftBehind(after) });
+    return seated || this.#over;
+  }
+
+  /** Feeds it from the journal, beginning with this page. */
+  start(page: JournalPage | undefined): void {
+    void this.#feed(page).catch((error: unknown) => this.#fail(problemFrom(error), undefined));
+  }
+
+  // As a reader of the live call.
+  whole(status: number, headers: Readonly<Record<string, string>>, body: Buffer | string): void {
+    this.#over = true;
+    this.#reader.whole(status, headers, body);
+  }
+  head(status: number, headers: Readonly<Record<string, string>>): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    this.#reader.head(status, headers);
+  }
+  frames(frames: readonly Buffer[], first: number): boolean {
+    this.#after = first + frames.length - 1;
+    this.#full = !this.#reader.frames(frames, first);
+    return !this.#full;
+  }
+  end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#reader.end();
+  }
+
+  // As whoever serves the reader.
+  drained(): void {
+    this.#full = false;
+    this.#wake?.();
+    this.#live?.drained(this);
+  }
+  leave(): void {
+    this.#over = true;
+    this.#wake?.();
+    this.#live?.detach(this);
+  }
+
+  #leftBehind(after: number): void {
+    this.#after = after;
+    void this.#goOn(0).catch((error: unknown) => this.#fail(problemFrom(error), undefined));
+  }
+
+  async #goOn(from: number): Promise<void> {
+    await this.#untilDrained();
+    await this.#feed(await this.#next(from));
+  }
+
+  async #feed(begin: JournalPage | undefined): Promise<void> {
+    let looks = 0;
+    let doubts = 0;
+    for (let page = begin; !this.#over;) {
+      if (!page) return this.#fail(lost(this.#callId), undefined);
+      const { entry, head, frames } = page;
+      if (head?.whole) return this.whole(head.status, head.headers, Buffer.concat(frames));
+      if (frames.length > 0) {
+        if (page.first > this.#after + 1) return this.#fail(lost(this.#callId), entry);
+        const { status, headers } = head ?? plainHead(this.#callId);
+        this.head(status, headers);
+        this.frames(frames.map(asBuffer), page.first);
+        looks = 0;
+        await this.#untilDrained();
+      } else if (!page.more) {
+        if (head) this.head(head.status, head.headers);
+        if (this.#sitAgain()) return;
+        if (entry.state === "ended") return this.#finish(page);
+        if (entry.state === "broken") return this.#fail(restarted(this.#callId), entry);
+        if (++looks % LOOKS_PER_DOUBT === 0) doubts = (await this.#deps.ledger.read(this.#callId)) ? doubts + 1 : 0;
+        if (doubts >= DOUBTS) return this.#fail(restarted(this.#callId), entry);
+        await this.#pause(FOLLOW_MS);
+      }
+      if (this.#over || this.#sitAgain()) return;
+      page = await this.#next(this.#begun ? page.next : 0, entry);
+    }
+  }
+
+  async #next(from: number, known?: JournalEntry): Promise<JournalPage | undefined> {
+    const { clock, journal } = this.#deps;
+    const page = await journal.read(this.#callId, this.#after, PAGE_BYTES, clock.now(), from);
+    if (page || !known || this.#begun) return page;
+    // A call of another process that has told nothing yet: it may have ended meanwhile, or its process with it.
+    const row = await this.#deps.ledger.read(this.#callId);
+    const state = row ? "broken" : "open";
+    return { entry: { ...known, state }, head: undefined, first: 0, frames: [], more: false, next: 0 };
+  }
+
+  #finish({ entry, first }: JournalPage): void {
+    // It ended, and something of it is missing: no clean end.
+    if (entry.last !== undefined && entry.last > this.#after && first > this.#after + 1) return this.#fail(lost(this.#callId), entry);
+    if (!this.#begun) {
+      const { status, headers } = plainHead(this.#callId);
+      this.head(status, headers);
+    }
+    this.end();
+  }
+
+  /** Back to memory as soon as that has what comes next. */
+  #sitAgain(): boolean {
+    if (this.#over) return true;
+    const live = this.#deps.live.find(this.#callId);
+    return live !== undefined && live.caller !== undefined && this.sitAt(live);
+  }
+
+  /** The problem that ends the stream, numbered behind what the reader has. */
+  #fail(problem: Problem, entry: JournalEntry | undefined): void {
+    if (this.#over) return;
+    this.#live?.detach(this);
+    const dialect = this.#deps.dialects.get(entry?.dialect ?? this.#live?.dialect ?? "");
+    const { status, headers } = plainHead(this.#callId);
+    this.head(status, headers);
+    const frames: Buffer[] = [];
+    const begun = { frames: this.#after, ...(this.#live?.answerId !== undefined && { answerId: this.#live.answerId }) };
+    dialect?.encodeProblemFrames(problem, this.#callId, (event, data) => frames.push(Buffer.from(formatFrame(event, data))), begun);
+    if (frames.length > 0) this.frames(frames, this.#after + 1);
+    this.end();
+  }
+
+  async #untilDrained(): Promise<void> {
+    while (this.#full && !this.#over) await new Promise<void>((resolve) => (this.#wake = resolve));
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#deps.clock.after(ms, resolve);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+}
+
+function asBuffer(frame: Uint8Array): Buffer {
+  return Buffer.isBuffer(frame) ? frame : Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+}
+
+function plainHead(callId: string): { readonly status: number; readonly headers: Readonly<Record<string, string>> } {
+  return { status: 200, headers: { "content-type": STREAM_TYPE, "cache-control": "no-cache", "x-gimbal-call-id": callId } };
+}
+
+/** A call of somebody else looks like no call at all. */
+export function missingCall(id: string): ProblemError {
+  return new ProblemError({ kind: "not_found", message: `There is no call "${id.slice(0, 64)}".` });
+}
+
+export function expired(id: string, after: number): ProblemError {
+  return new ProblemError({
+    kind: "not_found",
+    status: 410,
+    message: `Event ${after + 1} of call ${id} is no longer kept.`,
+    code: "events_expired",
+  });
+}
+
+function behindEnd(id: string, last: number, after: number): ProblemError {
+  return new ProblemError({
+    kind: "invalid_request",
+    status: 416,
+    message: `Call ${id} ended with event ${last}; there is nothing behind ${after}.`,
+    param: "after",
+  });
+}
+
+function restarted(id: string): Problem {
+  return { kind: "gateway_restarted", message: `The gateway stopped while call ${id} ran; the rest of its answer was lost.` };
+}
+
+function lost(id: string): Problem {
+  return { kind: "storage_unavailable", message: `A part of the events of call ${id} can no longer be read.` };
+}
