@@ -80,10 +80,6 @@ export interface LedgerRow {
   readonly cache?: "hit" | "miss" | "bypass" | undefined;
   /** What a hit would have cost. */
   readonly savedNanodollars?: number | undefined;
-  /** Undefined where the alias has no cache. A hit has no attempts, no usage and costs nothing. */
-  readonly cache?: "hit" | "miss" | "bypass" | undefined;
-  /** What a hit would have cost. */
-  readonly savedNanodollars?: number | undefined;
   /** Why it went where it went, where there was something to choose or to leave out. */
   readonly plan?: Json | undefined;
 }

@@ -98,8 +98,6 @@ function rowOf(deps: GatewayDeps, run: Run): LedgerRow {
     traceId: wishes.traceId,
     cache: recalled?.status ?? (run.snapshot.aliases.get(run.model)?.cache && "bypass"),
     savedNanodollars: recalled?.status === "hit" ? recalled.saved : undefined,
-    cache: recalled?.status ?? (run.snapshot.aliases.get(run.model)?.cache && "bypass"),
-    savedNanodollars: recalled?.status === "hit" ? recalled.saved : undefined,
     plan: planTrace(run),
   };
 }
