@@ -1,0 +1,121 @@
+import type { Caller, Problem, Switch, SwitchStore } from "../canon/index.ts";
+
+/** A target a call goes to. */
+export interface SwitchedTarget {
+  readonly provider: string;
+  readonly model: string;
+}
+
+export interface SwitchesOptions {
+  readonly store: SwitchStore;
+  /** The switches in force have changed; they already are in force. */
+  readonly onChange: (now: readonly Switch[], before: readonly Switch[]) => void;
+  /** The store could not be read; what was in force stays. */
+  readonly report: (error: unknown) => void;
+}
+
+/**
+ * The kill switches and forced targets in force, held in memory and read anew whenever any process changes them. With none in force every
+ * question costs one comparison.
+ */
+export class Switches {
+  readonly #options: SwitchesOptions;
+  readonly #unwatch: () => void;
+  #all: readonly Switch[] = [];
+  #kills: readonly Switch[] = [];
+  #reading: Promise<void> | undefined;
+  #again = false;
+
+  constructor(options: SwitchesOptions) {
+    this.#options = options;
+    this.#unwatch = options.store.watch(() => void this.refresh());
+  }
+
+  /** Oldest first. */
+  get inForce(): readonly Switch[] {
+    return this.#all;
+  }
+
+  /** Why this caller may not call this model at all; undefined when nothing says so. `model`: as the caller names it. */
+  refusal(caller: Caller, model: string): Problem | undefined {
+    if (this.#kills.length === 0) return undefined;
+    const kill = this.#kills.find((entry) => coversCall(entry, caller, model));
+    return kill && killed(kill);
+  }
+
+  /** Why nothing is sent to this target, in a few words; undefined when nothing says so. */
+  blocked(provider: string, model: string): string | undefined {
+    if (this.#kills.length === 0) return undefined;
+    const kill = this.#kills.find((entry) => coversTarget(entry, provider, model));
+    return kill && `switched off (${kill.scope} ${kill.value})`;
+  }
+
+  /** Why a running call must stop; undefined when it may go on. */
+  stops(caller: Caller | undefined, model: string, target: SwitchedTarget | undefined): Problem | undefined {
+    if (this.#kills.length === 0) return undefined;
+    const kill = this.#kills.find(
+      (entry) =>
+        (caller !== undefined && coversCall(entry, caller, model)) ||
+        (target !== undefined && coversTarget(entry, target.provider, target.model)),
+    );
+    return kill && killed(kill);
+  }
+
+  /** Reads the switches; resolves when what every process had said before is in force here. */
+  refresh(): Promise<void> {
+    // A change that comes while one is being read may not be in what is read: once more, then.
+    if (this.#reading) this.#again = true;
+    this.#reading ??= this.#read().finally(() => (this.#reading = undefined));
+    return this.#reading;
+  }
+
+  close(): void {
+    this.#unwatch();
+  }
+
+  async #read(): Promise<void> {
+    const { store, onChange, report } = this.#options;
+    do {
+      this.#again = false;
+      try {
+        const before = this.#all;
+        const now = await store.list();
+        if (JSON.stringify(now) === JSON.stringify(before)) continue;
+        this.#all = now;
+        this.#kills = now.filter(({ kind }) => kind === "kill");
+        onChange(now, before);
+      } catch (error) {
+        report(error);
+      }
+    } while (this.#again);
+  }
+}
+
+/** The caller, the name it asks for, or everything. */
+function coversCall({ scope, value }: Switch, caller: Caller, model: string): boolean {
+  switch (scope) {
+    case "all":
+      return true;
+    case "key":
+      return caller.id === value || (!caller.anonymous && caller.name === value);
+    case "tag":
+      return caller.tags?.includes(value) ?? false;
+    case "model":
+      return model === value;
+    case "provider":
+    case "target":
+      return false;
+  }
+}
+
+/** The place a call goes to; a model may be killed by its provider's name for it too. */
+function coversTarget({ scope, value }: Switch, provider: string, model: string): boolean {
+  if (scope === "provider") return provider === value;
+  return (scope === "model" || scope === "target") && value === `${provider}/${model}`;
+}
+
+function killed({ scope, value, reason }: Switch): Problem {
+  const what = scope === "all" ? "everything" : `the ${scope} "${value}"`;
+  const why = reason === undefined ? "" : ` (${reason})`;
+  return { kind: "killed", message: `An administrator has switched off ${what}${why}.` };
+}
