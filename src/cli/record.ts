@@ -1,4 +1,3 @@
-import { mkdir } from "node:fs/promises";
 import { ProblemError, type Stores } from "../canon/index.ts";
 import { CommandError, type Input } from "./command.ts";
 import type { CliDeps } from "./deps.ts";
@@ -25,7 +24,6 @@ export async function onRecord<T>(input: Input, deps: CliDeps, ways: Ways<T>): P
 }
 
 async function directly<T>(folder: string, deps: CliDeps, work: (stores: Stores) => Promise<T>, otherwise?: CommandError): Promise<T> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
   let stores: Stores;
   try {
     stores = await deps.openStores(folder);

@@ -5,5 +5,6 @@ export { primaryHost, type PrimaryHost } from "./cluster/host.ts";
 export { workerStores } from "./cluster/client.ts";
 export { ipcChannel, type Channel } from "./cluster/channel.ts";
 export type { HostedStores } from "./over-backend.ts";
-export { FOLDER_IN_USE } from "./problems.ts";
+export { makeFolder } from "./folder.ts";
+export { FOLDER_IN_USE, reasonOf, unavailable } from "./problems.ts";
 export { lockHolder } from "./sqlite/lock.ts";

@@ -43,7 +43,14 @@ export function lockFolder(folder: string, holder: Holder): () => void {
     database.close();
     throw refusal(folder, error);
   }
-  writeFileSync(join(folder, HOLDER_FILE), `${JSON.stringify(holder)}\n`, { mode: 0o600 });
+  try {
+    writeFileSync(join(folder, HOLDER_FILE), `${JSON.stringify(holder)}\n`, { mode: 0o600 });
+  } catch (error) {
+    database.close();
+    throw unavailable(`The data folder ${folder} cannot be written: ${reasonOf(error)}. Make room, or choose another with --data.`, {
+      cause: error,
+    });
+  }
   return () => database.close();
 }
 

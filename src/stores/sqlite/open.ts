@@ -1,8 +1,8 @@
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync } from "node:fs";
 import type { Clock } from "../../canon/index.ts";
+import { makeFolder } from "../folder.ts";
 import { DEFAULT_STORAGE, type StorageOptions } from "../options.ts";
 import { type HostedStores, storesOver } from "../over-backend.ts";
-import { reasonOf, unavailable } from "../problems.ts";
 import { recordPath, servingPath } from "./database.ts";
 import { lockFolder } from "./lock.ts";
 import { migrate } from "./migrate.ts";
@@ -34,11 +34,7 @@ const OWNER_ONLY = 0o600;
  */
 export async function openSqlite(settings: SqliteOptions): Promise<HostedStores> {
   const { folder, node, clock, options = DEFAULT_STORAGE, onFailure } = settings;
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw unavailable(`The data folder ${folder} cannot be made: ${reasonOf(error)}. Choose another with --data.`, { cause: error });
-  }
+  makeFolder(folder);
   const unlock = lockFolder(folder, { pid: process.pid, node, since: clock.now() });
   try {
     const sealer = openSealer(folder);

@@ -85,7 +85,7 @@ export function openSealer(folder: string): Sealer {
     return new Sealer(readKeys(path));
   } catch (error) {
     if (error instanceof ProblemError) throw error;
-    throw unavailable(`${path} cannot be used: ${reasonOf(error)}. Check the folder's permissions.`, { cause: error });
+    throw unavailable(`${path} cannot be used: ${reasonOf(error)}. Check the disk and the folder's permissions.`, { cause: error });
   }
 }
 
