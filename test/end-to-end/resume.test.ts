@@ -1,0 +1,204 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { startGateway } from "../support/gateway.ts";
+import { endAll, framesOf, listen, serve } from "./resume-process.ts";
+
+const MODELS = `sim:
+  models:
+    steady: { length: 200, tokensPerSecond: 400, seed: 3 }
+    endless: { length: 100000, tokensPerSecond: 200, seed: 4 }
+    brief: { length: 12, tokensPerSecond: 400, seed: 5 }
+`;
+const CONFIG = `version: 1\nstorage: { openHoldMs: 1 }\n${MODELS}`;
+/** Far more than one spill takes, and few enough to be quick. */
+const FRAMES = 60;
+
+const LANGUAGES = {
+  chat: { path: "/v1/chat/completions", body: { messages: [{ role: "user", content: "Go on." }] } },
+  responses: { path: "/v1/responses", body: { input: "Go on." } },
+  messages: { path: "/v1/messages", body: { max_tokens: 100000, messages: [{ role: "user", content: "Go on." }] } },
+} as const;
+
+const TERMINAL = /gateway_restarted|The gateway stopped while call/;
+
+afterEach(endAll);
+
+async function inFolder(use: (folder: string, file: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "gimbal-resume-"));
+  try {
+    const file = join(folder, "gimbal.yaml");
+    await writeFile(file, CONFIG);
+    await use(folder, file);
+  } finally {
+    endAll();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+describe("a stream read on", () => {
+  it.each(Object.entries(LANGUAGES))("is byte for byte the same during and after the call: %s", async (_name, { path, body }) => {
+    const gateway = await startGateway({ config: MODELS });
+    try {
+      const first = await listen(`${gateway.url}${path}`, { ...body, model: "sim/steady", stream: true });
+      await first.until(20);
+      const events = (after: number): Promise<string> =>
+        fetch(`${gateway.url}/v1/calls/${first.callId}/events?after=${after}`).then((response) => response.text());
+      const [during, ahead] = await Promise.all([events(7), events(150), first.until(Number.POSITIVE_INFINITY)]);
+      await gateway.rows();
+      await gateway.house.gateway.spilling.flush();
+      const all = first.frames();
+      expect(framesOf(during).frames).toEqual(all.slice(7));
+      expect(framesOf(during).ids).toEqual(all.slice(7).map((_, place) => 8 + place));
+      expect(framesOf(ahead).frames).toEqual(all.slice(150));
+      expect(gateway.house.gateway.live.find(first.callId)).toBeUndefined();
+      for (const after of [0, 1, 99, all.length - 1, all.length]) expect(framesOf(await events(after)).frames).toEqual(all.slice(after));
+      const behind = await fetch(`${gateway.url}/v1/calls/${first.callId}/events?after=${all.length + 1}`);
+      expect(behind.status).toBe(416);
+      const byHeader = await fetch(`${gateway.url}/v1/calls/${first.callId}/events`, { headers: { "last-event-id": "99" } });
+      expect(framesOf(await byHeader.text()).frames).toEqual(all.slice(99));
+    } finally {
+      await gateway.close();
+    }
+  });
+
+  it("belongs to its caller alone", async () => {
+    const gateway = await startGateway({ config: MODELS });
+    try {
+      const [mine, theirs] = [await gateway.key(), await gateway.key({ name: "other" })];
+      const { path, body } = LANGUAGES.chat;
+      const first = await listen(`${gateway.url}${path}`, { ...body, model: "sim/steady", stream: true }, { headers: { authorization: `Bearer ${mine}` } });
+      await first.until(5);
+      const ask = (key: string, rest = "events", method = "GET"): Promise<Response> =>
+        fetch(`${gateway.url}/v1/calls/${first.callId}/${rest}`, { method, headers: { authorization: `Bearer ${key}` } });
+      expect((await ask(theirs)).status).toBe(404);
+      expect((await ask(theirs, "cancel", "POST")).status).toBe(404);
+      await first.until(Number.POSITIVE_INFINITY);
+      await gateway.house.gateway.spilling.flush();
+      expect((await ask(theirs)).status).toBe(404);
+      expect(framesOf(await (await ask(mine)).text()).frames).toEqual(first.frames());
+    } finally {
+      await gateway.close();
+    }
+  });
+
+  it("goes on in the background when its client leaves, and can be read then; cancelled twice it says the same", async () => {
+    const gateway = await startGateway({ config: MODELS });
+    try {
+      const { path, body } = LANGUAGES.chat;
+      const detached = { headers: { "x-gimbal-on-disconnect": "detach" } };
+      const first = await listen(`${gateway.url}${path}`, { ...body, model: "sim/steady", stream: true }, detached);
+      await first.until(5);
+      first.leave();
+      expect((await gateway.lastRow()).state).toBe("done");
+      const text = await (await fetch(`${gateway.url}/v1/calls/${first.callId}/events?after=5`)).text();
+      expect(text).toContain("[DONE]");
+      expect(framesOf(text).ids[0]).toBe(6);
+
+      const endless = await listen(`${gateway.url}${path}`, { ...body, model: "sim/endless", stream: true }, detached);
+      await endless.until(5);
+      endless.leave();
+      const cancel = (): Promise<unknown> =>
+        fetch(`${gateway.url}/v1/calls/${endless.callId}/cancel`, { method: "POST" }).then((response) => response.json());
+      const answers = [await cancel(), await cancel()];
+      expect(answers[0]).toMatchObject({ state: "cancelled" });
+      expect(answers[1]).toEqual(answers[0]);
+    } finally {
+      await gateway.close();
+    }
+  });
+
+  it("gives a detached plain answer to whoever asks for it later", async () => {
+    const gateway = await startGateway({ config: MODELS });
+    try {
+      const { path, body } = LANGUAGES.chat;
+      const response = await fetch(`${gateway.url}${path}`, {
+        method: "POST",
+        headers: { "content-type": "application/json", "x-gimbal-on-disconnect": "detach" },
+        body: JSON.stringify({ ...body, model: "sim/brief" }),
+      });
+      const text = await response.text();
+      await gateway.rows();
+      await gateway.house.gateway.spilling.flush();
+      const again = await fetch(`${gateway.url}/v1/calls/${response.headers.get("x-gimbal-call-id")}/events`);
+      expect(await again.text()).toBe(text);
+    } finally {
+      await gateway.close();
+    }
+  });
+});
+
+describe("a stream whose gateway was killed", () => {
+  it("is told to the last frame that was spilled, then one problem in its own language, wherever its reader stands", { timeout: 60_000 }, () =>
+    inFolder(async (folder, file) => {
+      const before = await serve(folder, file);
+      const calls = await Promise.all(
+        Object.values(LANGUAGES).map(({ path, body }) => listen(`${before.url}${path}`, { ...body, model: "sim/endless", stream: true })),
+      );
+      await Promise.all(calls.map((call) => call.until(FRAMES)));
+      await before.kill();
+      for (const call of calls) await call.until(Number.POSITIVE_INFINITY);
+
+      const { url } = await serve(folder, file);
+      for (const call of calls) {
+        const seen = call.frames();
+        const events = async (after: number): Promise<ReturnType<typeof framesOf>> =>
+          framesOf(await (await fetch(`${url}/v1/calls/${call.callId}/events?after=${after}`)).text());
+        const all = await events(0);
+        const spilled = all.frames.findIndex((frame) => TERMINAL.test(frame));
+        // What reached the client more than a spill ago is there: at 200 tokens a second, 100 ms are about 20 frames.
+        expect(spilled).toBeGreaterThan(seen.length - 40);
+        expect(all.frames.slice(0, Math.min(spilled, seen.length))).toEqual(seen.slice(0, spilled));
+        expect(all.ids).toEqual(all.frames.map((_, place) => place + 1));
+        const terminal = all.frames.slice(spilled);
+        expect(terminal.length).toBeLessThanOrEqual(2);
+        expect(await events(0)).toEqual(all);
+        expect((await events(10)).frames).toEqual(all.frames.slice(10));
+        const beyond = await events(spilled + 1000);
+        expect(beyond.ids[0]).toBe(spilled + 1001);
+        expect(beyond.frames).toHaveLength(terminal.length);
+        expect(beyond.frames[0]).toMatch(TERMINAL);
+      }
+    }),
+  );
+
+  it("that had ended is told whole", { timeout: 60_000 }, () =>
+    inFolder(async (folder, file) => {
+      const before = await serve(folder, file);
+      const { path, body } = LANGUAGES.messages;
+      const call = await listen(`${before.url}${path}`, { ...body, model: "sim/brief", stream: true });
+      await call.until(Number.POSITIVE_INFINITY);
+      // Another call that outlasts the spill of the first one's end.
+      const other = await listen(`${before.url}${path}`, { ...body, model: "sim/endless", stream: true });
+      await other.until(FRAMES);
+      await before.kill();
+      const { url } = await serve(folder, file);
+      const text = await (await fetch(`${url}/v1/calls/${call.callId}/events?after=3`)).text();
+      expect(framesOf(text).frames).toEqual(call.frames().slice(3));
+    }),
+  );
+});
+
+describe("several processes", () => {
+  it("read and cancel each other's calls", { timeout: 90_000 }, () =>
+    inFolder(async (folder, file) => {
+      const { url } = await serve(folder, file, ["--workers", "2"]);
+      const { path, body } = LANGUAGES.chat;
+      const call = await listen(`${url}${path}`, { ...body, model: "sim/endless", stream: true });
+      await call.until(20);
+      // Connections are dealt out in turn: four fresh ones reach both processes.
+      const fresh = (rest: string, method = "GET"): Promise<Response> =>
+        fetch(`${url}/v1/calls/${call.callId}${rest}`, { method, headers: { connection: "close" } });
+      const states = await Promise.all([1, 2, 3, 4].map(async () => ((await (await fresh("")).json()) as { state: string }).state));
+      expect(states).toEqual(["open", "open", "open", "open"]);
+      const readers = [1, 2, 3, 4].map(() => fresh("/events?after=3").then((response) => response.text()));
+      await call.until(FRAMES);
+      const cancelled = [await (await fresh("/cancel", "POST")).json(), await (await fresh("/cancel", "POST")).json()] as object[];
+      expect(cancelled[0]).toMatchObject({ state: "cancelled" });
+      expect(cancelled[1]).toEqual(cancelled[0]);
+      await call.until(Number.POSITIVE_INFINITY);
+      for (const text of await Promise.all(readers)) expect(framesOf(text).frames).toEqual(call.frames().slice(3));
+    }),
+  );
+});
