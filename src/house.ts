@@ -17,6 +17,7 @@ import { RateLimiter } from "./ledger/rate-limit.ts";
 import { createModelBook } from "./models/index.ts";
 import { createProvider, discover, overlayOf } from "./providers/index.ts";
 import { createSimulator, simOverlay } from "./providers/sim/index.ts";
+import { Health } from "./routing/health/index.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, upgradeHandler } from "./server/index.ts";
 import { folderSeal, openSqlite } from "./stores/index.ts";
@@ -86,6 +87,13 @@ async function furnish(
   let book = bookOf(config);
   if (!options.stores) await interruptLeft(stores, undefined, book.version, clock.now() + config.limits.journalMs);
   let snapshot = snapshotOf(config, version, openProviders(config, { clock, env, randomness, book }));
+  const health = new Health({
+    clock,
+    randomness,
+    options: config.health,
+    onChange: ({ subject, what, reason }) => log(`${subject}: ${what} (${reason})`),
+  });
+  health.configure(snapshot);
 
   const gateway = createGateway({
     clock,
@@ -117,7 +125,7 @@ async function furnish(
     maxHeaderBytes: MAX_HEADER_BYTES,
     maxMessageBytes: config.limits.bodyBytes,
     clock,
-    handler: httpHandler({ gateway, keys: stores.keys, config: stores.config, adminToken, isReady: () => ready }),
+    handler: httpHandler({ gateway, keys: stores.keys, config: stores.config, adminToken, health, isReady: () => ready }),
     upgrade: upgradeHandler(gateway),
   });
   const retired = new Set<Snapshot>();
@@ -125,6 +133,7 @@ async function furnish(
     const before = snapshot;
     book = bookOf(next);
     snapshot = snapshotOf(next, number, openProviders(next, { clock, env, randomness, book }));
+    health.configure(snapshot, next.health);
     // Calls keep the snapshot they began with, and may try its providers again to their end. Until then it costs a few idle connections.
     retired.add(before);
     clock.after(RETIRE_MS, () => {

@@ -14,7 +14,9 @@ import {
 import { newKey } from "../gateway/keys.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
+import type { Health } from "../routing/health/index.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
+import { mountHealth } from "./health.ts";
 import { answerWith, problemBody, sendProblem } from "./respond.ts";
 
 const ADMIN_BODY_BYTES = 1024 * 1024;
@@ -28,6 +30,7 @@ export interface AdminDeps {
   readonly keys: KeyStore;
   readonly config: ConfigStore;
   readonly adminToken: Secret;
+  readonly health: Health;
 }
 
 const keyBody = z.strictObject({
@@ -49,8 +52,18 @@ const ledgerQuery = z.strictObject({
   key: z.string().min(1).max(200).optional(),
 });
 
+/** Which kept answers to forget; all of them when nothing is named. */
+const cacheQuery = z
+  .strictObject({
+    tag: z.string().min(1).max(200).optional(),
+    model: z.string().min(1).max(512).optional(),
+    target: z.string().min(1).max(512).optional(),
+    scope: z.string().min(1).max(512).optional(),
+  })
+  .refine((query) => Object.keys(query).length < 2, "name one of tag, model, target and scope");
+
 /** Paths of the contract whose capability is not built yet: 501, never something half right. */
-const NOT_BUILT = ["/budgets", "/spend", "/config/rollback", "/kill", "/kill/:id", "/health/targets"];
+const NOT_BUILT = ["/budgets", "/spend", "/config/rollback", "/kill", "/kill/:id"];
 
 /** The admin API under `/admin/api`. Every route needs the admin token. */
 export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut) => void {
@@ -81,6 +94,13 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
     deps.gateway.admission.forgetKeys();
     return context.json({ id, revoked: true });
   });
+  app.delete("/cache", async (context) => {
+    const parsed = cacheQuery.safeParse(context.req.query());
+    if (!parsed.success) throw invalidQuery(parsed.error);
+    const [named] = Object.entries(withoutUndefined(parsed.data));
+    const forgotten = await deps.gateway.recall.forget(named ? { kind: named[0] as keyof typeof parsed.data, value: named[1] } : { kind: "all" });
+    return context.json({ forgotten });
+  });
   app.get("/ledger", async (context) => {
     const parsed = ledgerQuery.safeParse(context.req.query());
     if (!parsed.success) throw invalidQuery(parsed.error);
@@ -90,6 +110,7 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   app.get("/config/versions", async (context) =>
     context.json({ versions: (await deps.config.list(100)).map(({ text: _text, ...version }) => version) }),
   );
+  mountHealth(app, deps.health);
   for (const path of NOT_BUILT) app.all(path, () => Promise.reject(notBuilt(`/admin/api${path}`)));
   app.notFound(() => Promise.reject(new ProblemError({ kind: "not_found", message: "There is no such admin route." })));
   app.onError((error, context) => {
