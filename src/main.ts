@@ -164,6 +164,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   serve,
   openStores: (folder) => openSqlite({ folder, node: "cli", clock }),
   discover: () => discovered(process.env, clock),
+  book: bookOf,
   openProviders: async (config: GimbalConfig) => openProviders(config, { clock, env: process.env, randomness, book: bookOf(config) }),
   isRunning,
   fetch,

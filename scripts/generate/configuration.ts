@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { configSchema } from "../../src/config/index.ts";
+import { VARIABLES } from "../../src/routing/rules.ts";
 
 /** The part of a JSON Schema that is read here. */
 interface Schema {
@@ -43,7 +44,17 @@ always the simulator.
 export function configurationDoc(): string {
   const schema = z.toJSONSchema(configSchema, { io: "input", unrepresentable: "any" }) as Schema;
   const sections = Object.entries(schema.properties ?? {}).map(([key, member]) => sectionOf(key, member));
-  return `${INTRODUCTION}\n${sections.join("\n")}`;
+  return `${INTRODUCTION}\n${sections.join("\n")}\n${conditions()}`;
+}
+
+/** What the conditions of rules may name. */
+function conditions(): string {
+  const lines = VARIABLES.map(({ name, type, meaning }) => `| \`${name}\` | \`${shortType(type)}\` | ${cell(meaning)} |`);
+  return `## Conditions\n\n${CONDITIONS}\n\n| name | type | meaning |\n|---|---|---|\n${lines.join("\n")}\n`;
+}
+
+function shortType(type: string): string {
+  return type.replace("google.protobuf.Timestamp", "timestamp");
 }
 
 function sectionOf(key: string, schema: Schema): string {

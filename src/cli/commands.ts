@@ -1,5 +1,6 @@
 import type { Command } from "./command.ts";
 import { doctorCommand } from "./doctor.ts";
+import { explainCommand } from "./explain.ts";
 import { initCommand } from "./init.ts";
 import { KEY_COMMANDS } from "./keys.ts";
 import { ledgerCommand } from "./ledger.ts";
@@ -15,5 +16,6 @@ export const COMMANDS: readonly Command[] = [
   ...KEY_COMMANDS,
   modelsCommand,
   ledgerCommand,
+  explainCommand,
   ...NOT_BUILT_COMMANDS,
 ];

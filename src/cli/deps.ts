@@ -1,4 +1,4 @@
-import type { Clock, Provider, Randomness, Secret, Stores } from "../canon/index.ts";
+import type { Clock, ModelBook, Provider, Randomness, Secret, Stores } from "../canon/index.ts";
 import type { Discovered, GimbalConfig } from "../config/index.ts";
 import type { Environment } from "./settings.ts";
 
@@ -38,6 +38,8 @@ export interface CliDeps {
   discover(): Promise<Discovered>;
   /** The providers of a configuration, by name, ready to be asked. */
   openProviders(config: GimbalConfig): Promise<ReadonlyMap<string, Provider>>;
+  /** Facts and prices of models as a configuration corrects them. */
+  book(config: GimbalConfig): ModelBook;
   /** Is a process with this id alive? */
   isRunning(pid: number): boolean;
   readonly fetch: typeof fetch;

@@ -51,6 +51,7 @@ export type PlanBook = Pick<ModelBook, "facts" | "cost" | "countTokens">;
 /** Settings of a target that callers name directly, without an alias. */
 const DIRECT = { strategy: "fallback", retries: 2, continue: "never" } as const;
 const ONLY_TARGET = "only target";
+const ONLY_ONE_LEFT = "the only target that can take the call";
 const NONE: readonly PlannedStep[] = [];
 
 /**
@@ -87,7 +88,7 @@ export class Planner {
     const strategy = rule?.strategy ?? alias.strategy;
     const tie = alias.targets.length > 1 || alias.rules ? this.#affinity.tieOf(alias, facts) : undefined;
     const tiedTo = tie && this.#affinity.find(alias, tie, at);
-    const ordered = this.#order(rule ? `${alias.name}\0${rule.name}` : alias.name, strategy, usable, facts, book);
+    const ordered = this.#order(rule ? `${alias.name}\0${rule.name}` : alias.name, strategy, usable, facts, book, skipped.length > 0);
     const sticking = tiedTo === undefined || !tie ? ordered : stick(ordered, tiedTo, tie);
     const steps = this.#healthy(sticking, skipped);
     return { alias, strategy, steps: steps.steps, skipped: steps.skipped, rules, tie, tiedTo };
@@ -123,12 +124,13 @@ export class Planner {
     targets: readonly Target[],
     facts: CallFacts,
     book: PlanBook | undefined,
+    left: boolean,
   ): readonly PlannedStep[] {
     if (targets.length > 1)
       return ORDERS[strategy](targets, { name, facts, view: this.#view, book, randomness: this.#randomness, memory: this.#memory });
     const before = this.#only.get(targets);
     if (before) return before;
-    const steps = targets.map((target) => ({ target, reason: ONLY_TARGET }));
+    const steps = targets.map((target) => ({ target, reason: left ? ONLY_ONE_LEFT : ONLY_TARGET }));
     this.#only.set(targets, steps);
     return steps;
   }
