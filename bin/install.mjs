@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { delimiter, dirname, join } from "node:path";
+import { isRunning, runningPrograms } from "./running.mjs";
 import { lastWords, npmCommand, NPM_PATIENCE } from "./runtime.mjs";
 import { Trouble } from "./trouble.mjs";
 
@@ -65,8 +66,18 @@ function writeStamp(root, development) {
   renameSync(part, path);
 }
 
-/** Runs `npm ci` with the given Node, so that npm chooses packages for the Node that will use them. */
+/**
+ * Runs `npm ci` with the given Node, so that npm chooses packages for the Node that will use them. npm begins by deleting what is there, so
+ * nothing may be running that loads from it: a gateway would break at the first module it had not loaded yet.
+ */
 export function installDependencies(root, node, { development }) {
+  const running = runningPrograms(root);
+  if (running.length > 0) {
+    const [which, them] = running.length === 1 ? [`process ${running[0]} runs`, "it"] : [`processes ${running.join(", ")} run`, "them"];
+    throw new Trouble(
+      `The dependencies must be installed anew, but ${which} from this checkout, and installing would take the packages away beneath ${them}. Stop ${them} first, or use another clone.`,
+    );
+  }
   const [program, ...first] = npmCommand(node);
   const selection = development ? ["--include=dev"] : ["--omit=dev"];
   const quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--no-progress", ...NPM_PATIENCE];
@@ -150,14 +161,5 @@ function clearAbandoned(lock, owner, pid) {
     // It is gone already: that is what was wanted.
   } finally {
     rmSync(clearing, { recursive: true, force: true });
-  }
-}
-
-function isRunning(pid) {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error.code === "EPERM";
   }
 }

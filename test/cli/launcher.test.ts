@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -164,6 +164,31 @@ describe("the launcher", () => {
     expect(err.trim().split("\n").at(-1)).toBe(
       "gimbal: npm could not install the dependencies: ENOTFOUND. Check the connection and start again.",
     );
+  });
+
+  it.skipIf(process.platform === "win32")("installs nothing beneath a running program of the same checkout", async () => {
+    await launch(["exit", "0"]);
+    const child = start(["wait"]);
+    const closed = new Promise<number | null>((ended) => child.on("close", ended));
+    await new Promise<void>((waiting) => child.stdout?.on("data", (chunk: Buffer) => chunk.includes("waiting") && waiting()));
+    writeFileSync(join(checkout, "package-lock.json"), JSON.stringify({ packages: { "": {}, "node_modules/x": { version: "2.0.0" } } }));
+    const refused = await launch(["exit", "0"]);
+    expect(refused).toMatchObject({ code: 1, out: "" });
+    expect(refused.err).toContain(`but process ${child.pid} runs from this checkout`);
+    expect(npmRuns()).toHaveLength(1);
+    child.kill("SIGTERM");
+    await closed;
+    expect(await launch(["exit", "0"])).toMatchObject({ code: 0 });
+    expect(npmRuns()).toHaveLength(2);
+  });
+
+  it.runIf(process.platform === "linux")("knows a killed program from another that got its process id", async () => {
+    mkdirSync(join(checkout, ".runtime/running"), { recursive: true });
+    writeFileSync(join(checkout, ".runtime/running/999999999"), "");
+    // This process lives, and began at another time than what is noted.
+    writeFileSync(join(checkout, `.runtime/running/${process.pid}`), "1");
+    expect(await launch(["exit", "0"])).toMatchObject({ code: 0 });
+    expect(readdirSync(join(checkout, ".runtime/running"))).toEqual([]);
   });
 
   it("takes over the lock of a start that died", async () => {
