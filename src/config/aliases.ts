@@ -1,4 +1,5 @@
 import type { Alias, AliasRule, Place, Requirements, Target } from "../canon/index.ts";
+import { aliasCacheOf } from "../cache/options.ts";
 import { nearest } from "../kit/index.ts";
 import { DEFAULT_RETRIES } from "../routing/attempt-options.ts";
 import { conditionFault } from "../routing/rules.ts";
@@ -71,6 +72,7 @@ class AliasReader implements AliasReading {
       ...(written && { sticky: written.sticky }),
       ...(written?.requires && { requires: requirementsOf(written.requires) }),
       ...(written?.complexity && { complexity: written.complexity }),
+      ...(written?.cache && { cache: aliasCacheOf(written.cache) }),
     });
     if (written) this.#warnOfMissing(name, written);
   }
@@ -198,14 +200,6 @@ class AliasReader implements AliasReading {
         ),
       );
     }
-    if (model.cache)
-      this.warnings.push(
-        this.#document.problem(
-          ["models", name, "cache"],
-          `models.${name}.cache: The cache is not built yet; every call goes upstream.`,
-          true,
-        ),
-      );
   }
 }
 

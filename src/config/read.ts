@@ -18,6 +18,7 @@ export interface GimbalConfig {
   readonly sim: ConfigValues["sim"];
   readonly limits: ConfigValues["serve"]["limits"];
   readonly callerLimits: Snapshot["callerLimits"];
+  readonly cache: ConfigValues["cache"];
   readonly access: ConfigValues["access"];
   readonly serve: { readonly host: string; readonly port: number };
   readonly storage: ConfigValues["storage"];
@@ -165,6 +166,7 @@ function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, a
     sim: values.sim,
     limits: values.serve.limits,
     callerLimits: values.limits.map((limit) => ({ key: limit.match.key, requests: limit.requests, per: limit.per })),
+    cache: values.cache,
     access: values.access,
     serve: { host: values.serve.host, port: values.serve.port },
     storage: values.storage,

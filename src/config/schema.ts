@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { aliasCacheOptions, cacheOptions } from "../cache/options.ts";
 import { accessOptions, limitsOptions } from "../gateway/options.ts";
 import { storageOptions } from "../stores/options.ts";
 import { limitsOptions as callerLimitsOptions } from "../ledger/options.ts";
@@ -17,10 +18,7 @@ const name = z.string().min(1).max(200);
 const alias = z.strictObject({
   ...planShape,
   ...attemptShape,
-  cache: z
-    .strictObject({ ttlSeconds: z.int().positive().describe("How long an answer may be repeated, in seconds.") })
-    .optional()
-    .describe("Repeat answers to identical calls. Not built yet: accepted with a warning, every call goes upstream."),
+  cache: aliasCacheOptions.optional(),
 });
 
 const model = z.union([name, alias], { error: "A model is `provider/model`, or a mapping with `targets`." });
@@ -56,6 +54,7 @@ export const configSchema = z.strictObject({
     .max(0, { error: "Budgets are not built yet: a wall that does not hold is worse than none. Take this section out." })
     .default([])
     .describe("Not built yet; anything here is refused."),
+  cache: cacheOptions.prefault({}),
   access: accessOptions.describe("Who may call without a key."),
   health: healthOptions.describe(
     "When targets and keys are left alone, and how much runs at once. Everything here holds for each process by itself.",

@@ -26,6 +26,7 @@ export function defaultConfig(discovered: Discovered): GimbalConfig {
     sim: values.sim,
     limits: values.serve.limits,
     callerLimits: [],
+    cache: values.cache,
     access: values.access,
     serve: { host: values.serve.host, port: values.serve.port },
     storage: values.storage,
@@ -49,7 +50,16 @@ export function snapshotOf(config: GimbalConfig, version: number, providers: Rea
     const place = placeOf(options);
     if (place) places.set(name, place);
   }
-  return { version, aliases, providers, places, limits: config.limits, access: config.access, callerLimits: config.callerLimits };
+  return {
+    version,
+    aliases,
+    providers,
+    places,
+    limits: config.limits,
+    cache: config.cache,
+    access: config.access,
+    callerLimits: config.callerLimits,
+  };
 }
 
 function addDirect(aliases: Map<string, Alias>, provider: string, model: string, timeoutMs: number): void {

@@ -96,6 +96,7 @@ export class Playback implements ReplyContext, Passenger {
     this.#fault = undefined;
     this.#startedMs = this.live.elapsedMs();
     run.target = { provider: source.provider, model: source.model };
+    run.readyMs = this.#startedMs;
     this.provider = { id: source.provider };
     const sameWire = source.wire !== undefined && source.wire === this.#wire;
     // Kept turns are found by id, and this answer's id may be another turn's.

@@ -5,12 +5,14 @@ import {
   ProblemError,
   problemFrom,
   problemStatus,
+  type CacheSelection,
   type ConfigStore,
   type Json,
   type KeyRecord,
   type KeyStore,
   type Secret,
 } from "../canon/index.ts";
+import { tenantOf } from "../cache/index.ts";
 import { newKey } from "../gateway/keys.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
@@ -58,9 +60,10 @@ const cacheQuery = z
     tag: z.string().min(1).max(200).optional(),
     model: z.string().min(1).max(512).optional(),
     target: z.string().min(1).max(512).optional(),
-    scope: z.string().min(1).max(512).optional(),
+    key: z.string().min(1).max(200).optional(),
+    team: z.string().min(1).max(200).optional(),
   })
-  .refine((query) => Object.keys(query).length < 2, "name one of tag, model, target and scope");
+  .refine((query) => Object.keys(query).length < 2, "name one of tag, model, target, key and team");
 
 /** Paths of the contract whose capability is not built yet: 501, never something half right. */
 const NOT_BUILT = ["/budgets", "/spend", "/config/rollback", "/kill", "/kill/:id"];
@@ -97,9 +100,7 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   app.delete("/cache", async (context) => {
     const parsed = cacheQuery.safeParse(context.req.query());
     if (!parsed.success) throw invalidQuery(parsed.error);
-    const [named] = Object.entries(withoutUndefined(parsed.data));
-    const forgotten = await deps.gateway.recall.forget(named ? { kind: named[0] as keyof typeof parsed.data, value: named[1] } : { kind: "all" });
-    return context.json({ forgotten });
+    return context.json({ forgotten: await deps.gateway.recall.forget(selectionOf(parsed.data)) });
   });
   app.get("/ledger", async (context) => {
     const parsed = ledgerQuery.safeParse(context.req.query());
@@ -153,6 +154,16 @@ function isAdmin(authorization: string | undefined, token: Secret): boolean {
   if (given === undefined) return false;
   const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
   return timingSafeEqual(digest(given), digest(token.reveal()));
+}
+
+function selectionOf({ tag, model, target, key, team }: z.output<typeof cacheQuery>): CacheSelection {
+  if (tag !== undefined) return { kind: "tag", value: tag };
+  if (model !== undefined) return { kind: "model", value: model };
+  if (target !== undefined) return { kind: "target", value: target };
+  // A key's id is its caller's scope.
+  if (key !== undefined) return { kind: "scope", value: tenantOf({ scope: key }, "key") };
+  if (team !== undefined) return { kind: "scope", value: tenantOf({ scope: "", team }, "team") };
+  return { kind: "all" };
 }
 
 function describeKey(key: KeyRecord): Json {
