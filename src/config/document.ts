@@ -58,6 +58,13 @@ export class ConfigDocument {
     return { ...this.#at(offset), message };
   }
 
+  /** Where the value of `path` stands in the text, from and to; undefined where there is none. */
+  rangeOf(path: Path): readonly [number, number] | undefined {
+    let node: Node | null = this.#document.contents;
+    for (const segment of path) node = childOf(node, segment)?.node ?? null;
+    return node?.range ? [node.range[0], node.range[1]] : undefined;
+  }
+
   #at(offset: number): { line: number; column: number } {
     const { line, col } = this.#lines.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col) };

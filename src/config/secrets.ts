@@ -1,6 +1,6 @@
 import type { Json } from "../canon/index.ts";
-import type { ConfigDocument, ConfigProblem } from "./document.ts";
-import { writtenText } from "./variables.ts";
+import { ConfigDocument, type ConfigProblem } from "./document.ts";
+import { writtenText, type Path } from "./variables.ts";
 
 /** Shorter texts are what local servers are given in place of a key. */
 const LEAST_KEY_CHARACTERS = 12;
@@ -8,26 +8,57 @@ const LEAST_KEY_CHARACTERS = 12;
 const SECRET_HEADER = /authorization|cookie|api-?key|token|secret|password/i;
 const NOT_IN_A_NAME = /[^A-Za-z0-9]+/g;
 
+/** What stands in a masked key's place. */
+const MASK = '"***"';
+
+interface WrittenSecret {
+  readonly provider: string;
+  readonly path: Path;
+}
+
 /**
  * Keys that stand in the file itself: whoever can read the file, a copy of it or its history has them. A warning, because it works; the
  * message never repeats the key.
  */
 export function writtenSecrets(document: ConfigDocument): ConfigProblem[] {
-  const found: ConfigProblem[] = [];
-  for (const [name, options] of membersOf(membersOf(document.value).get("providers"))) {
-    const variable = `${name.replaceAll(NOT_IN_A_NAME, "_").toUpperCase()}_API_KEY`;
-    const warn = (path: readonly string[]): void =>
-      void found.push({
-        ...document.problem(
-          path,
-          `${path.join(".")}: The key stands in the file itself. Set it as the environment variable ${variable}, write \${${variable}} here, and replace the key where it was issued.`,
-        ),
-        remedy: `Write \${${variable}} in its place, and replace the key: it may have been read.`,
-      });
+  return secretsIn(document).map(({ provider, path }) => {
+    const variable = `${provider.replaceAll(NOT_IN_A_NAME, "_").toUpperCase()}_API_KEY`;
+    return {
+      ...document.problem(
+        path,
+        `${path.join(".")}: The key stands in the file itself. Set it as the environment variable ${variable}, write \${${variable}} here, and replace the key where it was issued.`,
+      ),
+      remedy: `Write \${${variable}} in its place, and replace the key: it may have been read.`,
+    };
+  });
+}
+
+/** A configuration's text for people to look at: keys that stand in it are masked, references stay. */
+export function maskSecrets(text: string): string {
+  const document = new ConfigDocument(text);
+  const ranges = secretsIn(document).flatMap(({ path }) => {
+    const range = document.rangeOf(path);
+    return range ? [range] : [];
+  });
+  let masked = text;
+  for (const [from, to] of ranges.toSorted(([a], [b]) => b - a)) masked = `${masked.slice(0, from)}${MASK}${masked.slice(to)}`;
+  return masked;
+}
+
+function secretsIn(document: ConfigDocument): WrittenSecret[] {
+  const found: WrittenSecret[] = [];
+  for (const [provider, options] of membersOf(membersOf(document.value).get("providers"))) {
     const members = membersOf(options);
-    if (isKey(members.get("apiKey"))) warn(["providers", name, "apiKey"]);
-    for (const [header, value] of membersOf(members.get("headers")))
-      if (SECRET_HEADER.test(header) && isKey(value)) warn(["providers", name, "headers", header]);
+    const look = (value: Json | undefined, ...path: Path): void => {
+      if (isKey(value)) found.push({ provider, path: ["providers", provider, ...path] });
+    };
+    look(members.get("apiKey"), "apiKey");
+    const keys = members.get("apiKeys");
+    for (const [index, entry] of (Array.isArray(keys) ? (keys as Json[]) : []).entries()) {
+      look(entry, "apiKeys", index);
+      look(membersOf(entry).get("key"), "apiKeys", index, "key");
+    }
+    for (const [header, value] of membersOf(members.get("headers"))) if (SECRET_HEADER.test(header)) look(value, "headers", header);
   }
   return found;
 }

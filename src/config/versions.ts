@@ -1,0 +1,39 @@
+import { createTwoFilesPatch } from "diff";
+import type { ConfigStore, ConfigVersion } from "../canon/index.ts";
+import { maskSecrets } from "./secrets.ts";
+
+/** Author of versions that came from the file itself. */
+export const FILE_AUTHOR = "file";
+
+/** Versions looked back over to find the newest that came from the file. */
+const LOOKED_BACK = 1000;
+
+/** Lines of context around a change. */
+const CONTEXT_LINES = 3;
+
+/**
+ * What the file and the record together put in force at a start. A version that was made by an administrator stays, as long as the file
+ * has not changed since; a changed file wins.
+ */
+export async function versionAtStart(
+  store: ConfigStore,
+  fileText: string,
+  now: number,
+): Promise<{ readonly version: ConfigVersion; readonly kept: boolean }> {
+  const versions = await store.list(LOOKED_BACK);
+  const [newest] = versions;
+  const fromFile = versions.find(({ author }) => author === FILE_AUTHOR);
+  if (newest && newest !== fromFile && fromFile?.text === fileText) return { version: newest, kept: true };
+  return { version: await store.append({ createdAt: now, author: FILE_AUTHOR, text: fileText }), kept: false };
+}
+
+/** What changed from one version to the next as a unified diff; keys that were written out are masked. Empty: nothing did. */
+export function diffVersions(before: ConfigVersion | undefined, after: ConfigVersion): string {
+  const old = before ? maskSecrets(before.text) : "";
+  const text = maskSecrets(after.text);
+  if (before && old === text && before.text !== after.text) return "Only a key that stands in the file itself has changed.\n";
+  if (old === text) return "";
+  return createTwoFilesPatch(`version ${before?.version ?? 0}`, `version ${after.version}`, old, text, undefined, undefined, {
+    context: CONTEXT_LINES,
+  });
+}
