@@ -40,6 +40,10 @@ always the simulator.
 * A target is \`provider/model\`, split at the first slash. An alias wins over a provider of the same name; aliases cannot be targets.
 `;
 
+const CONDITIONS = `\`models.<name>.rules[].when\` is an expression of the Common Expression Language (CEL) that is true or false. Names and types are
+checked when the file is read. \`gimbal explain FILE\` shows what each rule makes of a request, and \`GET /v1/calls/{id}/explain\` what it made
+of a call.`;
+
 /** \`docs/configuration.md\`: every key with its type, default and meaning. */
 export function configurationDoc(): string {
   const schema = z.toJSONSchema(configSchema, { io: "input", unrepresentable: "any" }) as Schema;

@@ -86,11 +86,7 @@ export const planShape = {
       "Some calls go elsewhere: the first rule whose condition holds decides. Where none does, the alias's own targets and strategy.",
     ),
   sticky: z
-    .preprocess(
-      // YAML 1.1 readers, and people who remember them, take `off` for false.
-      (value) => (value === false ? "off" : value),
-      z.enum(["session", "cache", "off"], { error: "Stickiness is session, cache or off." }),
-    )
+    .enum(["session", "cache", "off"], { error: "Stickiness is session, cache or off." })
     .default("cache")
     .describe(
       "A session (`x-gimbal-session`, a prompt cache key, or the answer that a call continues) stays with the target that answered it last. `cache`: for 5 minutes after each answer, while the prompt cache there is warm. `session`: for a day. A target that is unhealthy, does not fit or that a rule excludes is left.",
