@@ -110,9 +110,6 @@ describe("readConfig", () => {
     expect(problems("version: 1\nbudgets: [{ match: { team: search }, usd: 100 }]\n")).toEqual([
       "2:10 budgets: Budgets are not built yet: a wall that does not hold is worse than none. Take this section out.",
     ]);
-    expect(problems("version: 1\nmodels: { a: { targets: [sim/echo], strategy: cost } }\n")[0]).toContain(
-      "The strategy cost is not built yet",
-    );
     expect(warnings("version: 1\nmodels: { a: { targets: [sim/echo], continue: always, cache: { ttlSeconds: 6 } } }\n")).toHaveLength(1);
   });
 
