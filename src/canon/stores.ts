@@ -181,6 +181,8 @@ export interface ConfigVersion {
   readonly text: string;
   /** The version whose text this one brought back. */
   readonly rollbackOf?: number;
+  /** When it came into force, in the first process and in the last so far; absent while it is in force nowhere. */
+  readonly inForce?: { readonly first: number; readonly last: number; readonly processes: number };
 }
 
 export interface ConfigStore {
@@ -188,7 +190,9 @@ export interface ConfigStore {
    * Appends unless the newest version has the same text; returns the version in force.
    * @param base the version the text was made from; rejects with `conflict` when another has been appended since
    */
-  append(entry: Omit<ConfigVersion, "version">, base?: number): Promise<ConfigVersion>;
+  append(entry: Omit<ConfigVersion, "version" | "inForce">, base?: number): Promise<ConfigVersion>;
+  /** The running gateway `node` serves by this version since `at`. */
+  markInForce(version: number, node: string, at: number): Promise<void>;
   read(version: number): Promise<ConfigVersion | undefined>;
   /** Newest first. */
   list(limit: number): Promise<readonly ConfigVersion[]>;

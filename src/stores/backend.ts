@@ -85,6 +85,7 @@ export interface Writes {
     args: readonly [createdAt: number, author: string, text: string, rollbackOf: number | null, base: number | null];
     result: ConfigVersion;
   };
+  configInForce: { args: readonly [version: number, node: string, at: number]; result: void };
   putSwitch: { args: readonly [entry: Switch]; result: void };
   removeSwitch: { args: readonly [id: string]; result: boolean };
   /** Writes nothing that lasts: is the disk back, has everything before it landed? */

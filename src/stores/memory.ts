@@ -174,7 +174,13 @@ function memoryKeys(keys: Map<string, KeyRecord>): KeyStore {
 
 function memoryConfig(): ConfigStore {
   const versions: ConfigVersion[] = [];
+  const inForce = new Map<number, Map<string, number>>();
   const changed = new Listeners();
+  const withForce = (entry: ConfigVersion): ConfigVersion => {
+    const times = [...(inForce.get(entry.version)?.values() ?? [])];
+    if (times.length === 0) return entry;
+    return { ...entry, inForce: { first: Math.min(...times), last: Math.max(...times), processes: times.length } };
+  };
   return {
     async append(entry, base) {
       const last = versions.at(-1);
@@ -185,8 +191,12 @@ function memoryConfig(): ConfigStore {
       changed.tell();
       return added;
     },
-    read: async (version) => versions[version - 1],
-    list: async (limit) => versions.toReversed().slice(0, limit),
+    async markInForce(version, node, at) {
+      const nodes = inForce.get(version) ?? new Map<string, number>();
+      if (!nodes.has(node)) inForce.set(version, nodes.set(node, at));
+    },
+    read: async (version) => versions.slice(version - 1, version).map(withForce)[0],
+    list: async (limit) => versions.toReversed().slice(0, limit).map(withForce),
     watch: (listener) => changed.add(listener),
   };
 }

@@ -169,6 +169,7 @@ function configStore(backend: Backend): ConfigStore {
   return {
     append: ({ createdAt, author, text, rollbackOf }, base) =>
       backend.write("appendConfig", [createdAt, author, text, rollbackOf ?? null, base ?? null]),
+    markInForce: (version, node, at) => backend.write("configInForce", [version, node, at]),
     read: (version) => backend.read("config", [version]),
     list: (limit) => backend.read("configs", [Math.min(limit, LIST_ROWS)]),
     watch: (listener) => whenRaised(backend, listener),

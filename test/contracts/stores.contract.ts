@@ -418,6 +418,20 @@ function configContract(withStores: WithStores): void {
   );
 
   it(
+    "knows where and since when a version is in force",
+    withStores(async ({ config }) => {
+      const { version } = await config.append({ createdAt: START, author: "file", text: "one" });
+      expect((await config.read(version))?.inForce).toBeUndefined();
+      await config.markInForce(version, "node_a", START + 3);
+      await config.markInForce(version, "node_b", START + 9);
+      await config.markInForce(version, "node_a", START + 20);
+      const inForce = { first: START + 3, last: START + 9, processes: 2 };
+      expect((await config.read(version))?.inForce).toEqual(inForce);
+      expect((await config.list(1))[0]?.inForce).toEqual(inForce);
+    }),
+  );
+
+  it(
     "remembers what a version brought back, and tells of it",
     withStores(async ({ config }) => {
       let told = 0;

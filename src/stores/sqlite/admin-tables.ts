@@ -26,6 +26,11 @@ interface ConfigColumns {
   readonly text: string;
   readonly rollback_of: number | null;
 }
+interface InForceColumns {
+  readonly first: number | null;
+  readonly last: number | null;
+  readonly processes: number;
+}
 interface SwitchColumns {
   readonly id: string;
   readonly kind: Switch["kind"];
@@ -36,10 +41,10 @@ interface SwitchColumns {
   readonly created_at: number;
 }
 
-type AdminWrites = "createKey" | "revokeKey" | "appendConfig" | "putSwitch" | "removeSwitch";
+type AdminWrites = "createKey" | "revokeKey" | "appendConfig" | "configInForce" | "putSwitch" | "removeSwitch";
 type AdminReads = "keyByHash" | "keys" | "config" | "configs" | "switches";
 
-/** Every one of these writes raises the generation: what other processes hold of these tables is then out of date. */
+/** Each of these writes raises the generation: what other processes hold of these tables is then out of date. */
 export const RAISES_GENERATION: ReadonlySet<string> = new Set<AdminWrites>([
   "createKey",
   "revokeKey",
@@ -55,6 +60,7 @@ export function adminWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteT
   const bump = database.prepare("UPDATE key_generation SET generation = generation + 1");
   const newest = database.prepare("SELECT * FROM config_versions ORDER BY version DESC LIMIT 1");
   const append = database.prepare("INSERT INTO config_versions VALUES (?, ?, ?, ?, ?)");
+  const markInForce = database.prepare("INSERT OR IGNORE INTO config_in_force VALUES (?, ?, ?)");
   const put = database.prepare("INSERT OR REPLACE INTO switches VALUES (?, ?, ?, ?, ?, ?, ?)");
   const remove = database.prepare("DELETE FROM switches WHERE id = ?");
   return {
@@ -79,6 +85,7 @@ export function adminWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteT
       bump.run();
       return { version, createdAt, author, text, ...(rollbackOf !== null && { rollbackOf }) };
     },
+    configInForce: ([version, node, at]) => void markInForce.run(version, node, at),
     putSwitch: ([entry]) => {
       put.run(entry.id, entry.kind, entry.scope, entry.value, entry.author, entry.reason ?? null, entry.createdAt);
       bump.run();
@@ -102,6 +109,15 @@ export function adminReads(database: DatabaseSync, sealer: Sealer): Pick<ReadTab
   const config = database.prepare("SELECT * FROM config_versions WHERE version = ?");
   const configs = database.prepare("SELECT * FROM config_versions ORDER BY version DESC LIMIT ?");
   const switches = database.prepare("SELECT * FROM switches ORDER BY created_at, id");
+  const inForce = database.prepare(
+    "SELECT min(at) AS first, max(at) AS last, count(*) AS processes FROM config_in_force WHERE version = ?",
+  );
+
+  function withForce<T extends ConfigVersion | undefined>(entry: T): T {
+    if (entry === undefined) return entry;
+    const { first, last, processes } = inForce.get(entry.version) as unknown as InForceColumns;
+    return first === null || last === null ? entry : { ...entry, inForce: { first, last, processes } };
+  }
   return {
     keyByHash: ([hash]) => {
       const columns = byHash.get(hash) as KeyColumns | undefined;
@@ -110,9 +126,10 @@ export function adminReads(database: DatabaseSync, sealer: Sealer): Pick<ReadTab
     keys: () => (keys.all() as unknown as KeyColumns[]).map(keyFrom),
     config: ([version]) => {
       const columns = config.get(version) as ConfigColumns | undefined;
-      return columns && configFrom(columns, sealer);
+      return columns && withForce(configFrom(columns, sealer));
     },
-    configs: ([limit]) => (configs.all(limit) as unknown as ConfigColumns[]).map((columns) => configFrom(columns, sealer) ?? lost(columns)),
+    configs: ([limit]) =>
+      (configs.all(limit) as unknown as ConfigColumns[]).map((columns) => withForce(configFrom(columns, sealer) ?? lost(columns))),
     switches: () => (switches.all() as unknown as SwitchColumns[]).map(switchFrom),
   };
 }

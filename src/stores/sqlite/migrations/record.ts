@@ -77,6 +77,12 @@ export const recordMigrations: readonly Migration[] = [
     name: "rollbacks and switches",
     sql: `
       ALTER TABLE config_versions ADD COLUMN rollback_of INTEGER;
+      CREATE TABLE config_in_force (
+        version INTEGER NOT NULL,
+        node TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (version, node)
+      ) STRICT, WITHOUT ROWID;
       CREATE TABLE switches (
         id TEXT PRIMARY KEY,
         kind TEXT NOT NULL,
