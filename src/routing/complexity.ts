@@ -123,8 +123,9 @@ export class ModelScorer implements ComplexityScorer {
     let cancel = (): void => {};
     const late = new Promise<undefined>((resolve) => {
       cancel = clock.after(timeoutMs, () => {
-        limit.abort();
+        // First, so that what the question does when it is broken off cannot come before it.
         resolve(undefined);
+        limit.abort();
       });
     });
     try {
