@@ -17,7 +17,7 @@ import { RateLimiter } from "./ledger/rate-limit.ts";
 import { createModelBook } from "./models/index.ts";
 import { createProvider, discover, overlayOf } from "./providers/index.ts";
 import { createSimulator, simOverlay } from "./providers/sim/index.ts";
-import { Health } from "./routing/health/index.ts";
+import { followSwitches, Health } from "./routing/health/index.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, upgradeHandler } from "./server/index.ts";
 import { folderSeal, openSqlite } from "./stores/index.ts";
@@ -94,6 +94,11 @@ async function furnish(
     onChange: ({ subject, what, reason }) => log(`${subject}: ${what} (${reason})`),
   });
   health.configure(snapshot);
+  const unforce = followSwitches(
+    stores.switches,
+    (switches) => health.applySwitches(switches),
+    () => log("Forced targets could not be read; those in force stay."),
+  );
 
   const gateway = createGateway({
     clock,
@@ -125,7 +130,15 @@ async function furnish(
     maxHeaderBytes: MAX_HEADER_BYTES,
     maxMessageBytes: config.limits.bodyBytes,
     clock,
-    handler: httpHandler({ gateway, keys: stores.keys, config: stores.config, adminToken, health, isReady: () => ready }),
+    handler: httpHandler({
+      gateway,
+      keys: stores.keys,
+      config: stores.config,
+      adminToken,
+      health,
+      switches: stores.switches,
+      isReady: () => ready,
+    }),
     upgrade: upgradeHandler(gateway),
   });
   const retired = new Set<Snapshot>();
@@ -152,6 +165,7 @@ async function furnish(
     close: async () => {
       ready = false;
       watch?.close();
+      unforce();
       sweep();
       await drain(gateway, front, snapshot.limits.drainMs);
       await gateway.spilling.flush();
@@ -296,6 +310,8 @@ function sweeper(stores: Stores, clock: Clock): () => void {
       () =>
         void stores.calls
           .expire(clock.now())
+          .catch(() => {})
+          .then(() => stores.cache.expire(clock.now()))
           .catch(() => {})
           // Of the journal what has expired goes with every append; a gateway without calls makes an empty one.
           .then(() => stores.journal.append([], clock.now()))

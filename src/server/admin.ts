@@ -11,6 +11,7 @@ import {
   type KeyRecord,
   type KeyStore,
   type Secret,
+  type SwitchStore,
 } from "../canon/index.ts";
 import { tenantOf } from "../cache/index.ts";
 import { newKey } from "../gateway/keys.ts";
@@ -33,6 +34,7 @@ export interface AdminDeps {
   readonly config: ConfigStore;
   readonly adminToken: Secret;
   readonly health: Health;
+  readonly switches: SwitchStore;
 }
 
 const keyBody = z.strictObject({
@@ -111,7 +113,7 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   app.get("/config/versions", async (context) =>
     context.json({ versions: (await deps.config.list(100)).map(({ text: _text, ...version }) => version) }),
   );
-  mountHealth(app, deps.health);
+  mountHealth(app, { health: deps.health, switches: deps.switches, clock: deps.gateway.clock });
   for (const path of NOT_BUILT) app.all(path, () => Promise.reject(notBuilt(`/admin/api${path}`)));
   app.notFound(() => Promise.reject(new ProblemError({ kind: "not_found", message: "There is no such admin route." })));
   app.onError((error, context) => {

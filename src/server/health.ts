@@ -1,6 +1,6 @@
 import type { Hono } from "hono";
 import { z } from "zod";
-import { ProblemError } from "../canon/index.ts";
+import { ProblemError, type Clock, type SwitchStore } from "../canon/index.ts";
 import type { Health } from "../routing/health/index.ts";
 
 const NAME_LETTERS = 400;
@@ -17,29 +17,38 @@ const forceBody = z
   })
   .refine((body) => (body.target === undefined) !== (body.provider === undefined), "name either a target or a provider");
 
-/** `/health/targets`: how targets and keys are, and a person's word on them. Both hold for the process that answers. */
-export function mountHealth(app: Pick<Hono, "get" | "post">, health: Health): void {
+export interface HealthDeps {
+  /** Of the process that answers; each has its own. */
+  readonly health: Health;
+  /** Where a person's word is kept: it holds in every process, and after a restart. */
+  readonly switches: SwitchStore;
+  readonly clock: Clock;
+}
+
+/** `/health/targets`: how targets and keys are, and a person's word on them. */
+export function mountHealth(app: Pick<Hono, "get" | "post">, { health, switches, clock }: HealthDeps): void {
   app.get("/health/targets", (context) => context.json(health.describe()));
   app.post("/health/targets", async (context) => {
     const body: unknown = await context.req.json().catch(() => undefined);
     if (body === undefined) throw new ProblemError({ kind: "invalid_request", message: "The body is not JSON." });
     const parsed = forceBody.safeParse(body);
     if (!parsed.success) throw refused(parsed.error);
-    const { target, provider = "", force } = parsed.data;
-    const slash = target?.indexOf("/") ?? -1;
-    const forced =
-      target === undefined
-        ? health.force(provider, undefined, force)
-        : health.force(target.slice(0, slash), target.slice(slash + 1), force);
-    if (!forced) {
-      const missing = target === undefined ? provider : target.slice(0, slash);
+    const { target, provider, force } = parsed.data;
+    const scope = target === undefined ? "provider" : "target";
+    const value = target ?? provider ?? "";
+    const missing = scope === "provider" ? value : value.slice(0, value.indexOf("/"));
+    if (force !== "auto" && !health.knows(missing))
       throw new ProblemError({
         kind: "not_found",
         message: `There is no provider "${missing}" in the configuration in force.`,
-        param: target === undefined ? "provider" : "target",
+        param: scope,
       });
-    }
-    return context.json({ ...(target === undefined ? { provider } : { target }), force });
+    const id = `forced_${scope}_${value}`;
+    if (force === "auto") await switches.remove(id);
+    else await switches.put({ id, kind: force, scope, value, author: "admin", createdAt: clock.now() });
+    // Other processes hear of it within a second; whoever asked finds it in force here.
+    health.applySwitches(await switches.list());
+    return context.json({ [scope]: value, force });
   });
 }
 

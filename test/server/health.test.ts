@@ -63,6 +63,18 @@ describe("the health of targets over the admin API", () => {
     expect((await ask("GET")).json).toMatchObject({ targets: [{ state: "closed", force: "auto" }] });
   });
 
+  it("keeps a person's word, and follows what another process writes", async () => {
+    await ask("POST", { target: "lab/kept", force: "shut" });
+    const { switches } = gateway.house.stores;
+    expect(await switches.list()).toMatchObject([{ kind: "shut", scope: "target", value: "lab/kept" }]);
+    await switches.put({ id: "x", kind: "open", scope: "provider", value: "lab", author: "someone", createdAt: 1 });
+    await ask("POST", { target: "lab/kept", force: "auto" });
+    expect((await ask("GET")).json).toMatchObject({ providers: [{ provider: "lab", force: "open" }, {}] });
+    await switches.remove("x");
+    await ask("POST", { provider: "gone", force: "auto" });
+    expect((await ask("GET")).json).toMatchObject({ providers: [{ provider: "lab", force: "auto" }, {}] });
+  });
+
   it.each<[unknown, number, string]>([
     [{ target: "nowhere/x", force: "shut" }, 404, "nowhere"],
     [{ provider: "nowhere", force: "shut" }, 404, "nowhere"],

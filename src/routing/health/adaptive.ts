@@ -23,7 +23,7 @@ export class Adaptive {
   overloaded(now: number, begunAt: number, inFlight: number, options: HealthOptions["adaptive"]): void {
     this.#overloadAt = now;
     if (!options.enabled || begunAt <= this.#cutAt) return;
-    this.#limit = Math.max(1, Math.floor(Math.min(this.#limit, inFlight) * options.cut));
+    this.#limit = Math.max(options.least, Math.floor(Math.min(this.#limit, inFlight) * options.cut));
     this.#cutAt = now;
   }
 

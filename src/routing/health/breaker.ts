@@ -47,7 +47,8 @@ export class Breaker {
   admits(now: number): boolean {
     if (this.#state === "closed") return true;
     if (this.#state === "open") return now >= this.#openUntil;
-    return this.#probe === 0;
+    // One that was silent for too long holds nobody up: whoever comes next ends it first, see `expireProbe`.
+    return this.#probe === 0 || now >= this.#probeUntil;
   }
 
   /** Milliseconds until an attempt may begin; 0 when it may now or nobody knows. */

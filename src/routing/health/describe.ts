@@ -73,7 +73,7 @@ export function describeProvider(provider: ProviderState, now: number): Provider
     ...(Number.isFinite(concurrency) && { concurrency }),
     keys: (provider.keys?.keys ?? []).map((key) => {
       const restMs = key.restMs(now);
-      const state = !key.refused.isOver(now) ? "refused" : !key.limited.isOver(now) ? "limited" : key.isProbing ? "probing" : "ready";
+      const state = !key.refused.isOver(now) ? "refused" : !key.limited.isOver(now) ? "limited" : key.isProbing(now) ? "probing" : "ready";
       return { key: key.credential.id, state, ...(restMs > 0 && { restMs }), inFlight: key.inFlight, weight: key.credential.weight };
     }),
   };

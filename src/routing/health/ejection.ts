@@ -1,3 +1,4 @@
+import type { Alias } from "../../canon/index.ts";
 import type { HealthOptions } from "./options.ts";
 import type { TargetState } from "./target.ts";
 
@@ -9,6 +10,18 @@ export interface PeerGroup {
   readonly members: Set<TargetState>;
   /** When they are compared next. */
   nextAt: number;
+}
+
+/** The peers of every target that shares an alias with others, by `provider/model`. */
+export function groupsOf(aliases: ReadonlyMap<string, Pick<Alias, "targets">>, nextAt: number): Map<string, PeerGroup[]> {
+  const groups = new Map<string, PeerGroup[]>();
+  for (const { targets } of aliases.values()) {
+    const names = new Set(targets.map(({ provider, model }) => `${provider}/${model}`));
+    if (names.size < 2) continue;
+    const group: PeerGroup = { size: names.size, members: new Set(), nextAt };
+    for (const name of names) groups.set(name, [...(groups.get(name) ?? []), group]);
+  }
+  return groups;
 }
 
 /** Memory of ejections fades after this many times the rest without a new one. */

@@ -1,19 +1,20 @@
-import type { Alias, Clock, Problem, Provider, Randomness } from "../../canon/index.ts";
+import type { Alias, Clock, Problem, Provider, Randomness, Switch } from "../../canon/index.ts";
 import type { TargetLatency, TargetView } from "../view.ts";
 import { blameOf, type Blame } from "./blame.ts";
 import { describeProvider, describeTarget, whyBlocked, type ProviderHealth, type TargetHealth } from "./describe.ts";
-import { judgePeers, type PeerGroup } from "./ejection.ts";
-import { KeyRing, type KeyState } from "./keys.ts";
+import { groupsOf, judgePeers, type PeerGroup } from "./ejection.ts";
+import { forcedBy, type Forced } from "./forced.ts";
+import { KeyRing, type AttemptEnd, type KeyState } from "./keys.ts";
 import type { HealthOptions } from "./options.ts";
-import { Permit, Waiting, type Gatekeeper, type Refusal } from "./permit.ts";
+import { measure, Permit, Waiting, type Gatekeeper, type Refusal } from "./permit.ts";
 import { DEFAULT_PRIORITY, rankOf } from "./queue.ts";
 import * as refuse from "./refusals.ts";
-import { ProviderState, TargetState, type Force } from "./target.ts";
+import { hasSeveralKeys, isIdle, mustQueue, ProviderState, TargetState, type Force } from "./target.ts";
 
 export type { Permit, Refusal, Waiting } from "./permit.ts";
 export { DEFAULT_PRIORITY, priorityOf } from "./queue.ts";
 export type { HealthOptions } from "./options.ts";
-export type { Force } from "./target.ts";
+export { followSwitches } from "./forced.ts";
 export type { KeyHealth, ProviderHealth, TargetHealth } from "./describe.ts";
 
 /** Something changed that an operator wants to read of. */
@@ -55,6 +56,8 @@ export class Health implements TargetView, Gatekeeper {
   /** Groups by `provider/model`. */
   #groups = new Map<string, PeerGroup[]>();
   #count = 0;
+  /** What people decided in any process, by `provider/model` or `provider`. */
+  #forced: ReadonlyMap<string, Forced> = new Map();
 
   constructor({ clock, randomness, options, onChange }: HealthDeps) {
     this.#clock = clock;
@@ -86,6 +89,20 @@ export class Health implements TargetView, Gatekeeper {
       if (!configured && provider.targets.size === 0) this.#providers.delete(provider.name);
       this.#pump(provider);
     }
+    for (const { provider, model, force } of this.#forced.values()) this.force(provider, model, force);
+  }
+
+  /** Takes over the switches that force targets, all of them: what is no longer among them is left to its health again. */
+  applySwitches(switches: readonly Switch[]): void {
+    const before = this.#forced;
+    this.#forced = forcedBy(switches);
+    for (const [name, { provider, model }] of before) if (!this.#forced.has(name)) this.force(provider, model, "auto");
+    for (const { provider, model, force } of this.#forced.values()) this.force(provider, model, force);
+  }
+
+  /** Is there such a provider in the configuration in force? */
+  knows(provider: string): boolean {
+    return this.#providers.has(provider);
   }
 
   /**
@@ -143,6 +160,7 @@ export class Health implements TargetView, Gatekeeper {
     if (!state) return false;
     const now = this.#clock.monotonic();
     const subject = model === undefined ? state : (this.#find(provider, model) ?? this.#remember(provider, model, now));
+    if (subject.force === force) return true;
     subject.force = force;
     this.#onChange({ subject: subject.name, what: "forced", reason: force });
     this.#pump(state);
@@ -209,7 +227,7 @@ export class Health implements TargetView, Gatekeeper {
     if (provider.keys && !key) return undefined;
     target.inFlight++;
     provider.inFlight++;
-    const probesKey = key?.begin() ?? false;
+    const probesKey = key?.begin(now) ?? false;
     return new Permit(this, target, key, now, breaker.begin(now), probesKey);
   }
 
@@ -267,10 +285,10 @@ export class Health implements TargetView, Gatekeeper {
 
   #judgeKey(key: KeyState, permit: Permit, blame: Blame, problem: Problem | undefined, now: number): void {
     key.inFlight--;
-    // One key among several answers for its own limits; a single one and its target cannot be told apart.
-    if (blame === "limited" && !hasSeveralKeys(permit.target)) return;
     const { begunAt, probesKey } = permit;
-    const end = { blame, askedMs: problem?.retryAfterMs, begunAt, probesKey };
+    // One key among several answers for its own limits. A single one was accepted, and its target is limited.
+    const ofKey = blame === "limited" && !hasSeveralKeys(permit.target) ? "well" : blame;
+    const end: AttemptEnd = { blame: ofKey, askedMs: problem?.retryAfterMs, begunAt, probesKey };
     if (key.judge(end, now, this.#randomness.number(), this.#options.cooldown))
       this.#onChange({ subject: key.credential.id, what: "key rests", reason: `${problem?.kind ?? blame}, for ${key.restMs(now)} ms` });
   }
@@ -373,35 +391,4 @@ export class Health implements TargetView, Gatekeeper {
     const enough = Math.ceil(this.#options.targets * FORGET_SHARE);
     for (const target of idle.toSorted((a, b) => a.usedAt - b.usedAt).slice(0, enough)) this.#forget(target);
   }
-}
-
-function hasSeveralKeys({ provider }: TargetState): boolean {
-  return (provider.keys?.keys.length ?? 0) > 1;
-}
-
-/** Whoever comes must not go before those who wait for the same place. */
-function mustQueue({ queue, provider }: TargetState): boolean {
-  if (provider.waiting.size === 0) return false;
-  return queue.size > 0 || provider.keys !== undefined || Number.isFinite(provider.concurrency);
-}
-
-/** Nobody runs, nobody waits, and no person decided anything. */
-function isIdle(target: TargetState): boolean {
-  return target.inFlight === 0 && target.queue.size === 0 && target.force === "auto";
-}
-
-function measure({ target, begunAt, startedAt }: Permit, outputTokens: number, now: number): void {
-  if (startedAt === 0) target.speed.wholeAnswer(now - begunAt);
-  target.speed.pace(outputTokens, now - (startedAt === 0 ? begunAt : startedAt));
-}
-
-function groupsOf(aliases: HealthSubjects["aliases"], nextAt: number): Map<string, PeerGroup[]> {
-  const groups = new Map<string, PeerGroup[]>();
-  for (const { targets } of aliases.values()) {
-    const names = new Set(targets.map(({ provider, model }) => `${provider}/${model}`));
-    if (names.size < 2) continue;
-    const group: PeerGroup = { size: names.size, members: new Set(), nextAt };
-    for (const name of names) groups.set(name, [...(groups.get(name) ?? []), group]);
-  }
-  return groups;
 }

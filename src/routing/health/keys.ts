@@ -6,6 +6,8 @@ import type { HealthOptions } from "./options.ts";
 const MINUTE_MS = 60_000;
 /** Of a minute's requests, what may go out at once: so no minute sees more than this share too many. */
 const BURST_SHARE = 0.1;
+/** How long the attempt that tries out a refused key holds up the others. */
+const PROBE_MS = 30_000;
 
 /** How an attempt ended, as far as its key is concerned. */
 export interface AttemptEnd {
@@ -27,8 +29,8 @@ export class KeyState {
   inFlight = 0;
   /** Turns taken, divided by its weight (stride scheduling: Waldspurger and Weihl, 1995). */
   pass = 0;
-  /** The attempt that finds out whether a refused key is good again. One at a time. */
-  isProbing = false;
+  /** Until when nobody else tries a refused key, because one attempt does. */
+  #probingUntil = Number.NEGATIVE_INFINITY;
   #tokens: number;
   #tokensAt: number;
 
@@ -44,7 +46,12 @@ export class KeyState {
 
   /** Is it at rest, or being tried out after one? */
   isResting(now: number): boolean {
-    return !this.refused.isOver(now) || !this.limited.isOver(now) || this.isProbing;
+    return !this.refused.isOver(now) || !this.limited.isOver(now) || this.isProbing(now);
+  }
+
+  /** Does one attempt find out whether it is good again? */
+  isProbing(now: number): boolean {
+    return now < this.#probingUntil;
   }
 
   restMs(now: number): number {
@@ -66,24 +73,24 @@ export class KeyState {
   }
 
   /** An attempt begins. True: it is the one that finds out whether a refused key is good again. */
-  begin(): boolean {
+  begin(now: number): boolean {
     this.inFlight++;
     if (this.credential.requestsPerMinute !== undefined) this.#tokens -= 1;
-    if (this.refused.strikes === 0 || this.isProbing) return false;
-    this.isProbing = true;
+    if (this.refused.strikes === 0 || this.isProbing(now)) return false;
+    this.#probingUntil = now + PROBE_MS;
     return true;
   }
 
   /** The provider takes the key again. */
   accepted(): void {
-    this.isProbing = false;
+    this.#probingUntil = Number.NEGATIVE_INFINITY;
     this.refused.good();
   }
 
   /** What the end of an attempt says of its key. True when the key now rests. */
   judge(end: AttemptEnd, now: number, random: number, options: HealthOptions["cooldown"]): boolean {
     const { blame, askedMs, begunAt } = end;
-    if (end.probesKey) this.isProbing = false;
+    if (end.probesKey) this.#probingUntil = Number.NEGATIVE_INFINITY;
     if (blame === "credentials") {
       if (this.refused.isOldNews(begunAt)) return false;
       this.refused.rest(now, this.refused.growing(options.credentialsMs, options.maxCredentialsMs, random));

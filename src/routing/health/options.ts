@@ -72,6 +72,7 @@ export const healthOptions = z
           .default(true)
           .describe("Lower a target's concurrency when it says that it is overloaded, and raise it step by step."),
         cut: z.number().min(0.1).max(0.95).default(0.7).describe("What is left of the concurrency after an overload."),
+        least: count(4, "The concurrency is never lowered below this, or below what is configured where that is less."),
         quietMs: milliseconds(60_000, "Time without overload after which the limit is lifted"),
       })
       .prefault({})

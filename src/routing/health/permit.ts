@@ -106,3 +106,9 @@ export class Waiting implements Queued {
     this.#resolve(outcome);
   }
 }
+
+/** What a good attempt says of its target's pace. */
+export function measure({ target, begunAt, startedAt }: Permit, outputTokens: number, now: number): void {
+  if (startedAt === 0) target.speed.wholeAnswer(now - begunAt);
+  target.speed.pace(outputTokens, now - (startedAt === 0 ? begunAt : startedAt));
+}

@@ -35,7 +35,7 @@ export function coolingDown(target: TargetState, now: number): Refusal {
 /** Every key rests: for its limits, or because the provider refuses it. */
 export function keysResting(provider: ProviderState, now: number): Refusal {
   const keys = provider.keys?.keys ?? [];
-  const refused = keys.every((key) => !key.refused.isOver(now) || key.isProbing);
+  const refused = keys.every((key) => !key.refused.isOver(now) || key.isProbing(now));
   return new Refusal({
     kind: refused ? "upstream_unavailable" : "rate_limited",
     code: refused ? "keys_refused" : "keys_limited",

@@ -123,3 +123,18 @@ export function isUp(target: TargetState, now: number): boolean {
   const { keys } = target.provider;
   return target.breaker.admits(now) && target.cooldown.isOver(now) && now >= target.ejectedUntil && (!keys || keys.isAlive(now));
 }
+
+export function hasSeveralKeys({ provider }: TargetState): boolean {
+  return (provider.keys?.keys.length ?? 0) > 1;
+}
+
+/** Whoever comes must not go before those who wait for the same place. */
+export function mustQueue({ queue, provider }: TargetState): boolean {
+  if (provider.waiting.size === 0) return false;
+  return queue.size > 0 || provider.keys !== undefined || Number.isFinite(provider.concurrency);
+}
+
+/** Nobody runs, nobody waits, and no person decided anything. */
+export function isIdle(target: TargetState): boolean {
+  return target.inFlight === 0 && target.queue.size === 0 && target.force === "auto";
+}

@@ -100,6 +100,7 @@ describe("the breaker", () => {
     clock.advance(REST_MS);
     const probe = permit(health.enter(TARGET));
     clock.advance(5000);
+    expect(health.blocked("lab", "small")).toBeUndefined();
     refusal(health.enter(TARGET));
     expect(health.describe().targets[0]?.state).toBe("open");
     probe.leave();

@@ -171,6 +171,31 @@ describe("a person's word", () => {
     expect(changes.filter(({ what }) => what === "forced")).toHaveLength(4);
   });
 
+  it("comes by switches too, stays through a new configuration, and goes with its switch", () => {
+    const { health } = setting();
+    const entry = { author: "a", createdAt: 1 };
+    health.applySwitches([
+      { ...entry, id: "1", kind: "shut", scope: "target", value: "lab/a/b" },
+      { ...entry, id: "2", kind: "open", scope: "provider", value: "later" },
+      { ...entry, id: "3", kind: "kill", scope: "target", value: "lab/c" },
+      { ...entry, id: "4", kind: "shut", scope: "tag", value: "lab" },
+    ]);
+    expect(health.forcedShut("lab", "a/b")).toBe(true);
+    expect(health.blocked("lab", "c")).toBeUndefined();
+    health.configure({
+      providers: new Map([
+        ["later", {}],
+        ["lab", {}],
+      ]),
+      aliases: new Map(),
+    });
+    expect(health.forcedShut("lab", "a/b")).toBe(true);
+    expect(health.describe().providers.map((one) => one.force)).toEqual(["auto", "open"]);
+    health.applySwitches([]);
+    expect(health.forcedShut("lab", "a/b")).toBe(false);
+    expect(health.describe().providers.map((one) => one.force)).toEqual(["auto", "auto"]);
+  });
+
   it("about an unknown provider changes nothing", () => {
     const { health } = setting();
     expect(health.force("nowhere", "x", "shut")).toBe(false);

@@ -95,6 +95,21 @@ describe("several keys", () => {
     expect(lab.health.describe().providers[0]?.keys[0]?.state).toBe("ready");
   });
 
+  it("are accepted where only the rate is refused, and held up by no silent probe", () => {
+    const lab = keyed([{}]);
+    attempt(lab.health, answered(401));
+    lab.clock.advance(20_000);
+    attempt(lab.health, answered(429));
+    attempt(lab.health, answered(401));
+    lab.clock.advance(40_000);
+    const silent = permit(lab.health.enter(TARGET));
+    expect(lab.health.blocked("lab", "small")).toBe("every key of its provider rests");
+    lab.clock.advance(30_000);
+    attempt(lab.health);
+    silent.leave();
+    expect(lab.health.describe().providers[0]?.keys[0]).toMatchObject({ state: "ready", inFlight: 0 });
+  });
+
   it("are not condemned by a forbidden model or text", () => {
     const lab = keyed([{}]);
     for (let turn = 0; turn < 5; turn++) attempt(lab.health, answered(403));

@@ -183,13 +183,13 @@ describe("adaptive concurrency", () => {
     }
   });
 
-  it("never falls below one, and is lifted when all was quiet", () => {
-    const { health, clock } = setting({ breaker: { failures: 1000, share: 0 }, adaptive: { quietMs: 1000 } });
+  it("never falls below its least, and is lifted when all was quiet", () => {
+    const { health, clock } = setting({ breaker: { failures: 1000, share: 0 }, adaptive: { quietMs: 1000, least: 3 } });
     for (let turn = 0; turn < 20; turn++) {
       clock.advance(1);
       permit(health.enter(TARGET)).leave(overload);
     }
-    expect(health.describe().targets[0]?.adaptiveConcurrency).toBe(1);
+    expect(health.describe().targets[0]?.adaptiveConcurrency).toBe(3);
     clock.advance(1001);
     permit(health.enter(TARGET)).leave();
     expect(health.describe().targets[0]?.adaptiveConcurrency).toBeUndefined();

@@ -1,0 +1,42 @@
+import type { Switch, SwitchStore } from "../../canon/index.ts";
+import type { Force } from "./target.ts";
+
+/** A person's word on a target, or on all targets of a provider. */
+export interface Forced {
+  readonly provider: string;
+  /** Undefined: all of the provider. */
+  readonly model: string | undefined;
+  readonly force: Force;
+}
+
+/** What the switches in force say of targets, by name; of two on one name the newer holds. */
+export function forcedBy(switches: readonly Switch[]): ReadonlyMap<string, Forced> {
+  const forced = new Map<string, Forced>();
+  for (const { kind, scope, value } of switches) {
+    if (kind === "kill" || (scope !== "target" && scope !== "provider")) continue;
+    const slash = scope === "provider" ? value.length : value.indexOf("/");
+    if (slash < 1) continue;
+    forced.set(value, { provider: value.slice(0, slash), model: scope === "provider" ? undefined : value.slice(slash + 1), force: kind });
+  }
+  return forced;
+}
+
+/**
+ * Keeps health to what people decide in any process of the gateway, from now on and until the function returned is called. A store that
+ * cannot be read changes nothing.
+ */
+export function followSwitches(
+  store: SwitchStore,
+  apply: (switches: readonly Switch[]) => void,
+  report: (error: unknown) => void,
+): () => void {
+  const read = async (): Promise<void> => {
+    try {
+      apply(await store.list());
+    } catch (error) {
+      report(error);
+    }
+  };
+  void read();
+  return store.watch(() => void read());
+}
