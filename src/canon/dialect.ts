@@ -280,6 +280,8 @@ export interface Dialect {
    * kept with the earlier turn. Where a language has it, it takes the place of comparing fingerprints. @throws ProblemError when the call contradicts it
    */
   continueTurn?(call: Call, fingerprint: string): Call;
+  /** A kept turn is continued once and by one call at a time; a second is refused as `turn_continued` or `turn_in_flight`. */
+  readonly continuesOnce?: true;
   /** A token count as this dialect answers it (`count_tokens`, `input_tokens`). */
   encodeCount?(tokens: number): Json;
   decodeCount?(body: Json): number | undefined;

@@ -17,7 +17,7 @@ import {
   type UnknownItem,
 } from "../canon/index.ts";
 import { answerContext } from "./context.ts";
-import { callOf, type Run } from "./run.ts";
+import { callOf, operationOf, type Run } from "./run.ts";
 
 /** Anchors looked up for one call: beyond it only the newest turns get back what their client could not carry. */
 const MAX_ANCHORS = 200;
@@ -34,6 +34,8 @@ export class Turns {
   readonly #underway = new Map<string, KeptTurn>();
   /** The same of single items, by scope and anchor. */
   readonly #itemsUnderway = new Map<string, readonly Item[]>();
+  /** Turns that a call of this process is continuing, where a language allows one at a time. */
+  readonly #continuing = new Set<string>();
 
   constructor(deps: { readonly store: CallStore; readonly clock: Clock; readonly limits: () => Limits }) {
     this.#store = deps.store;
@@ -41,14 +43,18 @@ export class Turns {
     this.#limits = deps.limits;
   }
 
-  /** Puts the items of the named turn and its predecessors in front of the call's own. @throws ProblemError not_found */
+  /** Puts the items of the named turn and its predecessors in front of the call's own. @throws ProblemError not_found, invalid_request */
   async expand(run: Run, continuing: Call): Promise<Call> {
     const id = continuing.previousId;
     if (id === undefined) return continuing;
     let call = continuing;
-    const chain = await this.#chain(run, id);
-    const kept = chain.at(-1)?.fingerprint;
     const { dialect } = run.request;
+    // Counting its tokens does not use a turn up.
+    const once = dialect.continuesOnce === true && operationOf(run) === "generate";
+    if (once) this.#beginContinuing(run, id);
+    const chain = await this.#chain(run, id);
+    if (once) await this.#refuseContinued(run, id);
+    const kept = chain.at(-1)?.fingerprint;
     if (kept !== undefined && dialect.continueTurn) call = dialect.continueTurn(call, kept);
     else if (kept !== undefined && dialect.turnFingerprint?.(call) !== kept) {
       throw new ProblemError({
@@ -60,6 +66,31 @@ export class Turns {
     const before = chain.flatMap((turn) => [...turn.input, ...turn.output]);
     run.previousId = id;
     return amend(call, { items: [...reunited(before), ...call.items], previousId: undefined });
+  }
+
+  /** @throws ProblemError invalid_request while another call of this process continues the same turn */
+  #beginContinuing(run: Run, id: string): void {
+    const key = underwayKey(run.caller?.scope ?? "", id);
+    if (this.#continuing.has(key)) {
+      throw new ProblemError({
+        kind: "invalid_request",
+        message: `Another request is still continuing from "${id.slice(0, 100)}". Wait for it and continue from its answer, or send the whole conversation.`,
+        code: "turn_in_flight",
+      });
+    }
+    this.#continuing.add(key);
+    void run.live.whenSettled().then(() => this.#continuing.delete(key));
+  }
+
+  /** @throws ProblemError invalid_request when the turn was continued before, by whichever process */
+  async #refuseContinued(run: Run, id: string): Promise<void> {
+    const anchor = continuedAnchor(id);
+    if (!(await this.#findItems(run.caller?.scope ?? "", [anchor])).has(anchor)) return;
+    throw new ProblemError({
+      kind: "invalid_request",
+      message: `The answer "${id.slice(0, 100)}" was continued before, and each can be continued only once. Continue from the newest answer, or send the whole conversation.`,
+      code: "turn_continued",
+    });
   }
 
   /** Puts the items themselves in place of references to items of kept turns. @throws ProblemError not_found */
@@ -125,7 +156,7 @@ export class Turns {
     const key = underwayKey(scope, id);
     this.#underway.set(key, turn);
     try {
-      await Promise.all([this.#store.keepTurn(turn), this.#keepItems(turn, run.request.dialect)]);
+      await Promise.all([this.#store.keepTurn(turn), this.#keepItems(turn, run.request.dialect), this.#markContinued(run, turn)]);
     } finally {
       this.#underway.delete(key);
     }
@@ -172,6 +203,15 @@ export class Turns {
       items.push(item);
     }
     return amend(call, { items });
+  }
+
+  /** A turn that came to an end uses up the one before it; one that failed does not. */
+  async #markContinued(run: Run, { scope, previousId, expiresAt }: KeptTurn): Promise<void> {
+    if (previousId === undefined || !run.request.dialect.continuesOnce) return;
+    const stored = this.#storeItems([{ scope, anchor: continuedAnchor(previousId), items: [], expiresAt }]);
+    // From here on the mark is found; the row need not be waited for.
+    this.#continuing.delete(underwayKey(scope, previousId));
+    await stored;
   }
 
   /** Clients may name single items of a kept answer by id. */
@@ -235,6 +275,11 @@ function underwayKey(scope: string, id: string): string {
 
 function itemAnchor(id: string): string {
   return `item:${id}`;
+}
+
+/** Stands where a turn was continued; it holds nothing. */
+function continuedAnchor(id: string): string {
+  return `continued:${id}`;
 }
 
 /** A client's mention of an item that it does not send again. */

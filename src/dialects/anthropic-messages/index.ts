@@ -61,6 +61,8 @@ export default defineDialect({
   carriesReasoning: () => true,
   turnFingerprint,
   continueTurn,
+  // Source: SDK 1.12.0, `ThreadAlreadyContinuedErrorDetails` and `ThreadContinueInFlightErrorDetails`; both are answered with 400.
+  continuesOnce: true,
   encodeCount: (tokens) => ({ input_tokens: tokens }),
   decodeCount: (body) => (isObject(body) && typeof body["input_tokens"] === "number" ? body["input_tokens"] : undefined),
 });

@@ -144,6 +144,8 @@ const TYPES: Readonly<Record<ProblemKind, string>> = {
 const CODES: Readonly<Record<string, string>> = {
   turn_not_found: "thread_not_found",
   turn_changed: "thread_fingerprint_mismatch",
+  turn_continued: "thread_already_continued",
+  turn_in_flight: "thread_continue_in_flight",
 };
 
 export function encodeProblem(problem: Problem, callId: string): EncodedProblem {
