@@ -4,8 +4,10 @@ export interface JournalHead {
   readonly headers: Readonly<Record<string, string>>;
   /** The answer is one piece, not a stream: its body is the only frame. */
   readonly whole?: true;
-  /** The id by which the client knows the answer, where it may ask for the stream by that. */
+  /** The id by which the client knows the answer. */
   readonly answerId?: string;
+  /** The client may ask for the stream by that id. */
+  readonly findable?: true;
 }
 
 /** What is new of one call since it was spilled last. */

@@ -53,7 +53,7 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   run.stream = outline.stream && operation === "generate";
   run.keep = outline.keep || outline.background || request.connection !== undefined;
   run.background = outline.background;
-  live.durable = outline.background || run.wishes.onDisconnect === "detach";
+  live.durable = outline.background || run.wishes.onDisconnect === "detach" || run.wishes.idempotencyKey !== undefined;
   run.warmUp = outline.warmUp === true;
   run.slowReason =
     outline.slow ??

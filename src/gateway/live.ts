@@ -267,6 +267,7 @@ export class LiveCall implements Bagged {
   /** Hands the readers that sit here to somebody else. For this call that is the end; it told them nothing itself. */
   yieldTo(open: (reader: Reader) => Reading): void {
     this.#ended = true;
+    this.durable = false;
     const seats = this.#vacated();
     this.#instead = new Map();
     for (const { reader } of seats) this.#instead.set(reader, open(reader));
@@ -321,7 +322,8 @@ export class LiveCall implements Bagged {
       status,
       headers,
       ...(this.#whole !== undefined && { whole: true }),
-      ...(this.durable && this.answerId !== undefined && { answerId: this.answerId }),
+      ...(this.answerId !== undefined && { answerId: this.answerId }),
+      ...(this.durable && { findable: true }),
     };
   }
 

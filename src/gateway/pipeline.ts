@@ -1,10 +1,12 @@
 import { problemFrom, ProblemError, type Problem } from "../canon/index.ts";
 import { admit } from "./admit.ts";
 import { attempts } from "./attempts.ts";
+import { repeats } from "./idempotency.ts";
 import { LiveCall, type Maker, type Reader } from "./live.ts";
 import { plan } from "./plan.ts";
 import { mustPrepare, prepare } from "./prepare.ts";
 import { leaveFlight, mayRecall, recall, worksForOthers } from "./recall.ts";
+import { promise } from "./promise.ts";
 import { refuse } from "./refuse.ts";
 import type { CallRequest } from "./request.ts";
 import { newRun, stop, type GatewayDeps, type Run } from "./run.ts";
@@ -29,11 +31,7 @@ export function openCall(deps: GatewayDeps, request: CallRequest, reader: Reader
 async function pipeline(deps: GatewayDeps, run: Run): Promise<void> {
   try {
     await admit(deps, run);
-    if (mustPrepare(deps, run)) await prepare(deps, run);
-    if (!mayRecall(run) || !(await recall(deps, run))) {
-      plan(deps, run);
-      await attempts(deps, run);
-    }
+    if (run.wishes.idempotencyKey === undefined || !(await repeats(deps, run))) await answer(deps, run);
   } catch (error) {
     if (!(error instanceof ProblemError)) deps.report(error, run.live.id);
     run.problem = run.stopped ?? problemFrom(error);
@@ -42,6 +40,15 @@ async function pipeline(deps: GatewayDeps, run: Run): Promise<void> {
   leaveFlight(run);
   run.live.end();
   settle(deps, run);
+}
+
+/** What is not told already: from memory, or by a model. */
+async function answer(deps: GatewayDeps, run: Run): Promise<void> {
+  if (mustPrepare(deps, run)) await prepare(deps, run);
+  if (mayRecall(run) && (await recall(deps, run))) return;
+  plan(deps, run);
+  if (run.background) await promise(deps, run);
+  await attempts(deps, run);
 }
 
 /** The pipeline as its live call sees it. */

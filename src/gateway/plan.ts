@@ -1,7 +1,6 @@
 import { ProblemError } from "../canon/index.ts";
 import { rememberPlan } from "./explain.ts";
 import { factsOf } from "./facts.ts";
-import { promise } from "./promise.ts";
 import type { GatewayDeps, Run } from "./run.ts";
 
 /** Which targets, in which order. @throws ProblemError unknown_model, forbidden, unsupported, upstream_unavailable */
@@ -11,5 +10,4 @@ export function plan(deps: GatewayDeps, run: Run): void {
   run.plan = deps.planner.plan({ snapshot, caller, model, facts: factsOf(run, caller), at: run.live.startedAt, book: deps.book });
   rememberPlan(run.live, run.plan);
   run.readyMs = run.live.elapsedMs();
-  if (run.background) promise(deps, run);
 }

@@ -46,10 +46,13 @@ export interface Wishes {
   readonly cache?: "no-store" | "only-if-cached";
   /** Labels by which the answer can be forgotten later. */
   readonly cacheTags?: readonly string[];
+  /** The caller's mark of a request that it may send again. */
+  readonly idempotencyKey?: string;
 }
 
 const METADATA_BYTES = 4096;
 const SESSION_CHARACTERS = 256;
+const KEY_CHARACTERS = 255;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
 const NO_WISHES: Wishes = { onDisconnect: "cancel" };
 
@@ -61,13 +64,15 @@ export function readWishes(headers: Headers): Wishes {
   const traceparent = headers["traceparent"];
   const cache = headers["x-gimbal-cache"];
   const cacheTags = headers["x-gimbal-cache-tags"];
+  const idempotencyKey = headers["x-gimbal-idempotency-key"] ?? headers["idempotency-key"];
   if (
     metadata === undefined &&
     session === undefined &&
     onDisconnect === undefined &&
     traceparent === undefined &&
     cache === undefined &&
-    cacheTags === undefined
+    cacheTags === undefined &&
+    idempotencyKey === undefined
   )
     return NO_WISHES;
   if (onDisconnect !== undefined && onDisconnect !== "cancel" && onDisconnect !== "detach") {
@@ -75,14 +80,18 @@ export function readWishes(headers: Headers): Wishes {
   }
   if (session !== undefined && session.length > SESSION_CHARACTERS)
     throw headerProblem("x-gimbal-session", `is longer than ${SESSION_CHARACTERS} characters`);
+  if (idempotencyKey !== undefined && (idempotencyKey === "" || idempotencyKey.length > KEY_CHARACTERS))
+    throw headerProblem("idempotency-key", `must have 1 to ${KEY_CHARACTERS} characters`);
   const traceId = traceparent === undefined ? undefined : TRACEPARENT.exec(traceparent)?.[1];
   return {
     ...(metadata !== undefined && { metadata: readMetadata(metadata) }),
     ...(session !== undefined && { session }),
-    onDisconnect: onDisconnect ?? "cancel",
+    // Whoever means to ask again wants the answer, also when it cannot wait for it now.
+    onDisconnect: onDisconnect ?? (idempotencyKey === undefined ? "cancel" : "detach"),
     ...(traceId !== undefined && { traceId }),
     ...(cache !== undefined && { cache: readCacheWish(cache) }),
     ...(cacheTags !== undefined && { cacheTags: readCacheTags(cacheTags) }),
+    ...(idempotencyKey !== undefined && { idempotencyKey }),
   };
 }
 

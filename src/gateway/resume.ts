@@ -88,6 +88,7 @@ class Pump implements Reader, Reading {
   /** Number of the last frame it got. */
   #after: number;
   #live: LiveCall | undefined;
+  #answerId: string | undefined;
   #begun = false;
   #over = false;
   #full = false;
@@ -161,6 +162,7 @@ class Pump implements Reader, Reading {
     for (let page = begin; !this.#over;) {
       if (!page) return this.#fail(lost(this.#callId), undefined);
       const { entry, head, frames } = page;
+      this.#answerId ??= head?.answerId;
       if (head?.whole) return this.whole(head.status, head.headers, Buffer.concat(frames));
       if (frames.length > 0) {
         if (page.first > this.#after + 1) return this.#fail(lost(this.#callId), entry);
@@ -189,7 +191,8 @@ class Pump implements Reader, Reading {
     if (page || !known || this.#begun) return page;
     // A call of another process that has told nothing yet: it may have ended meanwhile, or its process with it.
     const row = await this.#deps.ledger.read(this.#callId);
-    const state = row ? "broken" : "open";
+    // One that ended in order has its last words on their way to the journal.
+    const state = row?.state === "interrupted" ? "broken" : "open";
     return { entry: { ...known, state }, head: undefined, first: 0, frames: [], more: false, next: 0 };
   }
 
@@ -218,7 +221,8 @@ class Pump implements Reader, Reading {
     const { status, headers } = plainHead(this.#callId);
     this.head(status, headers);
     const frames: Buffer[] = [];
-    const begun = { frames: this.#after, ...(this.#live?.answerId !== undefined && { answerId: this.#live.answerId }) };
+    const answerId = this.#answerId ?? this.#live?.answerId;
+    const begun = { frames: this.#after, ...(answerId !== undefined && { answerId }) };
     dialect?.encodeProblemFrames(problem, this.#callId, (event, data) => frames.push(Buffer.from(formatFrame(event, data))), begun);
     if (frames.length > 0) this.frames(frames, this.#after + 1);
     this.end();
@@ -237,6 +241,22 @@ class Pump implements Reader, Reading {
       };
     });
   }
+}
+
+/** A reading that is still being opened; `refused` is told when it cannot be. Nobody waits for it. */
+export function lateReading(opening: Promise<Reading>, refused: (error: unknown) => void): Reading {
+  let reading: Reading | undefined;
+  // Either may come before it is open: frames flow as soon as there are any.
+  let [isDrained, isGone] = [false, false];
+  opening.then((opened) => {
+    reading = opened;
+    if (isGone) opened.leave();
+    else if (isDrained) opened.drained();
+  }, refused);
+  return {
+    drained: () => (reading ? reading.drained() : void (isDrained = true)),
+    leave: () => (reading ? reading.leave() : void (isGone = true)),
+  };
 }
 
 function asBuffer(frame: Uint8Array): Buffer {

@@ -21,6 +21,7 @@ import type { Attempt } from "../routing/attempt.ts";
 import type { Plan, Planner } from "../routing/plan.ts";
 import type { Admission } from "./admission.ts";
 import type { TextSeal } from "./carried.ts";
+import type { KeyHold } from "./idempotency.ts";
 import type { Journal } from "./journal.ts";
 import type { LiveCall } from "./live.ts";
 import type { LiveCalls } from "./live-calls.ts";
@@ -77,6 +78,8 @@ export interface Run {
   diagnostics: Diagnostic[];
   /** Its part in never paying twice, where its alias has a cache. */
   recalled: Recalled | undefined;
+  /** The idempotency key that it holds. */
+  claim: KeyHold | undefined;
   plan: Plan | undefined;
   model: string;
   stream: boolean;
@@ -115,6 +118,7 @@ export function newRun(live: LiveCall, request: CallRequest, snapshot: Snapshot)
     promisedId: undefined,
     diagnostics: [],
     recalled: undefined,
+    claim: undefined,
     plan: undefined,
     model: "",
     stream: false,

@@ -1,6 +1,7 @@
 import { addUsage, NO_USAGE, type AttemptRecord, type CallState, type LedgerRow, type Problem, type Usage } from "../canon/index.ts";
 import { answerContext } from "./context.ts";
 import { learnFrom, planTrace } from "./explain.ts";
+import { settleKey } from "./idempotency.ts";
 import type { LiveCall } from "./live.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
 import { wireAnswer } from "./turns.ts";
@@ -19,6 +20,7 @@ export function settle(deps: GatewayDeps, run: Run): void {
   // The row is queued first, so that a failing turn store cannot cost it.
   const work = [deps.ledger.settle(rowOf(deps, run))];
   if (hasTurn(run)) work.push(keepTurns(deps, run));
+  if (run.claim) work.push(settleKey(deps, run, run.claim));
   live.letGo();
   finish(deps, live, work.length === 1 && work[0] ? work[0] : Promise.all(work));
 }

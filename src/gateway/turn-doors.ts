@@ -10,6 +10,7 @@ import {
   type KeptTurn,
 } from "../canon/index.ts";
 import { formatFrame } from "../kit/index.ts";
+import { cancelElsewhere, whenOver } from "./elsewhere.ts";
 import type { LiveCall, Reader, Reading } from "./live.ts";
 import { STREAM_TYPE } from "./reply.ts";
 import { resume } from "./resume.ts";
@@ -31,14 +32,15 @@ export async function turnDoor(
       if (running?.pendingAnswer) return running.pendingAnswer();
       // Between its end and its turn: what it left is being put together.
       if (running?.ended) await running.whenSettled();
-      return (await kept(deps, dialect, caller, id)).answer;
+      return answerOf(deps, dialect, await kept(deps, dialect, caller, id));
     case "cancel":
       if (running) {
         running.stop({ kind: "cancelled", message: "The call was cancelled by its caller." });
         await running.whenSettled();
-      }
-      return (await kept(deps, dialect, caller, id)).answer;
+      } else await stopElsewhere(deps, dialect, caller, id);
+      return answerOf(deps, dialect, await kept(deps, dialect, caller, id));
     case "delete": {
+      if (!running) await stopElsewhere(deps, dialect, caller, id);
       // A stopped call leaves a turn as well, which is then what there is to delete.
       running?.stop({ kind: "cancelled", message: "The call was deleted by its caller." });
       await running?.whenSettled();
@@ -76,7 +78,10 @@ export async function replayTurn(
   const journaled = await deps.journal.findAnswer(caller.scope, id, deps.clock.now());
   if (journaled?.dialect === dialect.id && (await isStream(deps, journaled.callId)))
     return resume(deps, { callId: journaled.callId, caller, after: have, reader });
-  const { answer, createdAt } = await kept(deps, dialect, caller, id);
+  const turn = await kept(deps, dialect, caller, id);
+  if (turn.promise) await whenOver(deps, turn.promise.callId, PROMISE_WAIT_MS);
+  const answer = await answerOf(deps, dialect, turn);
+  const { createdAt } = turn;
   const frames: Buffer[] = [];
   const emit = (event: string | undefined, data: string): void => void frames.push(Buffer.from(formatFrame(event, data)));
   try {
@@ -116,6 +121,34 @@ const callBehind = (dialect: Dialect): Call => ({
   native: {},
   touched: new Set(),
 });
+
+/** How long a promised answer that another process makes is waited for by whoever wants it as a stream, in milliseconds. */
+const PROMISE_WAIT_MS = 600_000;
+/** A row may be there a moment before the turn that goes with it. */
+const LANDING_MS = 1000;
+const LOOK_MS = 25;
+
+/** What the client reads: the answer, or what became of it. */
+async function answerOf(deps: GatewayDeps, dialect: Dialect, turn: KeptTurn): Promise<Json> {
+  if (!turn.promise) return turn.answer;
+  const row = await deps.ledger.read(turn.promise.callId);
+  // It runs, in another process.
+  if (!row) return turn.answer;
+  const until = deps.clock.monotonic() + LANDING_MS;
+  while (row.state !== "interrupted" && deps.clock.monotonic() < until) {
+    const again = await deps.turns.read(turn.scope, turn.id);
+    if (!again || again.dialect !== dialect.id) throw missing(turn.id);
+    if (!again.promise) return again.answer;
+    await new Promise<void>((resolve) => deps.clock.after(LOOK_MS, resolve));
+  }
+  return turn.promise.broken;
+}
+
+/** Stops the call behind a promise that another process is keeping. */
+async function stopElsewhere(deps: GatewayDeps, dialect: Dialect, caller: Caller, id: string): Promise<void> {
+  const { promise } = await kept(deps, dialect, caller, id);
+  if (promise) await cancelElsewhere(deps, promise.callId, caller);
+}
 
 async function kept(deps: GatewayDeps, dialect: Dialect, caller: Caller, id: string): Promise<KeptTurn> {
   const turn = await deps.turns.read(caller.scope, id);

@@ -54,6 +54,13 @@ export class Turns {
     if (once) this.#beginContinuing(run, id);
     const chain = await this.#chain(run, id);
     if (once) await this.#refuseContinued(run, id);
+    if (chain.some((turn) => turn.promise)) {
+      throw new ProblemError({
+        kind: "conflict",
+        message: `The answer "${id.slice(0, 100)}" is not complete: it is still being made, or its gateway stopped before its end.`,
+        code: "turn_incomplete",
+      });
+    }
     const kept = chain.at(-1)?.fingerprint;
     if (kept !== undefined && dialect.continueTurn) call = dialect.continueTurn(call, kept);
     else if (kept !== undefined && dialect.turnFingerprint?.(call) !== kept) {
@@ -126,6 +133,25 @@ export class Turns {
   delete(scope: string, id: string): Promise<boolean> {
     this.#underway.delete(underwayKey(scope, id));
     return this.#store.deleteTurn(scope, id);
+  }
+
+  /** Keeps the promise of a turn; `keep` puts the turn in its place. Resolves when it is durable. */
+  async promise(run: Run, answer: Json, broken: Json): Promise<void> {
+    const { promisedId: id, caller } = run;
+    if (id === undefined || !caller) return;
+    const now = this.#clock.now();
+    await this.#store.keepTurn({
+      scope: caller.scope,
+      id,
+      ...(run.previousId !== undefined && { previousId: run.previousId }),
+      dialect: run.request.dialect.id,
+      input: placed(run.ownItems ?? callOf(run).items),
+      output: [],
+      answer,
+      promise: { callId: run.live.id, broken },
+      createdAt: now,
+      expiresAt: now + this.#limits().turnMs,
+    });
   }
 
   /** Keeps a finished turn under the id its client got. Resolves when it is durable. A failed background call is kept without output. */

@@ -1,6 +1,7 @@
 import { problemFrom, problemStatus, type Json, type Problem } from "../canon/index.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
 import type { Reader, Reading } from "../gateway/live.ts";
+import { lateReading } from "../gateway/resume.ts";
 import type { FrontOut } from "../wire/types.ts";
 
 /** A JSON answer of the gateway itself. */
@@ -77,12 +78,9 @@ export async function serveReading(
   open: (reader: Reader) => Promise<Reading>,
 ): Promise<void> {
   const reader = new HttpReader(out, options);
-  let reading: Reading | undefined;
-  // Either may come before `open` has resolved: frames flow as soon as there are any.
-  let [isDrained, isGone] = [false, false];
-  reader.whenDrained = () => (reading ? reading.drained() : void (isDrained = true));
-  out.onLeave(() => (reading ? reading.leave() : void (isGone = true)));
-  reading = await open(reader);
-  if (isGone) reading.leave();
-  else if (isDrained) reading.drained();
+  const opening = open(reader);
+  const reading = lateReading(opening, () => {});
+  reader.whenDrained = () => reading.drained();
+  out.onLeave(() => reading.leave());
+  await opening;
 }

@@ -19,7 +19,14 @@ export interface Spill {
   readonly at: number;
   readonly blocks: readonly Block[];
   /** `block`: place of the call's first part among `blocks`. */
-  readonly born: readonly (readonly [callId: string, scope: string, dialect: string, node: string, answerId: string | null, block: number])[];
+  readonly born: readonly (readonly [
+    callId: string,
+    scope: string,
+    dialect: string,
+    node: string,
+    answerId: string | null,
+    block: number,
+  ])[];
   readonly ended: readonly (readonly [callId: string, lastFrame: number, until: number])[];
 }
 
@@ -39,7 +46,7 @@ export function packSpill(parts: readonly JournalPart[], at: number): Spill {
   for (const part of parts) {
     const { callId, head, until } = part;
     // A head needs its block to be known, even where no frame has followed it yet.
-    if (head) born.push([callId, part.scope, part.dialect, part.node, head.answerId ?? null, blocks.length]);
+    if (head) born.push([callId, part.scope, part.dialect, part.node, (head.findable && head.answerId) || null, blocks.length]);
     if (until !== undefined) ended.push([callId, part.first + part.frames.length - 1, until]);
     if (part.frames.length === 0 && !head) continue;
     group.push(part);

@@ -32,7 +32,7 @@ export function memoryJournal(): JournalStore {
     find: async (callId, now) => find(callId, now)?.entry,
     findAnswer: async (scope, answerId, now) =>
       [...calls.values()]
-        .filter(({ entry, head }) => entry.scope === scope && head?.answerId === answerId && find(entry.callId, now))
+        .filter(({ entry, head }) => entry.scope === scope && head?.findable && head.answerId === answerId && find(entry.callId, now))
         .at(-1)?.entry,
     async read(callId, after, maxBytes, now, from) {
       const found = find(callId, now);

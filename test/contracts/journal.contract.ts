@@ -44,7 +44,7 @@ export function journalContract(name: string, open: () => Promise<Stores>): void
     it(
       "finds a call while it runs and until it expires, by its answer too, in its own scope only",
       withStores(async ({ journal }) => {
-        await journal.append([part("call_1", 1, [], { head: { ...HEAD, answerId: "resp_1" } })], START);
+        await journal.append([part("call_1", 1, [], { head: { ...HEAD, answerId: "resp_1", findable: true } })], START);
         expect(await journal.find("call_1", START)).toMatchObject({ state: "open", node: "node-a", beganAt: START });
         expect(await journal.find("call_0", START)).toBeUndefined();
         expect((await journal.findAnswer("key_1", "resp_1", START))?.callId).toBe("call_1");

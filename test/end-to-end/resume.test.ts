@@ -9,6 +9,7 @@ const MODELS = `sim:
   models:
     steady: { length: 200, tokensPerSecond: 400, seed: 3 }
     endless: { length: 100000, tokensPerSecond: 200, seed: 4 }
+    silent: { length: 400, tokensPerSecond: 150, seed: 6 }
     brief: { length: 12, tokensPerSecond: 400, seed: 5 }
 `;
 const CONFIG = `version: 1\nstorage: { openHoldMs: 1 }\n${MODELS}`;
@@ -176,6 +177,63 @@ describe("a stream whose gateway was killed", () => {
       const { url } = await serve(folder, file);
       const text = await (await fetch(`${url}/v1/calls/${call.callId}/events?after=3`)).text();
       expect(framesOf(text).frames).toEqual(call.frames().slice(3));
+    }),
+  );
+});
+
+describe("what was promised by a gateway that was killed", () => {
+  const background = { model: "sim/endless", input: "Go on.", background: true };
+  const post = (url: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> =>
+    fetch(url, { method: "POST", headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body) });
+
+  it("reads as failed, and a stream of it goes on to its end and the failure", { timeout: 60_000 }, () =>
+    inFolder(async (folder, file) => {
+      const before = await serve(folder, file);
+      const plain = (await (await post(`${before.url}/v1/responses`, background)).json()) as { id: string };
+      const stream = await listen(`${before.url}/v1/responses`, { ...background, stream: true });
+      await stream.until(FRAMES);
+      const streamed = /"id":"(resp_[^"]+)"/.exec(stream.frames()[0] ?? "")?.[1] ?? "";
+      await before.kill();
+      await stream.until(Number.POSITIVE_INFINITY);
+      const { url } = await serve(folder, file);
+      for (const id of [plain.id, streamed]) {
+        const read = await fetch(`${url}/v1/responses/${id}`);
+        expect(read.status).toBe(200);
+        expect(await read.json()).toMatchObject({ id, status: "failed", error: { message: expect.stringContaining("gateway stopped") as string } });
+      }
+      const rest = framesOf(await (await fetch(`${url}/v1/responses/${streamed}?stream=true&starting_after=9`)).text());
+      expect(rest.frames.slice(0, 20)).toEqual(stream.frames().slice(10, 30));
+      const numbers = rest.frames.map((frame) => Number(/"sequence_number":(\d+)/.exec(frame)?.[1]));
+      expect(numbers).toEqual(numbers.map((_, place) => 10 + place));
+      expect(rest.frames.at(-1)).toContain("response.failed");
+      expect(rest.frames.at(-1)).toContain(streamed);
+      expect((await post(`${url}/v1/responses`, { model: "sim/echo", input: "on", previous_response_id: plain.id })).status).toBe(409);
+    }),
+  );
+
+  it("is told again under the same key, and made anew where nothing had been told", { timeout: 60_000 }, () =>
+    inFolder(async (folder, file) => {
+      const before = await serve(folder, file);
+      const keyed = (key: string): RequestInit => ({ headers: { "idempotency-key": key } });
+      const { path, body } = LANGUAGES.chat;
+      const cut = await listen(`${before.url}${path}`, { ...body, model: "sim/endless", stream: true }, keyed("cut"));
+      const finished = await (await post(`${before.url}${path}`, { ...body, model: "sim/brief" }, { "idempotency-key": "done" })).text();
+      const silent = post(`${before.url}${path}`, { ...body, model: "sim/silent" }, { "idempotency-key": "silent" }).catch(() => undefined);
+      await cut.until(FRAMES);
+      await before.kill();
+      await silent;
+      await cut.until(Number.POSITIVE_INFINITY);
+      const { url } = await serve(folder, file);
+      const again = await listen(`${url}${path}`, { ...body, model: "sim/endless", stream: true }, keyed("cut"));
+      await again.until(Number.POSITIVE_INFINITY);
+      expect(again.callId).toBe(cut.callId);
+      expect(again.frames().at(-1)).toMatch(TERMINAL);
+      const common = Math.min(again.frames().length - 1, cut.frames().length);
+      expect(common).toBeGreaterThan(20);
+      expect(again.frames().slice(0, common)).toEqual(cut.frames().slice(0, common));
+      expect(await (await post(`${url}${path}`, { ...body, model: "sim/brief" }, { "idempotency-key": "done" })).text()).toBe(finished);
+      const anew = await post(`${url}${path}`, { ...body, model: "sim/silent" }, { "idempotency-key": "silent" });
+      expect(anew.status).toBe(200);
     }),
   );
 });
