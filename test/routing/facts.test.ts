@@ -110,19 +110,19 @@ describe("complexity", () => {
   it("can be a model's answer; what fails is counted here", async () => {
     const clock = new ManualClock();
     const asked: string[] = [];
-    const scored = async (answer: string | Error | "never") => {
+    const scored = async (answer: string | Error | undefined) => {
       const scorer = new ModelScorer({
         model: "judge",
         timeoutMs: 500,
         clock,
         ask: (_model, text, signal) => {
           asked.push(text);
-          if (answer === "never") return new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted"))));
+          if (answer === undefined) return new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted"))));
           return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);
         },
       });
       const score = scorer.score(call("prove it"), 10);
-      if (answer === "never") clock.advance(500);
+      if (answer === undefined) clock.advance(500);
       return score;
     };
     expect(await scored(" 72.\n")).toEqual({ score: 72, parts: [{ what: "judge says so", points: 72 }] });
@@ -133,7 +133,7 @@ describe("complexity", () => {
       ["-5", "answered no number from 0 to 100"],
       ["1000", "answered no number from 0 to 100"],
       [new Error("no"), "failed"],
-      ["never", "did not answer within 500 ms"],
+      [undefined, "did not answer within 500 ms"],
     ] as const)
       expect(await scored(answer)).toEqual({
         score: 5,
