@@ -128,19 +128,22 @@ export class Answers {
   }
 
   #ask(): Promise<void> {
-    const { store, clock, report } = this.#deps;
-    this.#asked = clock.monotonic();
-    const asking = store
-      .generation()
-      .then((generation) => {
-        if (this.#generation !== undefined && this.#generation !== generation) this.#clear();
-        this.#generation = generation;
-      }, report)
-      .finally(() => {
-        if (this.#asking === asking) this.#asking = undefined;
-      });
+    this.#asked = this.#deps.clock.monotonic();
+    const asking = this.#learn().finally(() => {
+      if (this.#asking === asking) this.#asking = undefined;
+    });
     this.#asking = asking;
     return asking;
+  }
+
+  async #learn(): Promise<void> {
+    try {
+      const generation = await this.#deps.store.generation();
+      if (this.#generation !== undefined && this.#generation !== generation) this.#clear();
+      this.#generation = generation;
+    } catch (error) {
+      this.#deps.report(error);
+    }
   }
 }
 

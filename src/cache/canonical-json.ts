@@ -9,7 +9,7 @@ export function sorted(value: unknown): Json {
   if (typeof value !== "object" || value === null) return primitive(value);
   if (Array.isArray(value)) return value.map(sorted);
   const copy: Record<string, Json> = {};
-  for (const key of Object.keys(value).sort()) {
+  for (const key of Object.keys(value).toSorted()) {
     const member = (value as Record<string, unknown>)[key];
     // A member of this name would set the copy's prototype and leave no trace in its text.
     if (member !== undefined) copy[key === "__proto__" ? "\u0000__proto__" : key] = sorted(member);
@@ -42,7 +42,7 @@ export function unspokenIn(raw: Json | undefined, known: ReadonlySet<string>): J
     const inner = !known.has(key) ? sorted(value) : FREE.has(key) ? null : unspokenIn(value, known);
     if (inner !== null) (found ??= []).push([key, inner]);
   }
-  return found ? found.sort(([a], [b]) => (a < b ? -1 : 1)) : null;
+  return found ? found.toSorted(([a], [b]) => (a < b ? -1 : 1)) : null;
 }
 
 function isList(value: Json): value is readonly Json[] {

@@ -134,7 +134,8 @@ export class Flight {
     if (this.#over) return;
     this.#track = undefined;
     this.#stopLeader = undefined;
-    for (const passenger of this.#passengers) if (passenger.committed) this.#drop(passenger, problem.kind === "cancelled" ? BROKEN : problem);
+    for (const passenger of this.#passengers)
+      if (passenger.committed) this.#drop(passenger, problem.kind === "cancelled" ? BROKEN : problem);
     const [next] = this.#passengers;
     if (!next) return this.#end();
     this.#passengers.delete(next);

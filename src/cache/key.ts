@@ -1,16 +1,5 @@
 import { hash } from "node:crypto";
-import type {
-  Alias,
-  AliasCache,
-  Call,
-  Caller,
-  Item,
-  Json,
-  JsonObject,
-  OutputFormat,
-  Part,
-  ToolSpec,
-} from "../canon/index.ts";
+import type { Alias, AliasCache, Call, Caller, Item, Json, JsonObject, Part, ToolSpec } from "../canon/index.ts";
 import { isRecord, sorted, unspokenIn } from "./canonical-json.ts";
 
 /** What besides the call itself makes two calls identical. */
@@ -49,14 +38,14 @@ export function cacheKey(call: Call, facts: KeyFacts): string {
     call.tools.map(toolOf),
     call.toolChoice === undefined || call.toolChoice.type === "native" ? null : sorted(call.toolChoice),
     call.parallelToolCalls ?? null,
-    call.output?.format ? formatOf(call.output.format) : null,
+    sorted(call.output?.format),
     call.output?.verbosity ?? null,
     call.reasoning ? sorted(call.reasoning) : null,
     sorted(call.sampling),
     call.maxOutputTokens ?? null,
     call.serviceTier ?? null,
     call.thread ?? null,
-    own(call),
+    ownOfCall(call),
     alias.cache?.keyWith.includes("endUser") ? (call.endUser ?? null) : null,
     alias.cache?.keyWith.includes("metadata") ? sorted([call.metadata, facts.labels]) : null,
   ]);
@@ -100,14 +89,7 @@ function conversation(call: Call): Json[] {
   const { instructions } = call;
   const told: Json[] = [];
   if (instructions) {
-    told.push([
-      "message",
-      "system",
-      instructions.parts.map(partOf),
-      null,
-      unspokenIn(instructions.raw, MESSAGE_MEMBERS),
-      false,
-    ]);
+    told.push(["message", "system", instructions.parts.map(partOf), null, unspokenIn(instructions.raw, MESSAGE_MEMBERS), false]);
   }
   let before: Item["envelope"];
   for (const item of call.items) {
@@ -125,28 +107,53 @@ const MESSAGE_MEMBERS: ReadonlySet<string> = new Set([...SHARED, ...PART, "phase
 const TOOL_MEMBERS: ReadonlySet<string> = new Set([
   ...SHARED,
   ...PART,
-  ...["name", "namespace", "input", "arguments", "function", "custom", "call_id", "tool_call_id", "tool_use_id", "output", "is_error"],
+  "name",
+  "namespace",
+  "input",
+  "arguments",
+  "function",
+  "custom",
+  "call_id",
+  "tool_call_id",
+  "tool_use_id",
+  "output",
+  "is_error",
 ]);
 const REASONING_MEMBERS: ReadonlySet<string> = new Set([
   ...SHARED,
-  ...["summary", "thinking", "signature", "encrypted_content", "data", "reasoning", "reasoning_content"],
+  "summary",
+  "thinking",
+  "signature",
+  "encrypted_content",
+  "data",
+  "reasoning",
+  "reasoning_content",
 ]);
 const DECLARATION_MEMBERS: ReadonlySet<string> = new Set([
-  ...["type", "name", "description", "parameters", "input_schema", "strict", "function", "custom", "format", "tools"],
+  "type",
+  "name",
+  "description",
+  "parameters",
+  "input_schema",
+  "strict",
+  "function",
+  "custom",
+  "format",
+  "tools",
 ]);
 
 function itemOf(item: Item): Json[] {
-  const own = (members: ReadonlySet<string>): Json => ownOf(item, members);
+  const beyond = (members: ReadonlySet<string>): Json => ownOf(item, members);
   switch (item.type) {
     case "message":
-      return [item.type, item.role, item.parts.map(partOf), item.phase ?? null, own(MESSAGE_MEMBERS)];
+      return [item.type, item.role, item.parts.map(partOf), item.phase ?? null, beyond(MESSAGE_MEMBERS)];
     case "reasoning":
       return [
         item.type,
         item.parts.map(({ kind, text }) => [kind, text]),
         item.signature ?? null,
         item.encrypted ?? null,
-        own(REASONING_MEMBERS),
+        beyond(REASONING_MEMBERS),
       ];
     case "tool_call":
       return [
@@ -157,10 +164,10 @@ function itemOf(item: Item): Json[] {
         item.kind,
         item.kind === "function" ? argumentsOf(item.input) : item.input,
         item.signature ?? null,
-        own(TOOL_MEMBERS),
+        beyond(TOOL_MEMBERS),
       ];
     case "tool_result":
-      return [item.type, item.callId, item.kind, item.parts.map(partOf), item.isError ?? false, own(TOOL_MEMBERS)];
+      return [item.type, item.callId, item.kind, item.parts.map(partOf), item.isError ?? false, beyond(TOOL_MEMBERS)];
     case "compaction":
       return [item.type, item.text ?? null, item.encrypted ?? null];
     case "unknown":
@@ -201,20 +208,16 @@ function argumentsOf(input: string): Json {
 
 function toolOf(tool: ToolSpec): Json {
   if (tool.type === "native") return [tool.type, tool.kind, tool.name ?? null, sorted(tool.raw)];
-  const own = unspokenIn(tool.raw, DECLARATION_MEMBERS);
-  const named: Json[] = [tool.type, tool.name, tool.description ?? null, own];
+  const beyond = unspokenIn(tool.raw, DECLARATION_MEMBERS);
+  const named: Json[] = [tool.type, tool.name, tool.description ?? null, beyond];
   if (tool.type === "namespace") return [...named, tool.tools.map(toolOf)];
   if (tool.type === "custom") return [...named, sorted(tool.format)];
   // An absent schema, an empty one, and strictness left to the language's default are told apart: languages differ in them.
   return [...named, sorted(tool.schema), tool.strict ?? null];
 }
 
-function formatOf(format: OutputFormat): Json {
-  return sorted(format);
-}
-
 /** What only the caller's language can say of the whole call, with that language and its opt-ins. */
-function own(call: Call): Json {
+function ownOfCall(call: Call): Json {
   const said: Json[] = [];
   for (const path of call.unspoken ?? []) said.push([path, sorted(at(call.native, path))]);
   for (const field of ALWAYS_NAMED) if (call.native[field] !== undefined) said.push([field, sorted(call.native[field])]);

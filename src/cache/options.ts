@@ -21,10 +21,7 @@ export const aliasCacheOptions = z
       .describe(
         "Who gets an answer that another call paid for: only calls of the same key, of its team, of its project, or everybody. A key without team or project shares with itself.",
       ),
-    replay: z
-      .enum(["burst", "paced"])
-      .default("burst")
-      .describe("How a stream is repeated: at once, or at the pace at which it came."),
+    replay: z.enum(["burst", "paced"]).default("burst").describe("How a stream is repeated: at once, or at the pace at which it came."),
     keyWith: z
       .array(z.enum(["endUser", "metadata"]))
       .default([])
@@ -52,9 +49,13 @@ export const cacheOptions = z
       .int()
       .positive()
       .default(16 * MIB)
-      .describe("Largest running answer that identical calls can share, in bytes; whoever still needs what came before is told that it broke."),
+      .describe(
+        "Largest running answer that identical calls can share, in bytes; whoever still needs what came before is told that it broke.",
+      ),
   })
-  .describe("Bounds of the answers kept for identical calls; an alias asks for them with its own `cache`.") satisfies z.ZodType<CacheLimits>;
+  .describe(
+    "Bounds of the answers kept for identical calls; an alias asks for them with its own `cache`.",
+  ) satisfies z.ZodType<CacheLimits>;
 
 export const DEFAULT_CACHE_LIMITS: CacheLimits = cacheOptions.parse({});
 

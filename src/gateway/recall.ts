@@ -52,10 +52,10 @@ export class Recall {
   readonly limits: () => CacheLimits;
 
   constructor(options: RecallOptions) {
-    const { store, clock, report, refresh } = options;
+    const { store, clock, report } = options;
     this.limits = () => options.limits() ?? DEFAULT_CACHE_LIMITS;
     this.answers = new Answers({ store, clock, limits: this.limits, report });
-    this.refresh = refresh;
+    this.refresh = options.refresh;
     this.report = report;
   }
 

@@ -19,8 +19,8 @@ interface Bench {
   readonly clock: ManualClock;
   readonly store: CacheStore;
   /** Another process with the same store. */
-  other(): Answers;
-  kept(key: string, text?: string): KeptAnswer;
+  readonly other: () => Answers;
+  readonly kept: (key: string, text?: string) => KeptAnswer;
   readonly failures: unknown[];
 }
 
@@ -37,8 +37,15 @@ function bench(limits: Partial<typeof DEFAULT_CACHE_LIMITS> = {}): Bench {
     other: open,
     failures,
     kept: (key, text = "data: x\n\n") => ({
-      ...{ scope: "s", key, model: "a", target: "p/m", tags: ["t"], createdAt: clock.now() },
-      ...{ freshUntil: clock.now() + 1000, expiresAt: clock.now() + 2000, take: take([0, text]) },
+      scope: "s",
+      key,
+      model: "a",
+      target: "p/m",
+      tags: ["t"],
+      createdAt: clock.now(),
+      freshUntil: clock.now() + 1000,
+      expiresAt: clock.now() + 2000,
+      take: take([0, text]),
     }),
   };
 }

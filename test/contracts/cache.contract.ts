@@ -6,8 +6,15 @@ const LARGE = 1_000_000;
 
 export function cachedAnswer(key: string, change: Partial<CachedAnswer> = {}): CachedAnswer {
   return {
-    ...{ scope: "s1", key, model: "fast", target: "lab/small", tags: ["doc-1", "doc-2"], createdAt: START },
-    ...{ freshUntil: START + 1000, expiresAt: START + 2000, content: `{"said":"twice – \u0000 ${key}"}` },
+    scope: "s1",
+    key,
+    model: "fast",
+    target: "lab/small",
+    tags: ["doc-1", "doc-2"],
+    createdAt: START,
+    freshUntil: START + 1000,
+    expiresAt: START + 2000,
+    content: `{"said":"twice – \u0000 ${key}"}`,
     ...change,
   };
 }

@@ -187,7 +187,13 @@ export function recallBench(
   const defects: unknown[] = [];
   const targets = providers.map((provider) => ({ provider: provider.id, model: "m", weight: 1 }));
   const aliasOf = (change: Partial<Alias> = {}): Alias => ({
-    ...{ name: "a", strategy: "fallback", retries: 0, timeoutMs: 1000, continue: "never", targets, cache: CACHE },
+    name: "a",
+    strategy: "fallback",
+    retries: 0,
+    timeoutMs: 1000,
+    continue: "never",
+    targets,
+    cache: CACHE,
     ...change,
   });
   const snapshotOf = (alias: Alias): Snapshot => ({
@@ -251,11 +257,7 @@ export function recallBench(
       return { client: asked.client, row };
     },
     key: async ({ models, ...spec } = {}) => {
-      const { key, record } = newKey(
-        { name: `key ${++keys}`, scopes: models ? { models } : {}, limits: [], ...spec },
-        clock,
-        randomness,
-      );
+      const { key, record } = newKey({ name: `key ${++keys}`, scopes: models ? { models } : {}, limits: [], ...spec }, clock, randomness);
       await stores.keys.create(record);
       return { authorization: `Bearer ${key}` };
     },

@@ -152,9 +152,24 @@ describe("one answer in every form", () => {
 
   it("keeps one caller's labels from another's answer", async () => {
     const upstream = {
-      ...{ id: "resp_1", object: "response", created_at: 1, status: "completed", model: "m-1", error: null },
-      ...{ metadata: { who: "first" }, user: "first", previous_response_id: null },
-      output: [{ type: "message", id: "msg_1", role: "assistant", status: "completed", content: [{ type: "output_text", text: "hi", annotations: [] }] }],
+      id: "resp_1",
+      object: "response",
+      created_at: 1,
+      status: "completed",
+      model: "m-1",
+      error: null,
+      metadata: { who: "first" },
+      user: "first",
+      previous_response_id: null,
+      output: [
+        {
+          type: "message",
+          id: "msg_1",
+          role: "assistant",
+          status: "completed",
+          content: [{ type: "output_text", text: "hi", annotations: [] }],
+        },
+      ],
       usage: { input_tokens: 5, output_tokens: 2, total_tokens: 7 },
     };
     const provider = new HandProvider("p", [RESPONSES], [JSON.stringify(upstream)]);
@@ -222,7 +237,11 @@ describe("what is never kept", () => {
     expect((await bench.call(ASK)).client.cache).toBe("miss");
   });
   it("a tool call is complete and is kept", async () => {
-    const message = { role: "assistant", content: null, tool_calls: [{ id: "t1", type: "function", function: { name: "f", arguments: "{}" } }] };
+    const message = {
+      role: "assistant",
+      content: null,
+      tool_calls: [{ id: "t1", type: "function", function: { name: "f", arguments: "{}" } }],
+    };
     const answer = { ...(JSON.parse(plain()) as object), choices: [{ index: 0, message, finish_reason: "tool_calls" }] };
     expect(await twice([JSON.stringify(answer)])).toBe("hit");
   });
@@ -287,7 +306,10 @@ describe("what a caller may ask for", () => {
 });
 
 describe("whose answer it is", () => {
-  const shared = async (share: "key" | "team" | "project" | "all", callers: readonly { team?: string; project?: string }[]): Promise<number> => {
+  const shared = async (
+    share: "key" | "team" | "project" | "all",
+    callers: readonly { team?: string; project?: string }[],
+  ): Promise<number> => {
     const provider = new HandProvider("p", [CHAT], [plain()]);
     const bench = recallBench([provider], { alias: { cache: { ...CACHE, share } } });
     for (const caller of callers) await bench.call(ASK, { headers: await bench.key(caller) });
@@ -314,7 +336,9 @@ describe("whose answer it is", () => {
       id: "shout",
       readsContent: true,
       event: (event) =>
-        event.type === "text" ? { verdict: "change", value: { ...event, text: event.text.toUpperCase() }, reason: "loud" } : { verdict: "allow" },
+        event.type === "text"
+          ? { verdict: "change", value: { ...event, text: event.text.toUpperCase() }, reason: "loud" }
+          : { verdict: "allow" },
     };
     const seen: Event[] = [];
     const watch: Guard = { id: "watch", readsContent: true, event: (event) => (seen.push(event), { verdict: "allow" }) };
