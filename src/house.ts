@@ -1,12 +1,12 @@
-import type { Clock, Guard, ModelBook, Provider, Randomness, Secret, Snapshot, Stores } from "./canon/index.ts";
+import type { Clock, ConfigVersion, Guard, ModelBook, Provider, Randomness, Secret, Snapshot, Stores } from "./canon/index.ts";
 import {
+  ConfigControl,
   defaultConfig,
   readConfig,
   SIM,
   snapshotOf,
-  watchConfig,
   formatProblems,
-  type ConfigWatch,
+  versionAtStart,
   type Discovered,
   type GimbalConfig,
 } from "./config/index.ts";
@@ -77,16 +77,14 @@ export async function openHouse(options: HouseOptions): Promise<House> {
 
 async function furnish(
   options: HouseOptions & Required<Pick<HouseOptions, "clock" | "randomness" | "node">>,
-  config: GimbalConfig,
+  fileConfig: GimbalConfig,
   stores: Stores,
 ): Promise<House> {
   const { folder, env, log, clock, randomness, node } = options;
-  const version = options.config
-    ? (await stores.config.append({ createdAt: clock.now(), author: "file", text: options.config.text })).version
-    : 0;
+  const { config, version } = await inForceAtStart(options, fileConfig, stores);
   let book = bookOf(config);
   if (!options.stores) await interruptLeft(stores, undefined, book.version, clock.now() + config.limits.journalMs);
-  let snapshot = snapshotOf(config, version, openProviders(config, { clock, env, randomness, book }));
+  let snapshot = snapshotOf(config, version?.version ?? 0, openProviders(config, { clock, env, randomness, book }));
   const health = new Health({
     clock,
     randomness,
@@ -142,7 +140,7 @@ async function furnish(
     upgrade: upgradeHandler(gateway),
   });
   const retired = new Set<Snapshot>();
-  const watch = follow(options, stores, clock, (next, number) => {
+  const control = controlOf(options, stores, version, (next, number) => {
     const before = snapshot;
     book = bookOf(next);
     snapshot = snapshotOf(next, number, openProviders(next, { clock, env, randomness, book }));
@@ -164,7 +162,7 @@ async function furnish(
     snapshot: () => snapshot,
     close: async () => {
       ready = false;
-      watch?.close();
+      control?.close();
       unforce();
       sweep();
       await drain(gateway, front, snapshot.limits.drainMs);
@@ -283,23 +281,37 @@ export class ConfigError extends Error {
   }
 }
 
-function follow(
-  options: HouseOptions,
+/** What an administrator put in force outlives a restart, as long as it is valid and the file has not changed since. */
+async function inForceAtStart(
+  { config: file, env, log, clock }: HouseOptions & Required<Pick<HouseOptions, "clock">>,
+  config: GimbalConfig,
   stores: Stores,
-  clock: Clock,
+): Promise<{ readonly config: GimbalConfig; readonly version: ConfigVersion | undefined }> {
+  if (!file) return { config, version: undefined };
+  const { version, kept } = await versionAtStart(stores.config, file.text, clock.now());
+  if (!kept) return { config, version };
+  const read = readConfig(version.text, env);
+  if (read.ok) {
+    log(`Configuration version ${version.version} (by ${version.author}) stays in force: ${file.fileName} has not changed since.`);
+    return { config: read.config, version };
+  }
+  for (const line of formatProblems(`version ${version.version}`, read.problems)) log(line);
+  log(`Configuration version ${version.version} is no longer valid: ${file.fileName} is in force.`);
+  return { config, version: await stores.config.append({ createdAt: clock.now(), author: "file", text: file.text }) };
+}
+
+/** Undefined without a configuration file: then there is nothing to change. */
+function controlOf(
+  options: HouseOptions & Required<Pick<HouseOptions, "clock" | "node">>,
+  stores: Stores,
+  version: ConfigVersion | undefined,
   apply: (config: GimbalConfig, version: number) => void,
-): ConfigWatch | undefined {
-  const { config, env, log } = options;
-  if (!config?.follow) return undefined;
-  return watchConfig({
-    file: config.fileName,
-    text: config.text,
-    env,
-    clock,
-    versions: stores.config,
-    apply,
-    report: (lines) => lines.forEach(log),
-  });
+): ConfigControl | undefined {
+  const { config, env, log, clock, node } = options;
+  if (!config || !version) return undefined;
+  const { fileName: file, follow = false, text: fileText } = config;
+  const report = (lines: readonly string[]): void => lines.forEach(log);
+  return new ConfigControl({ file, follow, env, clock, store: stores.config, node, version, fileText, apply, report });
 }
 
 function sweeper(stores: Stores, clock: Clock): () => void {

@@ -20,11 +20,15 @@ export async function versionAtStart(
   fileText: string,
   now: number,
 ): Promise<{ readonly version: ConfigVersion; readonly kept: boolean }> {
-  const versions = await store.list(LOOKED_BACK);
-  const [newest] = versions;
-  const fromFile = versions.find(({ author }) => author === FILE_AUTHOR);
-  if (newest && newest !== fromFile && fromFile?.text === fileText) return { version: newest, kept: true };
+  const [newest] = await store.list(1);
+  const fromFile = await newestFromFile(store);
+  if (newest && newest.version !== fromFile?.version && fromFile?.text === fileText) return { version: newest, kept: true };
   return { version: await store.append({ createdAt: now, author: FILE_AUTHOR, text: fileText }), kept: false };
+}
+
+/** Undefined when none of the latest versions came from the file. */
+export async function newestFromFile(store: ConfigStore): Promise<ConfigVersion | undefined> {
+  return (await store.list(LOOKED_BACK)).find(({ author }) => author === FILE_AUTHOR);
 }
 
 /** What changed from one version to the next as a unified diff; keys that were written out are masked. Empty: nothing did. */
