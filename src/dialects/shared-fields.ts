@@ -31,6 +31,12 @@ function unspokenMembers(field: string, value: Json, known: readonly string[]): 
     .map(([member]) => `${field}.${member}`);
 }
 
+/** The end user has one place in the canonical form: of two different ids the older field's is not said there. */
+export function unspokenUser(body: JsonObject): readonly string[] {
+  const { user, safety_identifier: identifier } = body;
+  return typeof user === "string" && typeof identifier === "string" && user !== identifier ? ["user"] : [];
+}
+
 /** Tells what a call loses in any language but its own. */
 export function noteUnspoken(call: Pick<Call, "unspoken">, note: (diagnostic: Diagnostic) => void): void {
   const { unspoken = [] } = call;

@@ -317,6 +317,16 @@ describe("gimbal doctor", () => {
     expect(findings.filter((finding) => finding.status !== "ok" && !finding.remedy)).toEqual([]);
   });
 
+  it("warns of a key that stands in the file, says what to do, and does not repeat it", async () => {
+    writeFileSync(join(folder, "gimbal.yaml"), "version: 1\nproviders: { openai: { apiKey: sk-live-4f6b1d0c9a8e7 } }\n");
+    expect(await run(["doctor", "--json", ...free])).toBe(0);
+    const findings = printed()["findings"] as { check: string; status: string; detail: string; remedy?: string }[];
+    expect(findings.filter(({ check, status }) => check === "config" && status === "warning")).toEqual([
+      expect.objectContaining({ detail: expect.stringContaining("gimbal.yaml:2:"), remedy: expect.stringContaining("${OPENAI_API_KEY}") }),
+    ]);
+    expect(output).not.toContain("sk-live");
+  });
+
   it("asks the providers, each within a bound", async () => {
     const late = new ManualClock(clock.now());
     const openProviders: CliDeps["openProviders"] = () =>

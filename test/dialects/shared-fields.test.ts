@@ -200,6 +200,15 @@ describe.each(SCHEMAS)("a request in $dialect.title", ({ dialect, base, declared
   });
 });
 
+describe("two ids of the end user", () => {
+  it.each([chat, responses])("in $title: the newer one is carried, the other is told", (from) => {
+    const base = { model: "m", ...(from === chat ? { messages: [{ role: "user", content: "Hi." }] } : { input: "Hi." }) };
+    const both = encode(from, { ...base, user: "a", safety_identifier: "b" }, messages);
+    expect(JSON.parse(both.body)).toMatchObject({ metadata: { user_id: "b" } });
+    expect(both.notes.map(({ field }) => field)).toEqual(["user"]);
+  });
+});
+
 describe("fields whose names a client chose", () => {
   it("are told up to a limit", () => {
     const many = Object.fromEntries(Array.from({ length: 80 }, (_, at) => [`field_${at}`, 1]));

@@ -13,7 +13,7 @@ import {
   type ToolChoice,
 } from "../../canon/index.ts";
 import { readAllowedTools } from "../shared-choice.ts";
-import { unspokenFields, type FieldTable } from "../shared-fields.ts";
+import { unspokenFields, unspokenUser, type FieldTable } from "../shared-fields.ts";
 import { CallIds, decodeAssistant } from "./decode-message.ts";
 import { decodePart } from "./decode-parts.ts";
 import { decodeTools } from "./decode-tools.ts";
@@ -45,7 +45,7 @@ export function decodeCall(body: JsonObject, context: DoorContext): Call {
   const maxOutputTokens = read(body, "max_completion_tokens", "number") ?? read(body, "max_tokens", "number");
   const reasoning = decodeReasoning(body);
   const output = decodeOutput(body);
-  const unspoken = unspokenFields(rest, FIELDS);
+  const unspoken = [...unspokenFields(rest, FIELDS), ...unspokenUser(body)];
   return {
     operation: context.operation,
     origin: { dialect: ID },

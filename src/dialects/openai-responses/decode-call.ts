@@ -15,7 +15,7 @@ import {
   type Reasoning,
   type Sampling,
 } from "../../canon/index.ts";
-import { unspokenFields, type FieldTable } from "../shared-fields.ts";
+import { unspokenFields, unspokenUser, type FieldTable } from "../shared-fields.ts";
 import { openSummary } from "./compaction.ts";
 import { decodeInput } from "./decode-items.ts";
 import { decodeTool, decodeToolChoice } from "./decode-tools.ts";
@@ -99,7 +99,7 @@ export function decodeCall(body: JsonObject, context: DoorContext): Call {
   const toolList = optional(body, "tools", "list") ?? [];
   const tools = toolList.map((tool, at) => decodeTool(tool, `tools[${at}]`, true));
   const instructions = optional(body, "instructions", "string");
-  const unspoken = unspokenFields(body, FIELDS);
+  const unspoken = [...unspokenFields(body, FIELDS), ...unspokenUser(body)];
   return {
     operation,
     origin: { dialect: ID },
