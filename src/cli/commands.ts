@@ -1,6 +1,7 @@
 import type { Command } from "./command.ts";
 import { doctorCommand } from "./doctor.ts";
 import { explainCommand } from "./explain.ts";
+import { HEALTH_COMMANDS } from "./health.ts";
 import { initCommand } from "./init.ts";
 import { KEY_COMMANDS } from "./keys.ts";
 import { ledgerCommand } from "./ledger.ts";
@@ -15,6 +16,7 @@ export const COMMANDS: readonly Command[] = [
   doctorCommand,
   ...KEY_COMMANDS,
   modelsCommand,
+  ...HEALTH_COMMANDS,
   ledgerCommand,
   explainCommand,
   ...NOT_BUILT_COMMANDS,

@@ -1,7 +1,7 @@
 import type { Hono } from "hono";
 import { z } from "zod";
 import { ProblemError, type Clock, type SwitchStore } from "../canon/index.ts";
-import type { Health } from "../routing/health/index.ts";
+import { keepForced, type Health } from "../routing/health/index.ts";
 
 const NAME_LETTERS = 400;
 const name = z.string().min(1).max(NAME_LETTERS);
@@ -43,9 +43,7 @@ export function mountHealth(app: Pick<Hono, "get" | "post">, { health, switches,
         message: `There is no provider "${missing}" in the configuration in force.`,
         param: scope,
       });
-    const id = `forced_${scope}_${value}`;
-    if (force === "auto") await switches.remove(id);
-    else await switches.put({ id, kind: force, scope, value, author: "admin", createdAt: clock.now() });
+    await keepForced(switches, { scope, value, force, author: "admin", now: clock.now() });
     // Other processes hear of it within a second; whoever asked finds it in force here.
     health.applySwitches(await switches.list());
     return context.json({ [scope]: value, force });

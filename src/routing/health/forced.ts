@@ -40,3 +40,20 @@ export function followSwitches(
   void read();
   return store.watch(() => void read());
 }
+
+/** Keeps a person's word on a target (`provider/model`) or a provider; a later one on the same name replaces it, `auto` takes it back. */
+export async function keepForced(
+  store: SwitchStore,
+  word: {
+    readonly scope: "target" | "provider";
+    readonly value: string;
+    readonly force: Force;
+    readonly author: string;
+    readonly now: number;
+  },
+): Promise<void> {
+  const { scope, value, force, author, now } = word;
+  const id = `forced_${scope}_${value}`;
+  if (force === "auto") await store.remove(id);
+  else await store.put({ id, kind: force, scope, value, author, createdAt: now });
+}
