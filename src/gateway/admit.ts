@@ -51,6 +51,7 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
       param: "model",
     });
   run.stream = outline.stream && operation === "generate";
+  run.maxOutputTokens = outline.maxOutputTokens;
   run.keep = outline.keep || outline.background || request.connection !== undefined;
   run.background = outline.background;
   live.durable = outline.background || run.wishes.onDisconnect === "detach" || run.wishes.idempotencyKey !== undefined;

@@ -31,10 +31,7 @@ class RunFacts implements FactsSource {
     return this.#run.document?.text.length ?? 0;
   }
   get maxOutputTokens(): number | undefined {
-    const { call, document, request } = this.#run;
-    if (call) return call.maxOutputTokens;
-    const context = { operation: this.operation, headers: request.headers, params: request.params };
-    return document && request.dialect.outline(document.value, context).maxOutputTokens;
+    return this.#run.maxOutputTokens;
   }
   get metadata(): JsonObject | undefined {
     return this.#run.wishes.metadata;

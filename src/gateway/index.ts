@@ -62,6 +62,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
       report: (error) => options.report(error, "cache"),
       refresh: (request) => void openCall(deps, request, NOBODY),
     }),
+    open: (request, reader) => openCall(deps, request, reader),
     node: options.node,
     report: options.report,
   };

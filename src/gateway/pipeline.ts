@@ -5,6 +5,7 @@ import { repeats } from "./idempotency.ts";
 import { LiveCall, type Maker, type Reader } from "./live.ts";
 import { plan } from "./plan.ts";
 import { mustPrepare, prepare } from "./prepare.ts";
+import { mustRate, rate } from "./rate.ts";
 import { leaveFlight, mayRecall, recall, worksForOthers } from "./recall.ts";
 import { promise } from "./promise.ts";
 import { refuse } from "./refuse.ts";
@@ -46,6 +47,8 @@ async function pipeline(deps: GatewayDeps, run: Run): Promise<void> {
 async function answer(deps: GatewayDeps, run: Run): Promise<void> {
   if (mustPrepare(deps, run)) await prepare(deps, run);
   if (mayRecall(run) && (await recall(deps, run))) return;
+  const rating = mustRate(deps, run);
+  if (rating) await rate(deps, run, rating);
   plan(deps, run);
   if (run.background) await promise(deps, run);
   await attempts(deps, run);

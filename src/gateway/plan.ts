@@ -7,7 +7,8 @@ import type { GatewayDeps, Run } from "./run.ts";
 export function plan(deps: GatewayDeps, run: Run): void {
   if (!run.caller) throw new ProblemError({ kind: "unauthenticated", message: "The call was not admitted." });
   const { snapshot, caller, model } = run;
-  run.plan = deps.planner.plan({ snapshot, caller, model, facts: factsOf(run, caller), at: run.live.startedAt, book: deps.book });
+  const facts = (run.facts ??= factsOf(run, caller));
+  run.plan = deps.planner.plan({ snapshot, caller, model, facts, at: run.live.startedAt, book: deps.book });
   rememberPlan(run.live, run.plan);
   run.readyMs = run.live.elapsedMs();
 }

@@ -18,12 +18,13 @@ import type {
 } from "../canon/index.ts";
 import type { JsonDocument } from "../kit/index.ts";
 import type { Attempt } from "../routing/attempt.ts";
+import type { CallFacts } from "../routing/facts.ts";
 import type { Plan, Planner } from "../routing/plan.ts";
 import type { Admission } from "./admission.ts";
 import type { TextSeal } from "./carried.ts";
 import type { KeyHold } from "./idempotency.ts";
 import type { Journal } from "./journal.ts";
-import type { LiveCall } from "./live.ts";
+import type { LiveCall, Reader } from "./live.ts";
 import type { LiveCalls } from "./live-calls.ts";
 import type { Recall, Recalled } from "./recall.ts";
 import type { AnswerReport, Reply } from "./reply.ts";
@@ -52,6 +53,8 @@ export interface GatewayDeps {
   readonly seal?: TextSeal | undefined;
   readonly guards: readonly Guard[];
   readonly recall: Recall;
+  /** Makes a call as a surface does: for what the gateway itself asks on a caller's behalf. */
+  readonly open: (request: CallRequest, reader: Reader) => LiveCall;
   /** This running gateway's name in open records. */
   readonly node: string;
   /** A defect: logged with the call's id, never shown to the caller. */
@@ -80,9 +83,13 @@ export interface Run {
   recalled: Recalled | undefined;
   /** The idempotency key that it holds. */
   claim: KeyHold | undefined;
+  /** What the plan may ask of the call, once anything did. */
+  facts: CallFacts | undefined;
   plan: Plan | undefined;
   model: string;
   stream: boolean;
+  /** The caller's cap on the answer. */
+  maxOutputTokens: number | undefined;
   keep: boolean;
   background: boolean;
   /** Only prepares the next turn: no model is asked. */
@@ -119,9 +126,11 @@ export function newRun(live: LiveCall, request: CallRequest, snapshot: Snapshot)
     diagnostics: [],
     recalled: undefined,
     claim: undefined,
+    facts: undefined,
     plan: undefined,
     model: "",
     stream: false,
+    maxOutputTokens: undefined,
     keep: false,
     background: false,
     warmUp: false,
