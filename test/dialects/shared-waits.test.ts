@@ -1,6 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { Headers, Json, Problem } from "../../src/canon/index.ts";
+import { blameOf } from "../../src/routing/health/blame.ts";
+import { classOf } from "../../src/routing/retry.ts";
 import { dialects } from "../../src/dialects/registry.generated.ts";
+import { decodeStream } from "../support/streams.ts";
 
 const ids = [...dialects.keys()];
 
@@ -39,5 +42,28 @@ describe("limits that are used up", () => {
       "anthropic-ratelimit-requests-reset": "2026-01-01T00:05:00Z",
     };
     expect(problemOf("anthropic-messages", 429, headers)?.retryAfterMs).toBe(12_000);
+  });
+});
+
+describe("errors inside a stream that began well", () => {
+  const frames: Readonly<Record<string, (code: string) => string>> = {
+    "openai-chat": (code) => JSON.stringify({ error: { message: "m", type: code, code } }),
+    "openai-responses": (code) => JSON.stringify({ type: "error", code, message: "m", param: null, sequence_number: 0 }),
+    "anthropic-messages": (code) => JSON.stringify({ type: "error", error: { type: code, message: "m" } }),
+  };
+  const problemIn = (id: string, code: string): Problem | undefined => {
+    const dialect = dialects.get(id);
+    const text = `event: error\ndata: ${frames[id]?.(code) ?? ""}\n\n`;
+    const last = dialect && decodeStream(dialect, [Buffer.from(text)]).at(-1);
+    return last?.type === "problem" ? last.problem : undefined;
+  };
+  it.each(ids)("are told apart by %s as those of the head are", (id) => {
+    const overloaded = problemIn(id, "overloaded_error");
+    expect(overloaded && classOf(overloaded)).toBe("move on");
+    expect(blameOf(overloaded)).toBe("overloaded");
+    const limited = problemIn(id, id === "anthropic-messages" ? "rate_limit_error" : "rate_limit_exceeded");
+    expect(blameOf(limited)).toBe("limited");
+    const broke = problemIn(id, id === "anthropic-messages" ? "billing_error" : "insufficient_quota");
+    expect(blameOf(broke)).toBe("credentials");
   });
 });

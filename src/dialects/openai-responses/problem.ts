@@ -116,15 +116,21 @@ const CODE_KINDS: Readonly<Record<string, ProblemKind>> = {
   model_error: "upstream_unavailable",
 };
 
+/** Of those, the ones that say that it is busy: told as the status that means so, because nothing else sets them apart. */
+const BUSY_CODES: ReadonlySet<string> = new Set(["server_is_overloaded", "overloaded", "overloaded_error", "slow_down"]);
+const BUSY_STATUS = 503;
+
 /** The problem that an error object inside an answer or a stream tells of. */
 export function problemOfError(error: WireError, body: Json, provider: string): Problem {
   const kind = CODE_KINDS[error.code ?? ""] ?? CODE_KINDS[error.type ?? ""] ?? kindOfUnknownCode(error);
+  const busy = BUSY_CODES.has(error.code ?? "") || BUSY_CODES.has(error.type ?? "");
   return {
     kind,
     message: error.message ?? `"${provider}" reported an error without saying which.`,
     ...(error.param !== undefined && { param: error.param }),
     ...(error.code !== undefined && { code: error.code }),
-    upstream: { status: 200, dialect: ID, provider, body },
+    ...(error.code === OUT_OF_FUNDS && { fault: "credentials" as const }),
+    upstream: { status: busy ? BUSY_STATUS : 200, dialect: ID, provider, body },
   };
 }
 
