@@ -143,7 +143,7 @@ function pipeline(cached: boolean): Pipeline {
 }
 
 async function calls(): Promise<void> {
-  const rounds = Math.round(ROUNDS / 10);
+  const rounds = Math.round(ROUNDS / 2);
   for (const stream of [false, true]) {
     const kind = stream ? "streamed" : "plain";
     const bare = pipeline(false);

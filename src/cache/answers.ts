@@ -22,8 +22,8 @@ export interface AnswersDeps {
 /** Answers by scope and key: those used last in memory, all in the store. A store that fails costs hits, never calls. */
 export class Answers {
   readonly #deps: AnswersDeps;
-  /** In the order of their last use. */
-  readonly #memory = new Map<string, KeptAnswer>();
+  /** Oldest first. What was used since it was last looked at gets a second chance, which costs a hit less than moving it each time. */
+  readonly #memory = new Map<string, Remembered>();
   #memoryBytes = 0;
   #generation: number | undefined;
   #asked = Number.NEGATIVE_INFINITY;
@@ -38,13 +38,12 @@ export class Answers {
     this.#watch();
     const found = this.#memory.get(id);
     if (!found) return undefined;
-    this.#memory.delete(id);
-    if (found.expiresAt <= this.#deps.clock.now()) {
-      this.#memoryBytes -= sizeOf(found);
+    if (found.answer.expiresAt <= this.#deps.clock.now()) {
+      this.#drop(id, found);
       return undefined;
     }
-    this.#memory.set(id, found);
-    return found;
+    found.used = true;
+    return found.answer;
   }
 
   /** From the store. Never rejects. */
@@ -105,15 +104,24 @@ export class Answers {
     const { memoryBytes } = this.#deps.limits();
     const id = idOf(answer.scope, answer.key);
     const before = this.#memory.get(id);
-    if (before) this.#memoryBytes -= sizeOf(before);
-    this.#memory.delete(id);
-    this.#memory.set(id, answer);
-    this.#memoryBytes += sizeOf(answer);
+    if (before) this.#drop(id, before);
+    const bytes = sizeOf(answer);
+    if (bytes > memoryBytes) return;
+    this.#memory.set(id, { answer, bytes, used: false });
+    this.#memoryBytes += bytes;
     for (const [oldest, old] of this.#memory) {
       if (this.#memoryBytes <= memoryBytes) return;
-      this.#memory.delete(oldest);
-      this.#memoryBytes -= sizeOf(old);
+      this.#drop(oldest, old);
+      if (!old.used) continue;
+      old.used = false;
+      this.#memory.set(oldest, old);
+      this.#memoryBytes += old.bytes;
     }
+  }
+
+  #drop(id: string, { bytes }: Remembered): void {
+    this.#memory.delete(id);
+    this.#memoryBytes -= bytes;
   }
 
   #clear(): void {
@@ -145,6 +153,12 @@ export class Answers {
       this.#deps.report(error);
     }
   }
+}
+
+interface Remembered {
+  readonly answer: KeptAnswer;
+  readonly bytes: number;
+  used: boolean;
 }
 
 /** No generation: what begins under it is not kept. */
