@@ -1,13 +1,15 @@
 import { isIP } from "node:net";
-import type { Client } from "undici";
 import { ProblemError } from "../canon/index.ts";
 import type { Clock, Headers, Problem } from "../canon/index.ts";
 import { systemClock } from "../kit/index.ts";
 import { bodyDecoder, isEncoded } from "./decoding.ts";
 import type { BodyDecoder } from "./decoding.ts";
 import { AddressRefused, guardedLookup, isInside } from "./dial.ts";
-import { brokenAnswer, connectionProblem } from "./failures.ts";
+import { brokenAnswer, connectionProblem, LOCAL } from "./failures.ts";
+import { requestHead } from "./request-text.ts";
 import { Slots } from "./slots.ts";
+import { Dialler } from "./upstream-dial.ts";
+import type { Asker, UpstreamConnection } from "./upstream.ts";
 import type { ClientHandle, ClientOptions, ClientRequest, ClientSink, HttpClient } from "./types.ts";
 
 /** Requests that wait for a connection, as a multiple of the connections. */
@@ -46,18 +48,13 @@ class UpstreamClient implements HttpClient {
       this.#refusal = connectionProblem(new AddressRefused("private"), this.host, false);
     }
     const lookup = options.allowPrivateNetwork ? options.lookup : guardedLookup(options.lookup);
-    this.slots = new Slots(url.origin, {
-      headersTimeout: options.headTimeoutMs,
-      bodyTimeout: options.dataTimeoutMs,
-      maxHeaderSize: options.maxHeaderBytes,
-      connect: { timeout: options.connectTimeoutMs, ...(lookup && { lookup }) },
-    });
+    this.slots = new Slots(new Dialler(url, lookup), options, this.#clock);
   }
 
   open(request: ClientRequest, sink: ClientSink): ClientHandle {
     const exchange = new Exchange(this, request, sink);
     if (this.#refusal) exchange.refuse(this.#refusal);
-    else if (this.#closing) exchange.refuse(connectionProblem({ code: "UND_ERR_CLOSED" }, this.host, false));
+    else if (this.#closing) exchange.refuse(connectionProblem(LOCAL.closed, this.host, false));
     else if (this.#running < this.#options.maxConnections) this.#start(exchange);
     else this.#wait(exchange);
     return exchange;
@@ -112,17 +109,17 @@ class UpstreamClient implements HttpClient {
   }
 }
 
-/** One request and its answer: undici's handler and our handle in one object, so that a call costs no closures. */
-class Exchange implements ClientHandle {
+/** One request and its answer: whom the connection tells and our handle in one object, so that a call costs no closures. */
+class Exchange implements ClientHandle, Asker {
   readonly #owner: UpstreamClient;
   readonly #request: ClientRequest;
   readonly #sink: ClientSink;
-  #connection: Client | undefined;
-  #continue: (() => void) | undefined;
+  #connection: UpstreamConnection | undefined;
   #decoder: BodyDecoder | undefined;
+  #started = false;
+  #reusable = false;
   #answered = false;
   #over = false;
-  #dispatching = false;
   stopTimer: (() => void) | undefined;
 
   constructor(owner: UpstreamClient, request: ClientRequest, sink: ClientSink) {
@@ -133,11 +130,15 @@ class Exchange implements ClientHandle {
 
   start(): void {
     this.stopTimer?.();
+    this.#started = true;
     const { method, path, headers, body } = this.#request;
-    this.#connection = this.#owner.slots.take();
-    this.#dispatching = true;
-    this.#connection.dispatch({ method, path: this.#owner.basePath + path, headers: headerList(headers), body: body ?? null }, this);
-    this.#dispatching = false;
+    const { host, basePath, slots } = this.#owner;
+    const bytes = body === undefined ? undefined : Buffer.byteLength(body);
+    const head = requestHead(method, basePath + path, host, headers, bytes);
+    // Not before `open` has returned: its caller does not hold the handle yet.
+    if (head === undefined) return queueMicrotask(() => this.onBroken(LOCAL.unsendable));
+    this.#connection = slots.take();
+    this.#connection.send(this, method === "HEAD", head, body ?? "", bytes ?? 0);
   }
 
   /** Fails without having been started; not before `open` has returned. */
@@ -154,79 +155,67 @@ class Exchange implements ClientHandle {
     if (this.#over) return;
     this.#over = true;
     this.stopTimer?.();
+    this.#reusable = false;
     this.#owner.stopWaiting(this);
-    this.#release(false);
+    this.#release();
   }
 
   resume(): void {
-    // undici parses with one parser for all connections and may be in the middle of another's bytes: go on when the stack is empty.
+    // The sink may ask for more before it has said no to what it was given: go on when the stack is empty.
     queueMicrotask(() => {
       if (this.#over) return;
       if (this.#decoder) this.#decoder.resume();
-      else this.#continue?.();
+      else this.#connection?.resume();
     });
   }
 
-  // undici's handler. The older method names: objects with the newer ones are wrapped, and their headers are parsed into lists.
-
-  onConnect(abort: (error?: Error) => void): void {
-    if (this.#over) abort();
-  }
-
-  onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {
-    // 103 Early Hints and the like are not the answer.
-    if (status < 200 || this.#over) return true;
+  onHead(status: number, headers: Headers): void {
     this.#answered = true;
-    this.#continue = resume;
-    const headers = headerRecord(raw);
-    if (isEncoded(headers["content-encoding"])) this.#decode(status, headers, headers["content-encoding"]);
+    const encoding = headers["content-encoding"];
+    if (isEncoded(encoding)) this.#decode(status, headers, encoding);
     else this.#sink.onHead(status, headers);
-    return true;
   }
 
-  onData(piece: Buffer): boolean {
-    if (this.#over) return true;
+  onPiece(piece: Buffer): boolean {
     return this.#decoder ? this.#decoder.write(piece) : this.#sink.onData(piece);
   }
 
-  onComplete(): void {
-    if (this.#over) return;
+  onComplete(reusable: boolean): void {
+    this.#reusable = reusable;
     if (this.#decoder) this.#decoder.end();
     else this.#finish();
   }
 
-  onError(error: unknown): void {
-    const problem = connectionProblem(error, this.#owner.host, this.#answered);
-    // A request that cannot be written fails within `open`, before its caller holds the handle.
-    if (this.#dispatching) queueMicrotask(() => this.#fail(problem));
-    else this.#fail(problem);
+  onBroken(error: unknown): void {
+    this.#fail(connectionProblem(error, this.#owner.host, this.#answered));
   }
 
   #finish(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#release(true);
+    this.#release();
     this.#sink.onEnd();
   }
 
   #fail(problem: Problem): void {
     if (this.#over) return;
     this.#over = true;
-    this.#release(false);
+    this.#reusable = false;
+    this.#release();
     this.#sink.onProblem(problem);
   }
 
-  #release(reusable: boolean): void {
+  #release(): void {
     this.#decoder?.destroy();
+    if (!this.#started) return;
     const connection = this.#connection;
-    if (!connection) return;
     this.#connection = undefined;
-    if (reusable) this.#owner.slots.giveBack(connection);
-    else this.#owner.slots.drop(connection);
+    if (this.#reusable && connection) this.#owner.slots.giveBack(connection);
+    else connection?.destroy();
     this.#owner.ended();
   }
 
-  #decode(status: number, headers: Record<string, string | undefined>, encoding: string): void {
+  #decode(status: number, headers: Headers, encoding: string): void {
     const { host } = this.#owner;
     this.#decoder = bodyDecoder(encoding, {
       onData: (piece) => {
@@ -235,7 +224,7 @@ class Exchange implements ClientHandle {
       onEnd: () => this.#finish(),
       onFault: (code) => this.#fail(brokenAnswer(host, code, `sent a body that is not the ${encoding.slice(0, 16)} it claims to be`)),
       onRoom: () => {
-        if (!this.#over) this.#continue?.();
+        if (!this.#over) this.#connection?.resume();
       },
     });
     if (!this.#decoder)
@@ -254,27 +243,4 @@ function baseUrl(text: string): URL {
   if (url.username || url.password) throw wrong("A provider's base URL must not hold a user name or password; use apiKey or headers.");
   if (url.search || url.hash) throw wrong("A provider's base URL must not hold a query or fragment.");
   return url;
-}
-
-function headerList(headers: Readonly<Record<string, string>>): string[] {
-  const list: string[] = [];
-  for (const name in headers) {
-    const value = headers[name];
-    if (value !== undefined) list.push(name, value);
-  }
-  // Frames are forwarded as they come; compressed ones could not be.
-  list.push("accept-encoding", "identity");
-  return list;
-}
-
-/** Name and value buffers in turn, as undici gives them, to one record. */
-function headerRecord(raw: readonly Buffer[]): Record<string, string | undefined> {
-  const headers: Record<string, string | undefined> = {};
-  for (let at = 0; at + 1 < raw.length; at += 2) {
-    const name = raw[at]?.toString("latin1").toLowerCase() ?? "";
-    const value = raw[at + 1]?.toString("latin1") ?? "";
-    const before: unknown = headers[name];
-    headers[name] = typeof before === "string" ? `${before}, ${value}` : value;
-  }
-  return headers satisfies Headers;
 }

@@ -7,7 +7,18 @@ interface Failure {
   readonly says: string;
 }
 
-/** Everything a connection is known to die of, by the error codes of Node and undici. */
+/** What ends an exchange on this side, as error codes beside Node's own. */
+export const LOCAL = {
+  closed: { code: "ERR_CLIENT_CLOSED" },
+  connectTimeout: { code: "ERR_CONNECT_TIMEOUT" },
+  headTimeout: { code: "ERR_HEAD_TIMEOUT" },
+  dataTimeout: { code: "ERR_DATA_TIMEOUT" },
+  headersTooLarge: { code: "ERR_HEADERS_TOO_LARGE" },
+  notHttp: { code: "ERR_NOT_HTTP" },
+  unsendable: { code: "ERR_UNSENDABLE" },
+} as const;
+
+/** Everything a connection is known to die of, by the error codes of Node and those above. */
 const FAILURES: Readonly<Record<string, Failure>> = {
   [ADDRESS_REFUSED]: {
     kind: "upstream_unavailable",
@@ -21,18 +32,18 @@ const FAILURES: Readonly<Record<string, Failure>> = {
   ENETUNREACH: { kind: "upstream_unavailable", code: "unreachable", says: "cannot be reached from here" },
   EMFILE: { kind: "overloaded", code: "file_descriptors", says: "was not dialled: this process has no file descriptors left" },
   ENFILE: { kind: "overloaded", code: "file_descriptors", says: "was not dialled: this machine has no file descriptors left" },
-  UND_ERR_CONNECT_TIMEOUT: { kind: "upstream_timeout", code: "connect_timeout", says: "did not accept the connection in time" },
+  [LOCAL.connectTimeout.code]: { kind: "upstream_timeout", code: "connect_timeout", says: "did not accept the connection in time" },
   ETIMEDOUT: { kind: "upstream_timeout", code: "connect_timeout", says: "did not accept the connection in time" },
-  UND_ERR_HEADERS_TIMEOUT: { kind: "upstream_timeout", code: "head_timeout", says: "did not begin to answer in time" },
-  UND_ERR_BODY_TIMEOUT: { kind: "upstream_timeout", code: "data_timeout", says: "fell silent in the middle of its answer" },
-  UND_ERR_HEADERS_OVERFLOW: { kind: "upstream_broken", code: "headers_too_large", says: "sent response headers larger than the limit" },
+  [LOCAL.headTimeout.code]: { kind: "upstream_timeout", code: "head_timeout", says: "did not begin to answer in time" },
+  [LOCAL.dataTimeout.code]: { kind: "upstream_timeout", code: "data_timeout", says: "fell silent in the middle of its answer" },
+  [LOCAL.headersTooLarge.code]: { kind: "upstream_broken", code: "headers_too_large", says: "sent response headers larger than the limit" },
+  [LOCAL.notHttp.code]: { kind: "upstream_broken", code: "not_http", says: "sent something that is not valid HTTP" },
+  [LOCAL.unsendable.code]: { kind: "internal", code: "request_unsendable", says: "was not called: the request cannot be written as HTTP" },
 };
 
 const CUT: Failure = { kind: "upstream_broken", code: "cut", says: "closed the connection in the middle of its answer" };
 const CLOSED: Failure = { kind: "upstream_unavailable", code: "closed", says: "closed the connection before it answered" };
-const GARBLED: Failure = { kind: "upstream_broken", code: "not_http", says: "sent something that is not valid HTTP" };
 const TLS: Failure = { kind: "upstream_unavailable", code: "tls", says: "could not be reached over TLS" };
-const UNSENT: Failure = { kind: "internal", code: "request_unsendable", says: "was not called: the request cannot be written as HTTP" };
 
 /** What happened, in a sentence that names the host and nothing that could be a secret (no header, no query, no body). */
 export function connectionProblem(error: unknown, host: string, answered: boolean): Problem {
@@ -48,9 +59,6 @@ export function brokenAnswer(host: string, code: string, says: string): Problem 
 }
 
 function classify(code: string, answered: boolean): Failure {
-  if (code === "HPE_INVALID_EOF_STATE" || code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH") return answered ? CUT : CLOSED;
-  if (code.startsWith("HPE_")) return GARBLED;
-  if (code === "UND_ERR_INVALID_ARG" || code === "UND_ERR_NOT_SUPPORTED" || code === "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH") return UNSENT;
   if (!answered && isTls(code)) return TLS;
   return answered ? CUT : CLOSED;
 }
@@ -66,9 +74,6 @@ function codeOf(error: unknown): string {
   if (typeof error !== "object" || error === null) return "";
   // Several addresses were tried and each failed: the first one speaks for all.
   if (error instanceof AggregateError && error.errors.length > 0) return codeOf(error.errors[0]);
-  // undici's parser errors have lost their code in 7.x; only the name and the parser's own words are left.
-  if (error instanceof Error && error.name === "HTTPParserError")
-    return error.message.includes("EOF") ? "HPE_INVALID_EOF_STATE" : "HPE_INVALID";
   const code: unknown = "code" in error ? error.code : undefined;
   return typeof code === "string" ? code : "";
 }

@@ -1,19 +1,17 @@
 import type { IncomingMessage } from "node:http";
-import type { Clock, Headers, Problem } from "../canon/index.ts";
-import type { BodyOutcome, FrontRequest } from "./types.ts";
+import type { Clock, Headers } from "../canon/index.ts";
+import { ALREADY_READ, CUT, EMPTY, tooLarge, tooSlow } from "./body.ts";
+import type { BodyState, Incoming } from "./body.ts";
+import type { BodyOutcome } from "./types.ts";
 
-const EMPTY = Buffer.alloc(0);
-
-/** Seen by the answer's side, which must not leave a half-read body on a connection that is to be used again. */
-export type BodyState = "none" | "unread" | "reading" | "read" | "abandoned";
-
-/** One request from a client. */
-export class Inbound implements FrontRequest {
+/** One request on a connection that was handed to `node:http`. */
+export class Inbound implements Incoming {
   readonly method: string;
   readonly path: string;
   readonly query: string;
   readonly headers: Headers;
   readonly peer: string;
+  readonly declared: number | undefined;
   body: BodyState;
   readonly #message: IncomingMessage;
   readonly #clock: Clock;
@@ -31,31 +29,27 @@ export class Inbound implements FrontRequest {
     this.query = mark < 0 ? "" : target.slice(mark + 1);
     this.headers = headers;
     this.peer = peer;
-    const length = headers["content-length"];
-    const bodiless = headers["transfer-encoding"] === undefined && (length === undefined || length === "0");
-    this.body = bodiless ? "none" : "unread";
+    this.declared = headers["transfer-encoding"] === undefined ? Number(headers["content-length"] ?? 0) : undefined;
+    this.body = this.declared === 0 ? "none" : "unread";
   }
 
-  /** Does the client hold its body back until it is told to go on? */
   get awaitsContinue(): boolean {
     return this.#sendContinue !== undefined;
   }
 
   readBody(limits: { readonly maxBytes: number; readonly timeoutMs: number }, done: (outcome: BodyOutcome) => void): void {
     if (this.body === "none") return done({ ok: true, bytes: EMPTY });
-    if (this.body !== "unread") return done({ ok: false, problem: ALREADY_READ });
-    const declared = Number(this.headers["content-length"] ?? 0);
-    if (declared > limits.maxBytes) {
+    if (this.body !== "unread") return done(ALREADY_READ);
+    if (this.declared !== undefined && this.declared > limits.maxBytes) {
       this.body = "abandoned";
-      return done({ ok: false, problem: tooLarge(limits.maxBytes) });
+      return done(tooLarge(limits.maxBytes));
     }
     this.body = "reading";
     this.#sendContinue?.();
     this.#sendContinue = undefined;
-    this.#collect(declared, limits, done);
+    this.#collect(limits, done);
   }
 
-  /** Reads on and forgets; calls back when the body is over, too long, or `ms` have passed. */
   discard(maxBytes: number, ms: number, done: () => void): void {
     const message = this.#message;
     let bytes = 0;
@@ -73,14 +67,9 @@ export class Inbound implements FrontRequest {
     message.resume();
   }
 
-  #collect(
-    declared: number,
-    limits: { readonly maxBytes: number; readonly timeoutMs: number },
-    done: (outcome: BodyOutcome) => void,
-  ): void {
+  #collect(limits: { readonly maxBytes: number; readonly timeoutMs: number }, done: (outcome: BodyOutcome) => void): void {
     const message = this.#message;
-    let first: Buffer | undefined;
-    let rest: Buffer[] | undefined;
+    const pieces: Buffer[] = [];
     let bytes = 0;
     const settle = (outcome: BodyOutcome): void => {
       if (this.body !== "reading") return;
@@ -89,19 +78,18 @@ export class Inbound implements FrontRequest {
       if (!outcome.ok) message.removeAllListeners("data").resume();
       done(outcome);
     };
-    const stop = this.#clock.after(limits.timeoutMs, () => settle({ ok: false, problem: tooSlow(limits.timeoutMs) }));
+    const stop = this.#clock.after(limits.timeoutMs, () => settle(tooSlow(limits.timeoutMs)));
     message.on("data", (piece: Buffer) => {
       bytes += piece.length;
-      if (bytes > limits.maxBytes) settle({ ok: false, problem: tooLarge(limits.maxBytes) });
-      else if (!first) first = piece;
-      else (rest ??= [first]).push(piece);
+      if (bytes > limits.maxBytes) settle(tooLarge(limits.maxBytes));
+      else pieces.push(piece);
     });
     message.on("end", () => {
-      if (declared > 0 && bytes !== declared) settle({ ok: false, problem: CUT });
-      else settle({ ok: true, bytes: rest ? Buffer.concat(rest, bytes) : (first ?? EMPTY) });
+      if (this.declared !== undefined && bytes !== this.declared) settle(CUT);
+      else settle({ ok: true, bytes: Buffer.concat(pieces, bytes) });
     });
     // The connection broke; `close` would come as well but later.
-    message.on("error", () => settle({ ok: false, problem: CUT }));
+    message.on("error", () => settle(CUT));
   }
 }
 
@@ -123,20 +111,4 @@ export function headersOf(message: IncomingMessage): Headers {
   const { headers } = message;
   if (headers["set-cookie"] === undefined) return headers as Headers;
   return { ...(headers as Headers), "set-cookie": headers["set-cookie"].join(", ") };
-}
-
-const ALREADY_READ: Problem = { kind: "internal", message: "The body was asked for twice." };
-const CUT: Problem = { kind: "cancelled", message: "The client closed the connection before its request was complete." };
-
-function tooLarge(maxBytes: number): Problem {
-  return { kind: "too_large", message: `The body is larger than the limit of ${maxBytes} bytes.` };
-}
-
-function tooSlow(timeoutMs: number): Problem {
-  return {
-    kind: "invalid_request",
-    status: 408,
-    code: "body_timeout",
-    message: `The body did not arrive within ${timeoutMs / 1000} seconds.`,
-  };
 }

@@ -1,8 +1,8 @@
-import { STATUS_CODES, validateHeaderName, validateHeaderValue } from "node:http";
-import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Clock } from "../canon/index.ts";
-import type { Inbound } from "./inbound.ts";
+import type { AnswerHead } from "./answer-head.ts";
+import type { Incoming } from "./body.ts";
+import { joined } from "./chunk.ts";
 import type { FrontOut } from "./types.ts";
 
 /** A client that takes nothing for this long is cut off: its answer would be kept for ever. */
@@ -12,41 +12,43 @@ const LINGER_BYTES = 64 * 1024 * 1024;
 const LINGER_MS = 2_000;
 /** A body nobody read is skipped when it is this small; otherwise the connection ends with the answer. */
 const SKIP_BYTES = 64 * 1024;
-/** Above this a chunk is sent beside its frame, not copied into it. */
-const COPY_BYTES = 16 * 1024;
 
-/** What one connection needs to know of its answers. */
-export interface OutOwner {
+/** How an answer gets onto its connection. */
+export interface AnswerWriter {
+  /** The front end is closing: no more requests on this connection. */
   readonly closing: boolean;
+  /** Head and body of a whole answer; `last`: nothing is awaited from the client before the answer is over, and `end` is not called. */
+  whole(head: AnswerHead, body: Buffer | string, last: boolean): void;
+  /** Head of a streamed answer; it leaves with the first piece, or with `flush`. */
+  head(head: AnswerHead): void;
+  piece(piece: Buffer | string): void;
+  /** End of the tick. */
+  flush(): void;
+  /** The answer is over; `piece` is its last. */
+  end(piece: Buffer | string | undefined): void;
+  /** Called once after `whole` with `last`, or after `end`. */
   finished(out: Outbound): void;
 }
 
-/**
- * The answer to one request. Whole answers go through Node's response in one write. A streamed answer's head does too; its pieces are
- * framed here (RFC 9112, section 7.1) and written to the socket directly, all pieces of one tick in one chunk and one system call:
- * Node's own framing makes four writes of every piece.
- */
+/** The answer to one request: what may be said when. All pieces of one tick go out together. */
 export class Outbound implements FrontOut {
-  readonly #request: Inbound;
-  readonly #response: ServerResponse;
+  readonly #request: Incoming;
+  readonly #writer: AnswerWriter;
   readonly #socket: Socket;
-  readonly #owner: OutOwner;
   readonly #clock: Clock;
   #state: "waiting" | "streaming" | "ended" = "waiting";
   #bodiless = false;
-  #pieces: (Buffer | string)[] = [];
+  #pieces: (Buffer | string)[] | undefined;
   #pendingBytes = 0;
   #scheduled = false;
-  #corked = false;
   #drain: (() => void) | undefined;
   #leave: (() => void) | undefined;
   #stopStall: (() => void) | undefined;
 
-  constructor(request: Inbound, response: ServerResponse, socket: Socket, owner: OutOwner, clock: Clock) {
+  constructor(request: Incoming, writer: AnswerWriter, socket: Socket, clock: Clock) {
     this.#request = request;
-    this.#response = response;
+    this.#writer = writer;
     this.#socket = socket;
-    this.#owner = owner;
     this.#clock = clock;
   }
 
@@ -59,37 +61,26 @@ export class Outbound implements FrontOut {
 
   whole(status: number, headers: Readonly<Record<string, string>>, body: Buffer | string): void {
     if (this.closed || this.#state !== "waiting") return;
-    const list = headerList(headers);
-    const bodiless = status === 204 || status === 304;
-    if (!bodiless) list.push("content-length", String(Buffer.byteLength(body)));
-    const linger = this.#mustClose(list);
-    this.#writeHead(status, list);
-    if (linger) {
-      this.#state = "ended";
-      this.#response.write(body);
-      this.#request.discard(LINGER_BYTES, LINGER_MS, () => this.#finish());
-    } else {
-      this.#state = "ended";
-      if (bodiless || this.#request.method === "HEAD") this.#response.end();
-      else if (typeof body === "string") this.#response.end(body);
-      // Node joins head and text to one write, head and bytes it writes apart; in Latin-1 every byte is a letter and stays itself.
-      else if (body.length <= COPY_BYTES) this.#response.end(body.toString("latin1"), "latin1");
-      else this.#response.end(body);
-      this.#owner.finished(this);
-    }
+    this.#state = "ended";
+    const lengthless = status === 204 || status === 304;
+    const linger = this.#mustLinger();
+    const head: AnswerHead = {
+      status,
+      headers,
+      length: lengthless ? undefined : Buffer.byteLength(body),
+      bodiless: lengthless || this.#request.method === "HEAD",
+      close: this.#mustClose(),
+    };
+    this.#writer.whole(head, body, !linger);
+    if (linger) this.#request.discard(LINGER_BYTES, LINGER_MS, () => this.#finish(undefined));
+    else this.#writer.finished(this);
   }
 
   head(status: number, headers: Readonly<Record<string, string>>): void {
     if (this.closed || this.#state !== "waiting") return;
     this.#state = "streaming";
     this.#bodiless = this.#request.method === "HEAD" || status === 204 || status === 304;
-    const list = headerList(headers);
-    this.#mustClose(list);
-    this.#writeHead(status, list);
-    // The head leaves with the pieces of this tick, or alone at its end.
-    this.#socket.cork();
-    this.#corked = true;
-    this.#response.flushHeaders();
+    this.#writer.head({ status, headers, length: undefined, bodiless: this.#bodiless, close: this.#mustClose() });
     this.#schedule();
   }
 
@@ -97,24 +88,20 @@ export class Outbound implements FrontOut {
     if (this.closed || this.#state !== "streaming") return true;
     if (this.#bodiless || piece.length === 0) return true;
     this.#schedule();
-    this.#pieces.push(piece);
+    (this.#pieces ??= []).push(piece);
     this.#pendingBytes += piece.length;
     return this.#pendingBytes + this.#socket.writableLength < this.#socket.writableHighWaterMark;
   }
 
   end(): void {
     if (this.#state !== "streaming") return;
-    const alive = !this.#socket.destroyed;
-    if (alive) {
-      this.#socket.cork();
-      this.#send();
-    }
     this.#state = "ended";
     this.#stopStall?.();
-    if (alive && this.#request.body === "abandoned") {
-      this.#socket.uncork();
-      this.#request.discard(LINGER_BYTES, LINGER_MS, () => this.#finish());
-    } else this.#finish();
+    const rest = this.#gathered();
+    if (this.#socket.destroyed || this.#request.body !== "abandoned") return this.#finish(rest);
+    if (rest !== undefined) this.#writer.piece(rest);
+    this.#writer.flush();
+    this.#request.discard(LINGER_BYTES, LINGER_MS, () => this.#finish(undefined));
   }
 
   onDrain(callback: () => void): void {
@@ -134,17 +121,17 @@ export class Outbound implements FrontOut {
     if (this.#state === "ended") return;
     this.#state = "ended";
     this.#stopStall?.();
-    this.#pieces = [];
+    this.#pieces = undefined;
     this.#leave?.();
   }
 
   /** End of the tick: what was gathered goes out. */
   flush(): void {
     this.#scheduled = false;
-    if (this.#state === "streaming" && !this.#socket.destroyed) this.#send();
-    if (this.#corked) {
-      this.#corked = false;
-      this.#socket.uncork();
+    if (this.#state === "streaming" && !this.#socket.destroyed) {
+      const piece = this.#gathered();
+      if (piece !== undefined) this.#writer.piece(piece);
+      this.#writer.flush();
     }
     if (this.#drain && !this.#socket.writableNeedDrain) this.drained();
   }
@@ -165,114 +152,36 @@ export class Outbound implements FrontOut {
     process.nextTick(flush, this);
   }
 
-  #finish(): void {
-    this.#response.end();
-    this.#owner.finished(this);
-  }
-
-  #writeHead(status: number, list: string[]): void {
-    const response = this.#response;
-    response.sendDate = false;
-    try {
-      response.writeHead(status, STATUS_CODES[status] ?? "Unknown", list);
-    } catch {
-      // Some name or value cannot be a header: a line break smuggled in from outside, say. The answer is worth more than that header.
-      response.writeHead(status, STATUS_CODES[status] ?? "Unknown", onlyValid(list));
-    }
-  }
-
-  /** Adds `connection: close` where the connection cannot be used again; true when the rest of the request must be swallowed first. */
-  #mustClose(list: string[]): boolean {
-    const { body, headers, awaitsContinue } = this.#request;
-    const unread = body === "unread" && !(Number(headers["content-length"]) <= SKIP_BYTES && !awaitsContinue);
-    if (!unread && body !== "abandoned" && body !== "reading" && !this.#owner.closing) return false;
-    list.push("connection", "close");
-    // Who waits for "100 Continue" and gets a refusal sends no body.
-    return !awaitsContinue && (unread || body === "abandoned");
-  }
-
-  #send(): void {
+  #gathered(): Buffer | string | undefined {
     const pieces = this.#pieces;
-    if (pieces.length === 0) return;
-    const [only] = pieces;
-    const piece = pieces.length === 1 && only !== undefined ? only : joined(pieces);
-    this.#pieces = [];
+    if (!pieces) return undefined;
+    this.#pieces = undefined;
     this.#pendingBytes = 0;
-    const response = this.#response;
-    // A pipelined answer behind another one has no socket yet: Node keeps its pieces.
-    if (response.socket === null) response.write(piece);
-    else if (!response.chunkedEncoding) this.#socket.write(piece);
-    else writeChunk(this.#socket, piece);
+    return joined(pieces);
+  }
+
+  #finish(piece: Buffer | string | undefined): void {
+    if (!this.#socket.destroyed) this.#writer.end(piece);
+    this.#writer.finished(this);
+  }
+
+  /** Was the body neither read nor so small that it can be skipped? */
+  get #unread(): boolean {
+    const { body, declared, awaitsContinue } = this.#request;
+    return body === "unread" && (declared === undefined || declared > SKIP_BYTES || awaitsContinue);
+  }
+
+  #mustClose(): boolean {
+    const { body } = this.#request;
+    return this.#unread || body === "abandoned" || body === "reading" || this.#writer.closing;
+  }
+
+  /** Must the rest of the request be swallowed before the answer may be over? Who waits for "100 Continue" and gets a refusal sends none. */
+  #mustLinger(): boolean {
+    return !this.#request.awaitsContinue && (this.#unread || this.#request.body === "abandoned");
   }
 }
 
 function flush(out: Outbound): void {
   out.flush();
-}
-
-function joined(pieces: readonly (Buffer | string)[]): Buffer | string {
-  if (pieces.every((piece) => typeof piece === "string")) return pieces.join("");
-  return Buffer.concat(pieces.map((piece) => (typeof piece === "string" ? Buffer.from(piece) : piece)));
-}
-
-function writeChunk(socket: Socket, piece: Buffer | string): void {
-  if (typeof piece === "string") {
-    const bytes = Buffer.byteLength(piece);
-    socket.write(`${bytes.toString(16)}\r\n${piece}\r\n`, bytes === piece.length ? "latin1" : "utf8");
-    return;
-  }
-  const size = `${piece.length.toString(16)}\r\n`;
-  if (piece.length > COPY_BYTES) {
-    socket.cork();
-    socket.write(size, "latin1");
-    socket.write(piece);
-    socket.write("\r\n", "latin1");
-    socket.uncork();
-    return;
-  }
-  const framed = Buffer.allocUnsafe(size.length + piece.length + 2);
-  framed.write(size, 0, "latin1");
-  piece.copy(framed, size.length);
-  framed[framed.length - 2] = 13;
-  framed[framed.length - 1] = 10;
-  socket.write(framed);
-}
-
-/** Name and value in turn. How the body is framed and whether the connection lives on is decided here, not by the caller. */
-function headerList(headers: Readonly<Record<string, string>>): string[] {
-  const list: string[] = [];
-  for (const name in headers) {
-    const value = headers[name];
-    if (value !== undefined && !isFraming(name)) list.push(name, value);
-  }
-  return list;
-}
-
-function isFraming(name: string): boolean {
-  switch (name.length) {
-    case 7: // trailer, upgrade
-    case 10: // connection, keep-alive
-    case 14: // content-length
-    case 17: // transfer-encoding
-      return /^(?:trailer|upgrade|connection|keep-alive|content-length|transfer-encoding)$/i.test(name);
-    default:
-      return false;
-  }
-}
-
-/** Without the names and values that cannot be headers. */
-export function onlyValid(list: readonly string[]): string[] {
-  const valid: string[] = [];
-  for (let at = 0; at + 1 < list.length; at += 2) {
-    const name = list[at] ?? "";
-    const value = list[at + 1] ?? "";
-    try {
-      validateHeaderName(name);
-      validateHeaderValue(name, value);
-      valid.push(name, value);
-    } catch {
-      // Dropped, see above.
-    }
-  }
-  return valid;
 }

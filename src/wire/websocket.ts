@@ -1,10 +1,9 @@
-import { STATUS_CODES } from "node:http";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import type { WebSocket } from "ws";
 import type { Clock } from "../canon/index.ts";
-import { onlyValid } from "./outbound.ts";
+import { headerLines } from "./answer-head.ts";
 import type { FrontSocket } from "./types.ts";
 
 /** A peer that has vanished without a word is noticed by the second unanswered ping. */
@@ -94,11 +93,8 @@ function frontSocket(socket: WebSocket, state: OpenSocket): FrontSocket {
 
 /** Answers an upgrade with a plain response and ends the connection. */
 export function refuseUpgrade(connection: Duplex, status: number, headers: Readonly<Record<string, string>>, body: string): void {
-  const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Unknown"}`];
-  const list = onlyValid(Object.entries(headers).flat());
-  for (let at = 0; at + 1 < list.length; at += 2) lines.push(`${list[at]}: ${list[at + 1]}`);
-  lines.push("connection: close", `content-length: ${Buffer.byteLength(body)}`, "", body);
-  connection.end(lines.join("\r\n"));
+  const head = headerLines({ status, headers, length: undefined, bodiless: false, close: true });
+  connection.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
 }
 
 function ignore(): void {
