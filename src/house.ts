@@ -17,7 +17,7 @@ import { RateLimiter } from "./ledger/rate-limit.ts";
 import { createModelBook } from "./models/index.ts";
 import { createProvider, discover, overlayOf } from "./providers/index.ts";
 import { createSimulator, simOverlay } from "./providers/sim/index.ts";
-import { followSwitches, Health } from "./routing/health/index.ts";
+import { Health } from "./routing/health/index.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, upgradeHandler } from "./server/index.ts";
 import { folderSeal, openSqlite } from "./stores/index.ts";
@@ -85,18 +85,7 @@ async function furnish(
   let book = bookOf(config);
   if (!options.stores) await interruptLeft(stores, undefined, book.version, clock.now() + config.limits.journalMs);
   let snapshot = snapshotOf(config, version?.version ?? 0, openProviders(config, { clock, env, randomness, book }));
-  const health = new Health({
-    clock,
-    randomness,
-    options: config.health,
-    onChange: ({ subject, what, reason }) => log(`${subject}: ${what} (${reason})`),
-  });
-  health.configure(snapshot);
-  const unforce = followSwitches(
-    stores.switches,
-    (switches) => health.applySwitches(switches),
-    () => log("Forced targets could not be read; those in force stay."),
-  );
+  const { health, unfollow } = openHealth(config, snapshot, stores, { clock, randomness, log });
 
   const gateway = createGateway({
     clock,
@@ -114,10 +103,26 @@ async function furnish(
       countTokens: (...asked) => book.countTokens(...asked),
     },
     counter: new RateLimiter(clock),
+    onSwitches: (switches) => health.applySwitches(switches),
     seal: folderSeal(folder),
     guards: options.guards ?? [],
     node,
     report: (error, callId) => log(`defect in ${callId}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
+  });
+  // Before the first call: what was switched off before a restart stays so.
+  await gateway.switches.refresh();
+  const retired = new Set<Snapshot>();
+  const control = controlOf(options, stores, version, (next, number) => {
+    const before = snapshot;
+    book = bookOf(next);
+    snapshot = snapshotOf(next, number, openProviders(next, { clock, env, randomness, book }));
+    health.configure(snapshot, next.health);
+    // Calls keep the snapshot they began with, and may try its providers again to their end. Until then it costs a few idle connections.
+    retired.add(before);
+    clock.after(RETIRE_MS, () => {
+      retired.delete(before);
+      void closeProviders(before.providers);
+    });
   });
   const adminToken = options.adminToken ?? (await adminTokenOf(folder));
   let ready = true;
@@ -132,25 +137,13 @@ async function furnish(
       gateway,
       keys: stores.keys,
       config: stores.config,
+      control,
       adminToken,
       health,
       switches: stores.switches,
       isReady: () => ready,
     }),
     upgrade: upgradeHandler(gateway),
-  });
-  const retired = new Set<Snapshot>();
-  const control = controlOf(options, stores, version, (next, number) => {
-    const before = snapshot;
-    book = bookOf(next);
-    snapshot = snapshotOf(next, number, openProviders(next, { clock, env, randomness, book }));
-    health.configure(snapshot, next.health);
-    // Calls keep the snapshot they began with, and may try its providers again to their end. Until then it costs a few idle connections.
-    retired.add(before);
-    clock.after(RETIRE_MS, () => {
-      retired.delete(before);
-      void closeProviders(before.providers);
-    });
   });
   const sweep = sweeper(stores, clock);
   return {
@@ -163,7 +156,7 @@ async function furnish(
     close: async () => {
       ready = false;
       control?.close();
-      unforce();
+      gateway.switches.close();
       sweep();
       await drain(gateway, front, snapshot.limits.drainMs);
       await gateway.spilling.flush();
@@ -173,6 +166,28 @@ async function furnish(
       if (!options.stores) await stores.close();
     },
   };
+}
+
+/** The health of the targets of a configuration, which people may overrule in any process. */
+function openHealth(
+  config: GimbalConfig,
+  snapshot: Snapshot,
+  stores: Stores,
+  { clock, randomness, log }: { readonly clock: Clock; readonly randomness: Randomness; readonly log: (line: string) => void },
+): { readonly health: Health; readonly unfollow: () => void } {
+  const health = new Health({
+    clock,
+    randomness,
+    options: config.health,
+    onChange: ({ subject, what, reason }) => log(`${subject}: ${what} (${reason})`),
+  });
+  health.configure(snapshot);
+  const unfollow = followSwitches(
+    stores.switches,
+    (switches) => health.applySwitches(switches),
+    () => log("Forced targets could not be read; those in force stay."),
+  );
+  return { health, unfollow };
 }
 
 /** How long the providers of a configuration that was replaced stay open: no call is expected to last as long. */

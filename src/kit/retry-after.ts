@@ -49,7 +49,8 @@ export function readLimitReset(headers: HeaderLines, limits: readonly LimitHeade
 
 function readReset(text: string, now: number | undefined): number | undefined {
   const number = plainNumber(text);
-  if (number !== undefined) return number >= EPOCH_SECONDS ? until(number >= EPOCH_MS ? number : number * 1000, now) : bounded(number * 1000);
+  if (number !== undefined)
+    return number >= EPOCH_SECONDS ? until(number >= EPOCH_MS ? number : number * 1000, now) : bounded(number * 1000);
   const duration = readDuration(text);
   return duration === undefined ? until(readDate(text), now) : bounded(duration);
 }

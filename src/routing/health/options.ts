@@ -13,7 +13,7 @@ const breaker = z
     calls: count(20, "Attempts within `windowMs` before their share means anything."),
     windowMs: milliseconds(30_000, "How far back attempts are counted"),
     openMs: milliseconds(1000, "Rest of a target before it is tried again with a single attempt; doubles with each that fails"),
-    maxOpenMs: milliseconds(60_000, "Longest such rest"),
+    maxOpenMs: milliseconds(30_000, "Longest such rest"),
     probeMs: milliseconds(30_000, "How long that single attempt may stay silent before it counts as failed"),
   })
   .prefault({})
