@@ -149,6 +149,8 @@ export interface Backend {
   open(args: Writes["open"]["args"]): void;
   /** Resolves when the row is durable. Waits out a disk that refuses, as long as the queue has room. `opened`: see Writes. */
   settle(callId: string, row: RowValues, opened?: 0 | 1): Promise<void>;
+  /** A row on its way to the disk: who asks for a call that has just ended must find it. */
+  underWay(callId: string): RowValues | undefined;
   read<K extends ReadName>(name: K, args: Reads[K]["args"]): Promise<Reads[K]["result"]>;
   /** Resolves when it would survive this process. The blocks' memory is given away. */
   journal(write: JournalWrite): Promise<number>;
@@ -196,4 +198,14 @@ const ROW_CHARACTERS = 500;
 const SMALL_CHARACTERS = 200;
 function lengthOf(value: unknown): number {
   return typeof value === "string" || value instanceof Uint8Array ? value.length : 0;
+}
+
+/** The row of a call among writes that have not landed. */
+export function rowAmong(callId: string, writes: Iterable<Command>): RowValues | undefined {
+  for (const { name, args } of writes) {
+    if (name !== "settle") continue;
+    const [, row] = args as Writes["settle"]["args"];
+    if (row[0] === callId) return row;
+  }
+  return undefined;
 }

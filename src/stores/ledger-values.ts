@@ -39,9 +39,17 @@ export const LEDGER_COLUMNS = [
   "detail",
 ] as const;
 
+/** An attempt as `detail` holds it. What it shares with its row is left out: most rows have one attempt, and its text is a third of them. */
+interface StoredAttempt extends Omit<AttemptRecord, "target" | "usage"> {
+  /** Absent: the row's. */
+  readonly target?: string | undefined;
+  readonly usage?: Usage | typeof AS_ROW | undefined;
+}
+const AS_ROW = "row";
+
 interface Detail {
   readonly upstreamModel?: string;
-  readonly attempts?: readonly AttemptRecord[];
+  readonly attempts?: readonly StoredAttempt[];
   readonly problemMessage?: string;
   readonly stop?: string;
   readonly metadata?: JsonObject;
@@ -93,7 +101,7 @@ function detailOf(row: LedgerRow): unknown {
   const { usage } = row;
   return {
     upstreamModel: row.upstreamModel,
-    attempts: row.attempts,
+    attempts: row.attempts.length > 0 ? row.attempts.map((attempt) => storedAttempt(attempt, row)) : undefined,
     problemMessage: row.problemMessage,
     stop: row.stop,
     metadata: row.metadata,
@@ -106,6 +114,19 @@ function detailOf(row: LedgerRow): unknown {
     serviceTier: usage.serviceTier,
     providerCost: usage.providerCost,
   };
+}
+
+function storedAttempt(attempt: AttemptRecord, row: LedgerRow): StoredAttempt {
+  return {
+    ...attempt,
+    target: attempt.target === row.target ? undefined : attempt.target,
+    usage: attempt.usage === row.usage ? AS_ROW : attempt.usage,
+  };
+}
+
+function attemptOf(stored: StoredAttempt, target: string | undefined, usage: Usage): AttemptRecord {
+  const { target: own = target ?? "", usage: used, ...rest } = stored;
+  return { target: own, ...rest, ...(used !== undefined && { usage: used === AS_ROW ? usage : used }) };
 }
 
 /** What an interrupted call leaves: everything its open record knew. */
@@ -156,6 +177,11 @@ export function interruptedRow(facts: InterruptedFacts): LedgerRow {
   };
 }
 
+/** Reads back a row that has not reached its table yet. */
+export function rowFromValues(values: RowValues): LedgerRow {
+  return rowFromColumns(Object.fromEntries(LEDGER_COLUMNS.map((name, place) => [name, values[place] ?? null])));
+}
+
 /** Reads a row back by column name. The store wrote it, so its types are known. */
 export function rowFromColumns(columns: Readonly<Record<string, unknown>>): LedgerRow {
   const text = (name: string): string => columns[name] as string;
@@ -201,7 +227,7 @@ export function rowFromColumns(columns: Readonly<Record<string, unknown>>): Ledg
     ...(cost !== undefined && { costNanodollars: cost }),
     priceVersion: text("price_version"),
     timings: { readyMs: number("ready_ms"), ...(firstOutputMs !== undefined && { firstOutputMs }), totalMs: number("total_ms") },
-    attempts: attempts ?? [],
+    attempts: (attempts ?? []).map((stored) => attemptOf(stored, target, usage)),
     ...(problem !== undefined && { problem }),
     ...(session !== undefined && { session }),
     configVersion: number("config_version"),

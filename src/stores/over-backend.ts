@@ -6,17 +6,15 @@ import type {
   IdempotencyStore,
   JournalStore,
   KeyStore,
-  LedgerRow,
   LedgerStore,
   Signals,
   Stores,
   SwitchStore,
 } from "../canon/index.ts";
-import { Bag, type Bagged } from "../kit/index.ts";
 import type { Backend, HeldColumns } from "./backend.ts";
 import { packAnswer, packSpill, unpackAnswer } from "./journal-block.ts";
 import { cacheStore } from "./cache-stores.ts";
-import { rowToValues } from "./ledger-values.ts";
+import { rowFromValues, rowToValues } from "./ledger-values.ts";
 import { packItems, packTurn, unpackItems, unpackTurn } from "./turn-text.ts";
 
 /** Stores whose backend another process can be served from; see `cluster/`. */
@@ -28,10 +26,6 @@ export interface HostedStores extends Stores {
 const LIST_ROWS = 10_000;
 /** Expired rows forgotten in one transaction. */
 const EXPIRE_ROWS = 500;
-
-interface Unlanded extends Bagged {
-  readonly row: LedgerRow;
-}
 
 /** The store seams over a backend: knows shapes, leaves the where and how to it. */
 export function storesOver(backend: Backend, clock: Clock, close: () => Promise<void>): HostedStores {
@@ -51,8 +45,6 @@ export function storesOver(backend: Backend, clock: Clock, close: () => Promise<
 }
 
 function ledgerStore(backend: Backend, clock: Clock): LedgerStore {
-  /** Rows on their way to the disk: who asks for a call that has just ended must find it. */
-  const unlanded = new Bag<Unlanded>();
   return {
     open: (record) =>
       backend.open([
@@ -64,16 +56,11 @@ function ledgerStore(backend: Backend, clock: Clock): LedgerStore {
         Math.round(record.inputEstimate),
         record.node,
       ]),
-    async settle(row) {
-      const underWay: Unlanded = { row, place: -1 };
-      unlanded.add(underWay);
-      try {
-        await backend.settle(row.callId, rowToValues(row));
-      } finally {
-        unlanded.remove(underWay);
-      }
+    settle: (row) => backend.settle(row.callId, rowToValues(row)),
+    async read(callId) {
+      const underWay = backend.underWay(callId);
+      return underWay ? rowFromValues(underWay) : backend.read("row", [callId]);
     },
-    read: async (callId) => unlanded.find(({ row }) => row.callId === callId)?.row ?? backend.read("row", [callId]),
     readOpen: (callId) => backend.read("openRecord", [callId]),
     list: ({ limit, callerId }) => backend.read("rows", [Math.min(limit, LIST_ROWS), callerId ?? null]),
     count: () => backend.read("count", []),

@@ -1,5 +1,14 @@
 import { type Clock, ProblemError, type Signal, type Signals } from "../../canon/index.ts";
-import { type Backend, type Command, type JournalWrite, type ReadName, type Reads, sizeOf, type WriteName, type Writes } from "../backend.ts";
+import {
+  type Backend,
+  type Command,
+  type JournalWrite,
+  type ReadName,
+  type Reads,
+  sizeOf,
+  type WriteName,
+  type Writes,
+} from "../backend.ts";
 import type { RowValues } from "../ledger-values.ts";
 import { OpenHold } from "../open-hold.ts";
 import { DEFAULT_STORAGE, type StorageOptions } from "../options.ts";
@@ -21,6 +30,7 @@ export async function workerStores(channel: Channel, clock: Clock, options: Stor
 interface Waiting {
   readonly size: number;
   readonly isWrite: boolean;
+  readonly row?: RowValues | undefined;
   readonly resolve: (value: never) => void;
   readonly reject: (error: Error) => void;
 }
@@ -83,7 +93,12 @@ class RemoteBackend implements Backend {
   }
 
   settle(callId: string, row: RowValues, opened: 0 | 1 = 1): Promise<void> {
-    return this.#write({ name: "settle", args: [this.#hold.drop(callId) ? 0 : opened, row] });
+    return this.#write({ name: "settle", args: [this.#hold.drop(callId) ? 0 : opened, row] }, row);
+  }
+
+  underWay(callId: string): RowValues | undefined {
+    for (const { row } of this.#waiting.values()) if (row?.[0] === callId) return row;
+    return undefined;
   }
 
   read<K extends ReadName>(name: K, args: Reads[K]["args"]): Promise<Reads[K]["result"]> {
@@ -145,7 +160,7 @@ class RemoteBackend implements Backend {
     });
   }
 
-  #write<K extends WriteName>(command: Command<K>): Promise<Writes[K]["result"]> {
+  #write<K extends WriteName>(command: Command<K>, row?: RowValues): Promise<Writes[K]["result"]> {
     if (this.#ended !== undefined) return Promise.reject(unavailable(this.#ended));
     const size = sizeOf(command.name, command.args);
     if (this.#waitingWrites >= this.#options.queueRows || this.#size + size > this.#options.queueBytes) {
@@ -155,7 +170,7 @@ class RemoteBackend implements Backend {
     }
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
-      this.#waiting.set(id, { size, isWrite: true, resolve, reject });
+      this.#waiting.set(id, { size, isWrite: true, row, resolve, reject });
       this.#waitingWrites++;
       this.#size += size;
       this.#queueWrite(id, command, command.name === "settle");

@@ -1,12 +1,12 @@
 import { type Clock, ProblemError } from "../../canon/index.ts";
-import { type BatchOutcome, type Command, type Outcome, sizeOf, type WriteName, type Writes } from "../backend.ts";
+import { type BatchOutcome, type Command, type Outcome, rowAmong, sizeOf, type WriteName, type Writes } from "../backend.ts";
+import type { RowValues } from "../ledger-values.ts";
 import { OpenHold } from "../open-hold.ts";
 import type { StorageOptions } from "../options.ts";
 import { Pace } from "../pace.ts";
 import { unavailable } from "../problems.ts";
 
-interface Waiting {
-  readonly command: Command;
+interface Waiting extends Command {
   readonly size: number;
   /** Outlives a disk that refuses: kept and tried again, where others are rejected. */
   readonly patient: boolean;
@@ -64,7 +64,11 @@ export class GroupCommit {
     if (!this.#closing && this.#queue.length + this.#hold.size < this.#options.queueRows) this.#hold.add(args);
   }
 
-  settle(callId: string, opened: 0 | 1, row: Writes["settle"]["args"][1]): Promise<void> {
+  underWay(callId: string): RowValues | undefined {
+    return rowAmong(callId, this.#underWay ?? []) ?? rowAmong(callId, this.#queue);
+  }
+
+  settle(callId: string, opened: 0 | 1, row: RowValues): Promise<void> {
     return this.#enqueue("settle", [this.#hold.drop(callId) ? 0 : opened, row], true);
   }
 
@@ -105,7 +109,7 @@ export class GroupCommit {
     }
     this.#size += size;
     return new Promise((resolve, reject) => {
-      this.#queue.push({ command: { name, args }, size, patient, resolve: resolve as (value: unknown) => void, reject });
+      this.#queue.push({ name, args, size, patient, resolve: resolve as (value: unknown) => void, reject });
       this.#schedule(patient);
     });
   }
@@ -122,7 +126,7 @@ export class GroupCommit {
   #openDue(args: Writes["open"]["args"]): void {
     const size = sizeOf("open", args);
     this.#size += size;
-    this.#queue.push({ command: { name: "open", args }, size, patient: true, resolve: ignore, reject: ignore });
+    this.#queue.push({ name: "open", args, size, patient: true, resolve: ignore, reject: ignore });
     this.#schedule(true);
   }
 
@@ -142,7 +146,7 @@ export class GroupCommit {
     this.#due = this.#queue.length > 0;
     this.#underWay = batch;
     this.#pace.left(batch.length);
-    void this.#commit(batch.map((waiting) => waiting.command)).then((outcome) => this.#land(batch, outcome));
+    void this.#commit(batch).then((outcome) => this.#land(batch, outcome));
   }
 
   #land(batch: readonly Waiting[], outcome: BatchOutcome): void {

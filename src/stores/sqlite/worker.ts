@@ -4,6 +4,7 @@ import { reasonOf } from "../problems.ts";
 import { Database } from "./database.ts";
 import { JournalFile } from "./journal-file.ts";
 import type { FromWriter, ToWriter } from "./messages.ts";
+import { unpackBatch } from "./pack.ts";
 import { openSealer } from "./serving-key.ts";
 
 /** What the thread is started with. */
@@ -21,7 +22,7 @@ function serve(port: NonNullable<typeof parentPort>, { folder, journalDiskBytes 
   port.on("message", (message: ToWriter) => {
     switch (message.kind) {
       case "batch":
-        return say({ kind: "batch", outcome: database.commit(message.commands) });
+        return say({ kind: "batch", outcome: database.commit(unpackBatch(message.batch)) });
       case "read":
         return say(read(database, message.id, message.name, message.args as Reads[ReadName]["args"]));
       case "journal":

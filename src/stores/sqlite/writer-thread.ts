@@ -6,6 +6,7 @@ import type { StorageOptions } from "../options.ts";
 import { reasonOf, unavailable } from "../problems.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { FromWriter, ToWriter } from "./messages.ts";
+import { packBatch } from "./pack.ts";
 import type { WriterData } from "./worker.ts";
 
 interface Asked {
@@ -61,6 +62,9 @@ export class WriterThread implements Backend {
   }
   settle(callId: string, row: RowValues, opened: 0 | 1 = 1): Promise<void> {
     return this.#group.settle(callId, opened, row);
+  }
+  underWay(callId: string): RowValues | undefined {
+    return this.#group.underWay(callId);
   }
   flush(): Promise<void> {
     return this.#group.flush();
@@ -118,7 +122,7 @@ export class WriterThread implements Backend {
   #commit(commands: readonly Command[]): Promise<BatchOutcome> {
     return new Promise((resolve) => {
       this.#batch = resolve;
-      this.#post({ kind: "batch", commands });
+      this.#post({ kind: "batch", batch: packBatch(commands) });
     });
   }
 
