@@ -31,6 +31,10 @@ export class Bag<T extends Bagged> {
     thing.place = -1;
   }
 
+  any(): T | undefined {
+    return this.#things.at(-1);
+  }
+
   find(test: (thing: T) => boolean): T | undefined {
     return this.#things.find(test);
   }

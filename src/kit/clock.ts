@@ -1,11 +1,18 @@
+import { CoarseTimers, unref } from "./coarse-timers.ts";
+
+/** From here on nobody minds a few hundredths of a second. */
+const COARSE_MS = 2000;
+const coarse = new CoarseTimers();
+
 /** The machine's own clock. Timers never keep the process alive. */
 export const systemClock = {
   now: (): number => Date.now(),
   monotonic: (): number => performance.now(),
   after(ms: number, callback: () => void): () => void {
-    const timer: unknown = setTimeout(callback, ms);
-    if (typeof timer === "object" && timer !== null && "unref" in timer && typeof timer.unref === "function") timer.unref();
-    return () => clearTimeout(timer as ReturnType<typeof setTimeout>);
+    if (ms >= COARSE_MS) return coarse.after(ms, callback);
+    const timer = setTimeout(callback, ms);
+    unref(timer);
+    return () => clearTimeout(timer);
   },
 };
 

@@ -1,17 +1,16 @@
-/** Where a top-level member's value stands in the text, `end` exclusive. */
-export interface Span {
-  readonly start: number;
-  readonly end: number;
-  /** Where the member itself begins (its key's quote), for removal. */
-  readonly keyStart: number;
-}
-
 /** A JSON object as it came over the wire: parsed, and with its text so that it can be sent on byte for byte. */
 export interface JsonDocument {
   readonly value: { readonly [key: string]: JsonValue | undefined };
   readonly text: string;
-  readonly members: ReadonlyMap<string, Span>;
+  /** Where the top-level members stand in the text; see `MEMBER_PLACES`. */
+  readonly places: readonly number[];
 }
+
+/**
+ * Four numbers a member, in the order of the text: where its key's opening quote is, its closing one, where its value begins and ends
+ * (exclusive). Most calls need one member of many: a list of numbers is cheaper to make than objects under names.
+ */
+const MEMBER_PLACES = 4;
 
 type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue | undefined };
 
@@ -25,6 +24,7 @@ export type JsonOutcome = { readonly ok: true; readonly document: JsonDocument }
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 const QUOTE = 34;
+const COMMA = 44;
 const COLON = 58;
 const OPEN_BRACKET = 91;
 const BACKSLASH = 92;
@@ -56,10 +56,12 @@ export function openJsonText(text: string, limits: JsonLimits): JsonOutcome {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return { ok: false, message: "The body must be a JSON object." };
   }
-  const members = new Map<string, Span>();
-  const fault = scanMembers(text, limits.depth, members);
-  if (fault) return { ok: false, message: fault };
-  return { ok: true, document: { value: value as JsonDocument["value"], text, members } };
+  const places: number[] = [];
+  if (!scanMembers(text, limits.depth, places)) return { ok: false, message: `The body is nested deeper than ${limits.depth} levels.` };
+  const document: JsonDocument = { value: value as JsonDocument["value"], text, places };
+  // Of two members of one name the parser keeps one: then there are fewer in the value than in the text.
+  if (Object.keys(value).length * MEMBER_PLACES === places.length) return { ok: true, document };
+  return { ok: false, message: `The body has the key "${repeatedKey(document).slice(0, 64)}" twice.` };
 }
 
 /** V8 quotes a piece of the text in its message; a caller's content must not travel into logs that way. */
@@ -69,11 +71,11 @@ function reasonOf(error: unknown): string {
   return position ? `unexpected input at ${position}` : "it ends too early or is empty";
 }
 
-/** Walks text that is known to be valid JSON; fills `members`. Strings are skipped natively, so long ones cost little. */
-function scanMembers(text: string, maxDepth: number, members: Map<string, Span>): string | undefined {
+/** Walks text that is known to be valid JSON; fills `places`. Strings are skipped natively, so long ones cost little. False: too deep. */
+function scanMembers(text: string, maxDepth: number, places: number[]): boolean {
   let depth = 0;
-  let keyStart = -1;
-  let key = "";
+  let keyStart = 0;
+  let keyEnd = 0;
   let valueStart = -1;
   for (let at = 0; at < text.length; at++) {
     switch (text.charCodeAt(at)) {
@@ -81,7 +83,7 @@ function scanMembers(text: string, maxDepth: number, members: Map<string, Span>)
         const end = endOfString(text, at);
         if (depth === 1 && valueStart < 0) {
           keyStart = at;
-          key = keyOf(text, at, end);
+          keyEnd = end;
         }
         at = end;
         break;
@@ -91,22 +93,21 @@ function scanMembers(text: string, maxDepth: number, members: Map<string, Span>)
         break;
       case OPEN_BRACE:
       case OPEN_BRACKET:
-        if (++depth > maxDepth) return `The body is nested deeper than ${maxDepth} levels.`;
+        if (++depth > maxDepth) return false;
         break;
       case CLOSE_BRACE:
       case CLOSE_BRACKET:
         if (--depth > 0) break;
       // The top object's end closes its last member as a comma would.
       // falls through
-      case 44:
+      case COMMA:
         if (depth > 1 || valueStart < 0) break;
-        if (members.has(key)) return `The body has the key "${key.slice(0, 64)}" twice.`;
-        members.set(key, { start: valueStart, end: at, keyStart });
+        places.push(keyStart, keyEnd, valueStart, at);
         valueStart = -1;
         break;
     }
   }
-  return undefined;
+  return true;
 }
 
 function endOfString(text: string, start: number): number {
@@ -126,18 +127,49 @@ function keyOf(text: string, start: number, end: number): string {
   return plain.includes("\\") ? (JSON.parse(text.slice(start, end + 1)) as string) : plain;
 }
 
+/** Where a top-level member's value stands in the text, `end` exclusive, and its key's opening quote, for removal. */
+interface Span {
+  readonly keyStart: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+function keyAt({ text, places }: JsonDocument, member: number): string {
+  return keyOf(text, places[member] ?? 0, places[member + 1] ?? 0);
+}
+
+function spanOf(document: JsonDocument, key: string): Span | undefined {
+  const { places } = document;
+  for (let member = 0; member < places.length; member += MEMBER_PLACES) {
+    if (keyAt(document, member) !== key) continue;
+    return { keyStart: places[member] ?? 0, start: places[member + 2] ?? 0, end: places[member + 3] ?? 0 };
+  }
+  return undefined;
+}
+
+function repeatedKey(document: JsonDocument): string {
+  const seen = new Set<string>();
+  for (let member = 0; member < document.places.length; member += MEMBER_PLACES) {
+    const key = keyAt(document, member);
+    if (seen.has(key)) return key;
+    seen.add(key);
+  }
+  return "";
+}
+
 /** The document's text with some top-level members replaced (a value), added, or removed (undefined); every other byte stays. */
 export function replaceMembers(document: JsonDocument, replace: Readonly<Record<string, unknown>>): string {
-  const { text, members } = document;
+  const { text } = document;
   const edits: { start: number; end: number; text: string }[] = [];
   let added = "";
-  for (const [key, value] of Object.entries(replace)) {
-    const span = members.get(key);
+  for (const key in replace) {
+    const value = replace[key];
+    const span = spanOf(document, key);
     if (span && value !== undefined) edits.push({ start: span.start, end: span.end, text: JSON.stringify(value) });
     else if (span) edits.push({ ...removalOf(text, span), text: "" });
     else if (value !== undefined) added += `,${JSON.stringify(key)}:${JSON.stringify(value)}`;
   }
-  edits.sort((a, b) => a.start - b.start);
+  if (edits.length > 1) edits.sort((a, b) => a.start - b.start);
   let out = "";
   let from = 0;
   for (const edit of edits) {
