@@ -1,6 +1,6 @@
 import { PROBLEM_KINDS, ProblemError, type Problem, type Provider, type Target } from "../canon/index.ts";
-import { backoffMs, type AttemptEnd } from "../routing/attempt.ts";
-import { addressed } from "./address.ts";
+import { backoffMs, type Attempt, type AttemptEnd } from "../routing/attempt.ts";
+import { addressed, type Addressed } from "./address.ts";
 import { Exchange } from "./exchange.ts";
 import { answerHere } from "./local.ts";
 import type { GatewayDeps, Run } from "./run.ts";
@@ -10,7 +10,9 @@ export async function attempts(deps: GatewayDeps, run: Run): Promise<void> {
   const steps = run.plan?.steps ?? [];
   const retries = run.plan?.alias.retries ?? 0;
   let problem: Problem = { kind: "upstream_unavailable", message: `No target of "${run.model}" could be tried.` };
-  for (const [place, { target }] of steps.entries()) {
+  for (let place = 0; place < steps.length; place++) {
+    const target = steps[place]?.target;
+    if (!target) break;
     for (let repeat = 0; repeat <= retries; repeat++) {
       const end = await attemptOnce(deps, run, target);
       if (!end.problem) return;
@@ -32,7 +34,11 @@ async function attemptOnce(deps: GatewayDeps, run: Run, target: Target): Promise
   if (!provider) return { problem: { kind: "upstream_unavailable", message: `The provider "${target.provider}" is not configured.` } };
   run.target = { provider: target.provider, model: target.model };
   const startedMs = run.live.elapsedMs();
-  let end = answerHere(deps, run, provider, target) ?? (await exchange(deps, run, provider, target));
+  let end = answerHere(deps, run, provider, target);
+  if (!end) {
+    const address = addressed(deps, run, provider, target);
+    end = await exchange(deps, run, provider, address instanceof Promise ? await address : address).done;
+  }
   if (end.problem && run.reply?.state === "done" && run.live.committed) end = { status: end.status };
   run.report = run.reply?.report();
   run.attempts.push({
@@ -48,15 +54,13 @@ async function attemptOnce(deps: GatewayDeps, run: Run, target: Target): Promise
 }
 
 /** One request to the provider and its answer. */
-async function exchange(deps: GatewayDeps, run: Run, provider: Provider, target: Target): Promise<AttemptEnd> {
-  const prepared = addressed(deps, run, provider, target);
-  const address = prepared instanceof Promise ? await prepared : prepared;
+function exchange(deps: GatewayDeps, run: Run, provider: Provider, address: Addressed): Attempt {
   // Whoever stopped it meanwhile found no attempt to cancel. Nothing was asked, so there is no attempt to book either.
   if (run.stopped) throw new ProblemError(run.stopped);
   run.forwarded = address.forward;
   run.reply = undefined;
   run.attempt = new Exchange(deps, run, provider, address).attempt;
-  return run.attempt.done;
+  return run.attempt;
 }
 
 function pause(deps: GatewayDeps, run: Run, ms: number): Promise<void> {
