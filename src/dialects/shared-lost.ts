@@ -85,7 +85,7 @@ export function refuseKeptPrompt(call: { readonly items: readonly Item[]; readon
   if (call.keptPrompt === undefined || call.items.length > 0) return;
   throw new ProblemError({
     kind: "unsupported",
-    message: `The prompt "${call.keptPrompt.slice(0, 100)}" is kept by another provider, and "${target.provider}/${target.model}" cannot read it. Send the input itself, or name a model of the provider that keeps the prompt.`,
+    message: `The prompt "${call.keptPrompt.slice(0, 100)}" is kept by another provider, and "${target.provider}/${target.model}" cannot read it. Send the input itself.`,
     param: "prompt",
   });
 }
@@ -94,7 +94,7 @@ function cannotTake(kinds: readonly string[], target: EncodeTarget): ProblemErro
   const named = [...new Set(kinds)].slice(0, MAX_NAMED).map((kind) => kind.slice(0, 40));
   return new ProblemError({
     kind: "unsupported",
-    message: `"${target.provider}/${target.model}" cannot take ${named.join(", ")}, and the request says nothing else in that place. Use a model that takes it, or send it in another form.`,
+    message: `"${target.provider}/${target.model}" cannot take ${named.join(", ")}, and the request says nothing else in that place. Send it in another form.`,
     code: "content_unsupported",
   });
 }
