@@ -85,7 +85,7 @@ async function furnish(
   let book = bookOf(config);
   if (!options.stores) await interruptLeft(stores, undefined, book.version, clock.now() + config.limits.journalMs);
   let snapshot = snapshotOf(config, version?.version ?? 0, openProviders(config, { clock, env, randomness, book }));
-  const { health, unfollow } = openHealth(config, snapshot, stores, { clock, randomness, log });
+  const health = openHealth(config, snapshot, { clock, randomness, log });
 
   const gateway = createGateway({
     clock,
@@ -168,13 +168,11 @@ async function furnish(
   };
 }
 
-/** The health of the targets of a configuration, which people may overrule in any process. */
 function openHealth(
   config: GimbalConfig,
   snapshot: Snapshot,
-  stores: Stores,
   { clock, randomness, log }: { readonly clock: Clock; readonly randomness: Randomness; readonly log: (line: string) => void },
-): { readonly health: Health; readonly unfollow: () => void } {
+): Health {
   const health = new Health({
     clock,
     randomness,
@@ -182,12 +180,7 @@ function openHealth(
     onChange: ({ subject, what, reason }) => log(`${subject}: ${what} (${reason})`),
   });
   health.configure(snapshot);
-  const unfollow = followSwitches(
-    stores.switches,
-    (switches) => health.applySwitches(switches),
-    () => log("Forced targets could not be read; those in force stay."),
-  );
-  return { health, unfollow };
+  return health;
 }
 
 /** How long the providers of a configuration that was replaced stay open: no call is expected to last as long. */

@@ -1,4 +1,4 @@
-import type { Problem, Snapshot, Stores } from "../canon/index.ts";
+import type { Problem, Snapshot, Stores, Switch } from "../canon/index.ts";
 import { Planner } from "../routing/plan.ts";
 import { Admission, type RequestCounter } from "./admission.ts";
 import { Journal } from "./journal.ts";
@@ -7,6 +7,7 @@ import type { Reader } from "./live.ts";
 import { openCall } from "./pipeline.ts";
 import { Recall } from "./recall.ts";
 import type { GatewayDeps } from "./run.ts";
+import { Switches } from "./switches.ts";
 import { Turns } from "./turns.ts";
 
 export { openCall } from "./pipeline.ts";
@@ -21,6 +22,8 @@ export interface GatewayOptions extends Pick<
   /** One line for the operator. */
   readonly log?: (line: string) => void;
   readonly counter: RequestCounter;
+  /** What a person has forced, whenever it changes. */
+  readonly onSwitches?: (switches: readonly Switch[]) => void;
 }
 
 /** Why a call ends that its caller cancelled. */
@@ -38,6 +41,14 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     const call = live.find(callId);
     if (call?.caller?.scope === scope) call.stop(CANCELLED);
   });
+  const switches = new Switches({
+    store: stores.switches,
+    onChange: (now) => {
+      options.onSwitches?.(now);
+      live.reviewAll();
+    },
+    report: (error) => options.report(error, "switches"),
+  });
   const deps: GatewayDeps = {
     clock,
     randomness,
@@ -49,6 +60,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     planner: new Planner(randomness),
     turns: new Turns({ store: stores.calls, clock, limits }),
     live,
+    switches,
     spilling,
     journal,
     idempotency,

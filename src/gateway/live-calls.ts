@@ -61,6 +61,14 @@ export class LiveCalls {
     return this.#running.find(test);
   }
 
+  /** Running calls that an administrator has switched off stop. */
+  reviewAll(): void {
+    this.#running.find((call) => {
+      call.review();
+      return false;
+    });
+  }
+
   /** Stops every running call. */
   stopAll(problem: Problem): void {
     this.#running.find((call) => {

@@ -53,9 +53,11 @@ export interface Maker {
   abandoned(): void;
   /** The call is to stop. */
   stop(problem: Problem): void;
+  /** An administrator has switched something off: does the call go on? */
+  review(): void;
 }
 
-const NOBODY: Maker = { wantMore() {}, abandoned() {}, stop() {} };
+const NOBODY: Maker = { wantMore() {}, abandoned() {}, stop() {}, review() {} };
 
 export interface LiveOptions {
   readonly id: string;
@@ -146,6 +148,11 @@ export class LiveCall implements Bagged {
   /** Stops the call: its upstream is cancelled and it settles with this problem. */
   stop(problem: Problem): void {
     if (!this.#ended) this.#maker.stop(problem);
+  }
+
+  /** Stops, if a kill switch in force covers it. */
+  review(): void {
+    if (!this.#ended) this.#maker.review();
   }
 
   /** Answers in one piece. */

@@ -22,7 +22,7 @@ export function openCall(deps: GatewayDeps, request: CallRequest, reader: Reader
   const live = new LiveCall({ id: deps.randomness.id("call_"), clock: deps.clock, journalBytes: snapshot.limits.journalBytes });
   const run = newRun(live, request, snapshot);
   live.attach(reader);
-  live.wire(new RunMaker(run));
+  live.wire(new RunMaker(deps, run));
   deps.live.add(live);
   void pipeline(deps, run);
   return live;
@@ -56,9 +56,11 @@ async function answer(deps: GatewayDeps, run: Run): Promise<void> {
 
 /** The pipeline as its live call sees it. */
 class RunMaker implements Maker {
+  readonly #deps: GatewayDeps;
   readonly #run: Run;
 
-  constructor(run: Run) {
+  constructor(deps: GatewayDeps, run: Run) {
+    this.#deps = deps;
     this.#run = run;
   }
   wantMore(): void {
@@ -72,5 +74,10 @@ class RunMaker implements Maker {
   }
   stop(problem: Problem): void {
     stop(this.#run, problem);
+  }
+  review(): void {
+    const { caller, model, target } = this.#run;
+    const problem = this.#deps.switches.stops(caller, model, target);
+    if (problem) stop(this.#run, problem);
   }
 }

@@ -29,6 +29,7 @@ import type { LiveCalls } from "./live-calls.ts";
 import type { Recall, Recalled } from "./recall.ts";
 import type { AnswerReport, Reply } from "./reply.ts";
 import type { CallRequest, Wishes } from "./request.ts";
+import type { Switches } from "./switches.ts";
 import type { Turns } from "./turns.ts";
 
 /** What the pipeline works with; made once by the house. */
@@ -53,6 +54,7 @@ export interface GatewayDeps {
   readonly seal?: TextSeal | undefined;
   readonly guards: readonly Guard[];
   readonly recall: Recall;
+  readonly switches: Switches;
   /** Makes a call as a surface does: for what the gateway itself asks on a caller's behalf. */
   readonly open: (request: CallRequest, reader: Reader) => LiveCall;
   /** This running gateway's name in open records. */

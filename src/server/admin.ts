@@ -14,12 +14,16 @@ import {
   type SwitchStore,
 } from "../canon/index.ts";
 import { tenantOf } from "../cache/index.ts";
+import type { ConfigControl } from "../config/index.ts";
 import { newKey } from "../gateway/keys.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
+import { requirementOptions } from "../routing/options.ts";
 import type { Health } from "../routing/health/index.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
 import { mountHealth } from "./health.ts";
+import { mountKill } from "./kill.ts";
+import { mountRelease } from "./release.ts";
 import { answerWith, problemBody, sendProblem } from "./respond.ts";
 
 const ADMIN_BODY_BYTES = 1024 * 1024;
@@ -32,6 +36,8 @@ export interface AdminDeps {
   readonly gateway: GatewayDeps;
   readonly keys: KeyStore;
   readonly config: ConfigStore;
+  /** Undefined while the gateway runs without a configuration file. */
+  readonly control: ConfigControl | undefined;
   readonly adminToken: Secret;
   readonly health: Health;
   readonly switches: SwitchStore;
@@ -45,6 +51,7 @@ const keyBody = z.strictObject({
   models: z.array(z.string().min(1)).optional(),
   surfaces: z.array(z.string().min(1)).optional(),
   tier: z.number().int().min(0).max(4).optional(),
+  requires: requirementOptions.transform((requires) => withoutUndefined(requires)).optional(),
   limits: z.array(z.strictObject({ requests: z.number().int().positive(), per: z.enum(["minute", "hour", "day"]) })).optional(),
   /** Milliseconds since 1970, or an ISO date. */
   expiresAt: z.union([z.number().int().positive(), z.iso.datetime().transform((text) => Date.parse(text))]).optional(),
@@ -68,7 +75,7 @@ const cacheQuery = z
   .refine((query) => Object.keys(query).length < 2, "name one of tag, model, target, key and team");
 
 /** Paths of the contract whose capability is not built yet: 501, never something half right. */
-const NOT_BUILT = ["/budgets", "/spend", "/config/rollback", "/kill", "/kill/:id"];
+const NOT_BUILT = ["/budgets", "/spend"];
 
 /** The admin API under `/admin/api`. Every route needs the admin token. */
 export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut) => void {
@@ -85,8 +92,8 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   app.post("/keys", async (context) => {
     const parsed = keyBody.safeParse(await context.req.json().catch(() => undefined));
     if (!parsed.success) throw invalidBody(parsed.error);
-    const { models, surfaces, tier, limits = [], ...spec } = withoutUndefined(parsed.data);
-    const scopes = withoutUndefined({ models, surfaces, tier });
+    const { models, surfaces, tier, requires, limits = [], ...spec } = withoutUndefined(parsed.data);
+    const scopes = withoutUndefined({ models, surfaces, tier, requires });
     const { key, record } = newKey({ ...spec, scopes, limits }, deps.gateway.clock, deps.gateway.randomness);
     await deps.keys.create(record);
     return context.json({ id: record.id, key, prefix: record.prefix }, 201);
@@ -110,9 +117,10 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
     const { limit, key } = parsed.data;
     return context.json({ rows: await deps.gateway.ledger.list({ limit, ...(key !== undefined && { callerId: key }) }) });
   });
-  app.get("/config/versions", async (context) =>
-    context.json({ versions: (await deps.config.list(100)).map(({ text: _text, ...version }) => version) }),
-  );
+  const { gateway, keys, switches: store } = deps;
+  const { clock, randomness, snapshot, switches } = gateway;
+  mountRelease(app, deps);
+  mountKill(app, { store, switches, keys, snapshot, clock, randomness });
   mountHealth(app, { health: deps.health, switches: deps.switches, clock: deps.gateway.clock });
   for (const path of NOT_BUILT) app.all(path, () => Promise.reject(notBuilt(`/admin/api${path}`)));
   app.notFound(() => Promise.reject(new ProblemError({ kind: "not_found", message: "There is no such admin route." })));

@@ -205,7 +205,7 @@ describe("a call that is read on from memory and journal", () => {
     const scene = stage();
     const call = scene.call("call_1", 0);
     let abandoned = 0;
-    call.wire({ wantMore: () => {}, abandoned: () => abandoned++, stop: () => {} });
+    call.wire({ wantMore: () => {}, abandoned: () => abandoned++, stop: () => {}, review: () => {} });
     const [client, late] = [new Recorder(), new Recorder()];
     call.attach(client);
     call.head(200, HEADERS);

@@ -84,7 +84,7 @@ describe("a live call", () => {
   it("makes the upstream wait for a slow reader, forgets nothing it needs, and goes on when it has caught up", () => {
     const call = newCall(10);
     let more = 0;
-    call.wire({ wantMore: () => more++, abandoned: () => {}, stop: () => {} });
+    call.wire({ wantMore: () => more++, abandoned: () => {}, stop: () => {}, review: () => {} });
     const slow = new Recorder();
     slow.capacity = 1;
     call.attach(slow);
@@ -128,7 +128,7 @@ describe("a live call", () => {
   it("says when its last reader left before the end, and not after", () => {
     const call = newCall();
     let abandoned = 0;
-    call.wire({ wantMore: () => {}, abandoned: () => abandoned++, stop: () => {} });
+    call.wire({ wantMore: () => {}, abandoned: () => abandoned++, stop: () => {}, review: () => {} });
     const [a, b] = [new Recorder(), new Recorder()];
     call.attach(a);
     call.attach(b);
