@@ -21,26 +21,6 @@ export function forcedBy(switches: readonly Switch[]): ReadonlyMap<string, Force
   return forced;
 }
 
-/**
- * Keeps health to what people decide in any process of the gateway, from now on and until the function returned is called. A store that
- * cannot be read changes nothing.
- */
-export function followSwitches(
-  store: SwitchStore,
-  apply: (switches: readonly Switch[]) => void,
-  report: (error: unknown) => void,
-): () => void {
-  const read = async (): Promise<void> => {
-    try {
-      apply(await store.list());
-    } catch (error) {
-      report(error);
-    }
-  };
-  void read();
-  return store.watch(() => void read());
-}
-
 /** Keeps a person's word on a target (`provider/model`) or a provider; a later one on the same name replaces it, `auto` takes it back. */
 export async function keepForced(
   store: SwitchStore,

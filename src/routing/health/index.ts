@@ -14,7 +14,7 @@ import { hasSeveralKeys, isIdle, mustQueue, ProviderState, TargetState, type For
 export type { Permit, Refusal, Waiting } from "./permit.ts";
 export { DEFAULT_PRIORITY, priorityOf } from "./queue.ts";
 export type { HealthOptions } from "./options.ts";
-export { followSwitches, keepForced } from "./forced.ts";
+export { keepForced } from "./forced.ts";
 export type { Force } from "./target.ts";
 export type { KeyHealth, ProviderHealth, TargetHealth } from "./describe.ts";
 
