@@ -1,4 +1,4 @@
-import type { KeyRecord } from "../canon/index.ts";
+import type { KeyRecord, Requirements } from "../canon/index.ts";
 import { newKey, type KeySpec } from "../gateway/keys.ts";
 import { CommandError, DONE, table, UsageError, wholeNumber, wordList, type Command, type Input } from "./command.ts";
 import type { CliDeps } from "./deps.ts";
@@ -25,6 +25,8 @@ const create: Command = {
     models: { value: "A,B", meaning: "Models it may use (aliases, provider/model, or a beginning with *). Default: all." },
     surfaces: { value: "A,B", meaning: "Wire languages it may speak. Default: all." },
     tier: { value: "N", meaning: `Highest data tier it may send, 0 to ${HIGHEST_TIER}.` },
+    region: { value: "A,B", meaning: "Regions one of which its calls must run in." },
+    residency: { value: "A,B", meaning: "Places one of which its data must be kept in." },
     "requests-per-minute": { value: "N", meaning: "Most requests in a minute." },
     expires: { value: "WHEN", meaning: "A date (2027-01-31), a time (ISO 8601), or a span: 12h, 30d, 8w." },
     ...DATA_FLAG,
@@ -99,16 +101,27 @@ function specOf(input: Input, deps: CliDeps): KeySpec {
   const surfaces = wordList(input, "surfaces");
   const tier = wholeNumber(input, "tier", 0, HIGHEST_TIER);
   const requests = wholeNumber(input, "requests-per-minute", 1, REQUESTS);
+  const requires = requirementsOf(input);
   const [team, project, tags, expires] = [input.text("team"), input.text("project"), wordList(input, "tags"), input.text("expires")];
   return {
     name,
     ...(team !== undefined && { team }),
     ...(project !== undefined && { project }),
     ...(tags !== undefined && { tags }),
-    scopes: { ...(models && { models }), ...(surfaces && { surfaces }), ...(tier !== undefined && { tier }) },
+    scopes: {
+      ...(models && { models }),
+      ...(surfaces && { surfaces }),
+      ...(tier !== undefined && { tier }),
+      ...(requires && { requires }),
+    },
     limits: requests === undefined ? [] : [{ requests, per: "minute" }],
     ...(expires !== undefined && { expiresAt: momentOf(expires, deps.clock.now()) }),
   };
+}
+
+function requirementsOf(input: Input): Requirements | undefined {
+  const [region, residency] = [wordList(input, "region"), wordList(input, "residency")];
+  return region || residency ? { ...(region && { region }), ...(residency && { residency }) } : undefined;
 }
 
 /** The admin API's own form of a new key. */

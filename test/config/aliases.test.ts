@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Provider } from "../../src/canon/index.ts";
 import { formatProblems, readConfig, snapshotOf, type GimbalConfig } from "../../src/config/index.ts";
@@ -116,5 +118,14 @@ describe("aliases", () => {
     expect(outcome.ok && outcome.warnings.map(({ message }) => message)).toContain(
       "models.a: rule 1 is off: every provider behind it is. Its calls go where the next rule says.",
     );
+  });
+
+  it("can be written as docs/routing.md shows", () => {
+    const doc = readFileSync(join(import.meta.dirname, "../../docs/routing.md"), "utf8");
+    const example = /```yaml\n([\s\S]*?)```/.exec(doc)?.[1] ?? "";
+    const providers = "  anthropic: { apiKey: x }\n  openai: { apiKey: x }\n";
+    const outcome = readConfig(HEAD.replace("models:\n", providers) + example, {});
+    expect(outcome).toMatchObject({ ok: true });
+    expect(outcome.ok && outcome.config.aliases.get("agent")?.rules).toHaveLength(3);
   });
 });
