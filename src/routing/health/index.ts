@@ -12,7 +12,7 @@ import * as refuse from "./refusals.ts";
 import { hasSeveralKeys, isIdle, mustQueue, ProviderState, TargetState, type Force } from "./target.ts";
 
 export type { Permit, Refusal, Waiting } from "./permit.ts";
-export { DEFAULT_PRIORITY, priorityOf } from "./queue.ts";
+export { priorityOf } from "./queue.ts";
 export type { HealthOptions } from "./options.ts";
 export { keepForced } from "./forced.ts";
 export type { Force } from "./target.ts";
