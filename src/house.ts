@@ -103,6 +103,7 @@ async function furnish(
       countTokens: (...asked) => book.countTokens(...asked),
     },
     counter: new RateLimiter(clock),
+    view: health,
     onSwitches: (switches) => health.applySwitches(switches),
     seal: folderSeal(folder),
     guards: options.guards ?? [],

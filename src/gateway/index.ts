@@ -1,5 +1,6 @@
 import type { Problem, Snapshot, Stores, Switch } from "../canon/index.ts";
 import { Planner } from "../routing/plan.ts";
+import type { TargetView } from "../routing/view.ts";
 import { Admission, type RequestCounter } from "./admission.ts";
 import { Journal } from "./journal.ts";
 import { LiveCalls } from "./live-calls.ts";
@@ -22,6 +23,8 @@ export interface GatewayOptions extends Pick<
   /** One line for the operator. */
   readonly log?: (line: string) => void;
   readonly counter: RequestCounter;
+  /** What is known of the targets' health; without it every target may be asked. */
+  readonly view?: TargetView;
   /** What a person has forced, whenever it changes. */
   readonly onSwitches?: (switches: readonly Switch[]) => void;
 }
@@ -57,7 +60,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     ledger: stores.ledger,
     book: options.book,
     admission: new Admission({ keys: stores.keys, clock, counter: options.counter }),
-    planner: new Planner(randomness),
+    planner: new Planner(randomness, options.view),
     turns: new Turns({ store: stores.calls, clock, limits }),
     live,
     switches,
