@@ -101,7 +101,7 @@ export function mayRecall(run: Run): boolean {
 export async function recall(deps: GatewayDeps, run: Run): Promise<boolean> {
   const alias = run.snapshot.aliases.get(run.model);
   const only = run.wishes.cache === "only-if-cached";
-  if (!alias?.cache || run.wishes.cache === "no-store" || !isCacheable(run, alias)) {
+  if (!alias?.cache || run.wishes.cache === "no-store" || !isCacheable(deps, run, alias)) {
     if (only && (!run.caller || mayUseModel(run.caller.scopes, run.model))) throw notCached(run);
     return false;
   }
@@ -109,10 +109,10 @@ export async function recall(deps: GatewayDeps, run: Run): Promise<boolean> {
   const id = idOf(recalled.scope, recalled.key);
   const { answers, flights } = deps.recall;
   const remembered = run.request.refresh ? undefined : answers.peek(id);
-  if (remembered) return play(deps, run, recalled, remembered);
+  if (remembered && mayServe(deps, run, remembered)) return play(deps, run, recalled, remembered);
   if (only) {
     const stored = await answers.find(recalled.scope, recalled.key);
-    if (stored) return play(deps, run, recalled, stored);
+    if (stored && mayServe(deps, run, stored)) return play(deps, run, recalled, stored);
     throw notCached(run);
   }
   const flight = flights.get(id);
@@ -127,7 +127,7 @@ async function lead(deps: GatewayDeps, run: Run, recalled: Recalled, flight: Fli
   recalled.generation = await answers.begin();
   const stored = run.request.refresh ? undefined : await answers.find(recalled.scope, recalled.key);
   if (run.stopped) throw new ProblemError(run.stopped);
-  if (!stored) return false;
+  if (!stored || !mayServe(deps, run, stored)) return false;
   recalled.flight = undefined;
   const playing = play(deps, run, recalled, stored);
   flight.board({ source: stored.take.source, pieces: [stored.take.body], times: [0], whole: true });
@@ -206,10 +206,20 @@ function policyScope(guards: readonly Guard[], run: Run): string {
 }
 
 /** Background answers have a life of their own, warm-ups have no answer, and of several answers at once only their own language can tell. */
-function isCacheable(run: Run, alias: Alias): boolean {
+function isCacheable(deps: GatewayDeps, run: Run, alias: Alias): boolean {
   if (operationOf(run) !== "generate" || run.background || run.warmUp) return false;
   if (!run.caller || !mayUseModel(run.caller.scopes, alias.name)) return false;
-  return (callOf(run).sampling.n ?? 1) === 1;
+  // Whoever is switched off is told so by the plan.
+  if (deps.switches.refusal(run.caller, alias.name)) return false;
+  const { thread, sampling } = callOf(run);
+  // A kept turn needs an id of its own, and a thread goes on once.
+  if (thread !== undefined || (run.keep && !run.request.dialect.newAnswerId)) return false;
+  return (sampling.n ?? 1) === 1;
+}
+
+/** What a model said that is switched off by now is not repeated. */
+function mayServe({ switches }: GatewayDeps, run: Run, { take: { source } }: KeptAnswer): boolean {
+  return switches.stops(run.caller, run.model, source) === undefined;
 }
 
 /** RFC 9111, section 5.2.1.7: 504 when nothing stored can answer. */

@@ -236,6 +236,34 @@ describe("what is never kept", () => {
     await bench.call(ASK);
     expect((await bench.call(ASK)).client.cache).toBe("miss");
   });
+  it("a stream cut anywhere before its regular end", async () => {
+    const whole = STREAM.join("");
+    const complete = whole.length - DONE.length;
+    for (let cut = 0; cut < whole.length; cut++) {
+      const provider = new HandProvider("p", [CHAT], [whole.slice(0, cut)]);
+      const bench = recallBench([provider]);
+      await bench.call({ ...ASK, stream: true });
+      provider.script = STREAM;
+      const next = await bench.call(ASK);
+      expect(next.client.json, `cut at ${cut}`).toMatchObject({ choices: [{ message: { content: "hello" } }] });
+      if (cut < complete) expect(next.client.cache, `cut at ${cut}`).toBe("miss");
+    }
+  });
+  it("one of several answers, a turn of a thread, a background answer", async () => {
+    const provider = new HandProvider("p", [CHAT], [plain()]);
+    const bench = recallBench([provider]);
+    const thread = { ...ASK, thread: { type: "create" } };
+    const asks: readonly (readonly [object, string])[] = [
+      [{ ...ASK, n: 2 }, CHAT],
+      [{ model: "a", input: "hello", background: true }, RESPONSES],
+      [thread, MESSAGES],
+    ];
+    for (const [body, dialect] of asks) {
+      const asked = bench.start(body, { dialect, headers: { "anthropic-version": "2026-10-21" } });
+      await asked.row();
+      expect(asked.client.cache, dialect).toBe("bypass");
+    }
+  });
   it("a tool call is complete and is kept", async () => {
     const message = {
       role: "assistant",
@@ -330,6 +358,23 @@ describe("whose answer it is", () => {
     const headers = await bench.key({ models: ["b"] });
     expect((await bench.call(ASK, { headers })).client.status).toBe(403);
     expect((await bench.call(ASK, { headers: { ...headers, "x-gimbal-cache": "only-if-cached" } })).client.status).toBe(403);
+  });
+  it("nobody's once its model, its target or its caller is switched off", async () => {
+    for (const [scope, value] of [
+      ["all", "*"],
+      ["model", "a"],
+      ["provider", "p"],
+      ["target", "p/m"],
+      ["key", "anonymous"],
+    ] as const) {
+      const provider = new HandProvider("p", [CHAT], [plain()]);
+      const bench = recallBench([provider]);
+      await bench.call(ASK);
+      await bench.stores.switches.put({ id: "s1", kind: "kill", scope, value, author: "admin", createdAt: 0 });
+      await bench.deps.switches.refresh();
+      const { client } = await bench.call(ASK);
+      expect(client.cache, scope).not.toBe("hit");
+    }
   });
   it("still the guards' to judge", async () => {
     const shout: Guard = {
