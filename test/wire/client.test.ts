@@ -97,6 +97,53 @@ describe("connections", () => {
     await client.close();
   });
 
+  it("are given up when idle too long, sooner when the server says so, and never reused when it closes at once", async () => {
+    for (const [hint, idleMs] of [
+      ["", 31_000],
+      ["keep-alive: timeout=10\r\n", 9_000],
+      ["keep-alive: timeout=1\r\n", 0],
+    ] as const) {
+      const clock = new ManualClock();
+      const upstream = await saying((socket) => socket.write(answer(`${hint}content-length: 2\r\n`, "ok")));
+      const client = clientOf(upstream, { clock });
+      const told = new Told();
+      client.open(POST, told);
+      await told.over;
+      const gone = new Promise((resolve) => upstream.sockets[0]?.on("close", resolve));
+      clock.advance(idleMs);
+      await gone;
+      await client.close();
+    }
+  });
+
+  it("that say something unasked are not used again", async () => {
+    const upstream = await saying((socket) => socket.write(answer("content-length: 2\r\n", "ok")));
+    const client = clientOf(upstream);
+    const first = new Told();
+    client.open(POST, first);
+    await first.over;
+    const gone = new Promise((resolve) => upstream.sockets[0]?.on("close", resolve));
+    upstream.sockets[0]?.write(answer("content-length: 6\r\n", "poison"));
+    await gone;
+    const second = new Told();
+    client.open(POST, second);
+    await second.over;
+    expect(second.text).toBe("ok");
+    await client.close();
+  });
+
+  it("that do not come about in time are given up", async () => {
+    const clock = new ManualClock();
+    const lookup: LookupFunction = () => undefined;
+    const client = connect({ ...CLIENT, baseUrl: "http://slow.example", lookup, clock });
+    const told = new Told();
+    client.open(POST, told);
+    clock.advance(CLIENT.connectTimeoutMs + 2_500);
+    await told.over;
+    expect(told.problem).toMatchObject({ kind: "upstream_timeout", code: "connect_timeout" });
+    await client.close();
+  });
+
   it("over the cap wait for a free one, but no longer than connecting may take, and not too many", async () => {
     const clock = new ManualClock();
     const held: Socket[] = [];
@@ -237,6 +284,25 @@ describe("an answer", () => {
     });
     await over;
     expect(received).toBe(total);
+    await client.close();
+  });
+
+  it("that is held back does not count as silence, and ends when it is taken", async () => {
+    const clock = new ManualClock();
+    const upstream = await saying((socket) => socket.end(answer("transfer-encoding: chunked\r\n", "2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n")));
+    const client = clientOf(upstream, { clock });
+    const told = new Told();
+    const taken = told.onData.bind(told);
+    told.onData = (piece) => !taken(piece);
+    const handle = client.open(POST, told);
+    await told.first;
+    clock.advance(60_000);
+    expect([told.text, told.terminals]).toEqual(["ab", 0]);
+    handle.resume();
+    while (told.pieces.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    handle.resume();
+    await told.over;
+    expect([told.text, told.problem]).toEqual(["abcd", undefined]);
     await client.close();
   });
 

@@ -418,6 +418,46 @@ describe("the front end", () => {
     expect(front?.connections).toBe(0);
   });
 
+  it("answers 408 to whoever says nothing, and closes who says nothing more", async () => {
+    const clock = new ManualClock();
+    const port = await serve((_request, out) => out.whole(200, {}, "ok"), { clock });
+    const silent = new RawClient(port);
+    const idle = new RawClient(port).say("GET / HTTP/1.1\r\nhost: here\r\n\r\n");
+    await idle.hears("ok");
+    clock.advance(25_000);
+    await silent.closed;
+    expect(silent.heard).toMatch(/^HTTP\/1\.1 408 /);
+    clock.advance(39_000);
+    idle.say("GET / HTTP/1.1\r\nhost: here\r\n\r\n");
+    await idle.hears("ok", 2);
+    clock.advance(64_000);
+    expect(front?.connections).toBe(1);
+    clock.advance(6_000);
+    await idle.closed;
+  });
+
+  it("takes a client that stops halfway through its connection for gone", async () => {
+    const left = Promise.withResolvers<void>();
+    const port = await serve((_request, out) => {
+      out.onLeave(left.resolve);
+      out.head(200, {});
+    });
+    const client = new RawClient(port).say("GET / HTTP/1.1\r\nhost: here\r\n\r\n");
+    await client.hears("200");
+    client.socket.end();
+    await left.promise;
+    await client.closed;
+  });
+
+  it("keeps a large body whole for a handler that asks for it late, and the connection with it", async () => {
+    const port = await serve((request, out) => void setImmediate(() => measuring(request, out)));
+    const client = new RawClient(port).say(post(`content-length: ${8 * MB}\r\n`)).say(Buffer.alloc(8 * MB));
+    await client.hears(`${8 * MB} bytes`);
+    client.say("GET / HTTP/1.1\r\nhost: here\r\n\r\n");
+    await client.hears("\n0 bytes");
+    client.socket.destroy();
+  });
+
   it("keeps many idle connections and still answers", async () => {
     const port = await serve((_request, out) => out.whole(200, {}, "ok"), { maxConnections: 1_000 });
     const idle = Array.from({ length: 500 }, () => new RawClient(port));
