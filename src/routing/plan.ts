@@ -147,7 +147,7 @@ export class Planner {
     const steps = ordered.filter((_step, place) => blocked[place] === undefined);
     if (steps.length > 0) return { steps, skipped: [...skipped, ...out] };
     const last = out.find(({ target }) => view.forcedShut?.(target.provider, target.model) !== true);
-    if (!last) throw shut(out);
+    if (!last) throw shut(out, view);
     const step = { target: last.target, reason: `tried all the same, because every target is blocked: ${last.reason}` };
     return { steps: [step], skipped: [...skipped, ...out.filter((other) => other !== last)] };
   }
@@ -210,8 +210,9 @@ function unsuited(alias: Alias, skipped: readonly PlannedStep[]): ProblemError {
   return new ProblemError({ kind: "unsupported", status: 400, message, param: "model" });
 }
 
-function shut(steps: readonly PlannedStep[]): ProblemError {
-  return new ProblemError({ kind: "upstream_unavailable", message: `Nothing may be asked: ${inWords(steps)}.` });
+function shut(steps: readonly PlannedStep[], view: TargetView): ProblemError {
+  const killed = steps.some(({ target }) => view.killed?.(target.provider, target.model));
+  return new ProblemError({ kind: killed ? "killed" : "upstream_unavailable", message: `Nothing may be asked: ${inWords(steps)}.` });
 }
 
 function inWords(steps: readonly PlannedStep[]): string {

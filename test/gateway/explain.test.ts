@@ -68,6 +68,34 @@ describe("a call goes where it can work", () => {
     expect(((await elsewhere.json()) as { error: { message: string } }).error.message).toContain("eu is required");
   });
 
+  it("or nowhere its key may go", async () => {
+    const bound = { authorization: `Bearer ${await gateway.key({ requires: { region: "eu", residency: ["eu", "ch"] } })}` };
+    const refused = await ask("sim/echo", "hello", bound);
+    expect(((await refused.json()) as { error: { message: string } }).error.message).toContain(
+      "sim/echo has no region in the configuration, and eu is required",
+    );
+    await expect(gateway.key({ requires: { country: "eu" } })).rejects.toThrow("country");
+  });
+
+  it("or not where a person shut the target", async () => {
+    const force = (target: string, word: string): Promise<Response> =>
+      fetch(`${gateway.url}/admin/api/health/targets`, {
+        method: "POST",
+        headers: { "content-type": "application/json", authorization: `Bearer ${gateway.house.adminToken.reveal()}` },
+        body: JSON.stringify({ target, force: word }),
+      });
+    expect((await force("sim/blind", "shut")).status).toBe(200);
+    const response = await ask("eyes");
+    expect(targetOf(response)).toBe("sim/seeing");
+    expect(await explain(idOf(response))).toMatchObject({
+      plan: { skipped: [{ target: "sim/blind", reason: expect.stringContaining("shut") }] },
+    });
+    const direct = await ask("sim/blind");
+    expect([direct.status, direct.headers.get("x-gimbal-problem")]).toEqual([503, "upstream_unavailable"]);
+    expect((await force("sim/blind", "auto")).status).toBe(200);
+    expect(targetOf(await ask("eyes"))).toBe("sim/blind");
+  });
+
   it("by rule", async () => {
     const gold = await ask("ruled", "hello", { "x-gimbal-metadata": '{"plan":"gold"}' });
     expect(targetOf(gold)).toBe("sim/seeing");
