@@ -114,15 +114,19 @@ describe("the journal's file", () => {
 
   it("that cannot be written refuses the whole append, and works again afterwards", () => {
     const folder = temporaryFolder();
-    const journal = open(folder);
+    let journal = open(folder);
     journal.append(one("call_1", 1, ["one"], { head: HEAD }));
+    journal.close();
     sqlOn(folder, (database) => database.exec("CREATE TRIGGER full BEFORE INSERT ON blocks WHEN NEW.id > 2 BEGIN SELECT RAISE(ABORT, 'full'); END"));
+    journal = open(folder);
     const both = packSpill([part("call_1", 2, ["x".repeat(200_000)]), part("call_2", 1, ["z"], { head: HEAD })], START);
     expect(both.blocks).toHaveLength(2);
     expect(() => journal.append(both)).toThrow("full");
     expect(texts(journal.page("call_1", 0, MIB, START, 0))).toEqual(["one"]);
     expect(journal.entry("call_2", START)).toBeUndefined();
+    journal.close();
     sqlOn(folder, (database) => database.exec("DROP TRIGGER full"));
+    journal = open(folder);
     journal.append(one("call_1", 2, ["two"]));
     expect(texts(journal.page("call_1", 0, MIB, START, 0))).toEqual(["one", "two"]);
     journal.close();

@@ -10,9 +10,9 @@ const JOURNAL_FILE = "journal.db";
 const VERSION = 1;
 const OWNER_ONLY = 0o600;
 /** Blocks are large: bigger pages mean fewer of them to chain and to check. */
-const PAGE_BYTES = 16 * 1024;
-const CHECKPOINT_PAGES = 500;
-const LOG_BYTES = 16 * 1024 * 1024;
+const PAGE_BYTES = 32 * 1024;
+/** A rollback file that grew in a burst is cut back to this. */
+const ROLLBACK_BYTES = 4 * 1024 * 1024;
 /** Blocks opened for one page of a reader: whoever waits for the same thread is not kept waiting longer. */
 const BLOCKS_READ = 64;
 /** Rows looked at to forget what has expired, with each append. */
@@ -61,8 +61,11 @@ interface Open {
 
 /**
  * The journal of streamed answers, in a file of its own, for the thread that writes. It holds minutes of sealed frames, so nothing of it
- * is worth repair: a file that is damaged or of another version is begun anew. `synchronous=NORMAL`: what was written survives the
- * process and not the machine. A block of the journal bears the ids of its calls in clear, as the ledger does, and everything else sealed.
+ * is worth repair: a file that is damaged or of another version is begun anew.
+ *
+ * What was written survives the process, and need not survive the machine; so nothing is flushed to the disk, and the file is written in
+ * place instead of by way of a log, which copies and sums every page: that took a third off the cost of a chunk. A process killed in the
+ * middle is rolled back at the next start. The ids of a block's calls lie in clear, as in the ledger, and everything else is sealed.
  */
 export class JournalFile {
   readonly #path: string;
@@ -226,7 +229,7 @@ export class JournalFile {
   }
 
   #remove(): void {
-    for (const ending of ["", "-wal", "-shm"]) rmSync(this.#path + ending, { force: true });
+    for (const ending of ["", "-journal"]) rmSync(this.#path + ending, { force: true });
   }
 }
 
@@ -264,8 +267,8 @@ function openFile(path: string): Open {
   try {
     chmodSync(path, OWNER_ONLY);
     database.exec(
-      `PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 50;
-       PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA journal_size_limit = ${LOG_BYTES};`,
+      `PRAGMA page_size = ${PAGE_BYTES}; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = PERSIST; PRAGMA synchronous = OFF;
+       PRAGMA journal_size_limit = ${ROLLBACK_BYTES};`,
     );
     const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
     if (version === 0) database.exec(`BEGIN; ${TABLES} PRAGMA user_version = ${VERSION}; COMMIT;`);
