@@ -91,7 +91,7 @@ describe("a call goes where it can work", () => {
       plan: { skipped: [{ target: "sim/blind", reason: expect.stringContaining("shut") }] },
     });
     const direct = await ask("sim/blind");
-    expect([direct.status, direct.headers.get("x-gimbal-problem")]).toEqual([503, "upstream_unavailable"]);
+    expect([direct.status, direct.headers.get("x-gimbal-problem")]).toEqual([502, "upstream_unavailable"]);
     expect((await force("sim/blind", "auto")).status).toBe(200);
     expect(targetOf(await ask("eyes"))).toBe("sim/blind");
   });
