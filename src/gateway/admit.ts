@@ -50,6 +50,8 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
       message: `The model's name is longer than ${MODEL_CHARACTERS} characters.`,
       param: "model",
     });
+  const killed = deps.switches.refusal(caller, run.model);
+  if (killed) throw new ProblemError(killed);
   run.stream = outline.stream && operation === "generate";
   run.maxOutputTokens = outline.maxOutputTokens;
   run.keep = outline.keep || outline.background || request.connection !== undefined;

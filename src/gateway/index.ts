@@ -1,6 +1,6 @@
 import type { Problem, Snapshot, Stores, Switch } from "../canon/index.ts";
 import { Planner } from "../routing/plan.ts";
-import type { TargetView } from "../routing/view.ts";
+import { OPEN_VIEW, type TargetView } from "../routing/view.ts";
 import { Admission, type RequestCounter } from "./admission.ts";
 import { Journal } from "./journal.ts";
 import { LiveCalls } from "./live-calls.ts";
@@ -8,7 +8,7 @@ import type { Reader } from "./live.ts";
 import { openCall } from "./pipeline.ts";
 import { Recall } from "./recall.ts";
 import type { GatewayDeps } from "./run.ts";
-import { Switches } from "./switches.ts";
+import { Switches, switchedView } from "./switches.ts";
 import { Turns } from "./turns.ts";
 
 export { openCall } from "./pipeline.ts";
@@ -60,7 +60,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     ledger: stores.ledger,
     book: options.book,
     admission: new Admission({ keys: stores.keys, clock, counter: options.counter }),
-    planner: new Planner(randomness, options.view),
+    planner: new Planner(randomness, switchedView(switches, options.view ?? OPEN_VIEW)),
     turns: new Turns({ store: stores.calls, clock, limits }),
     live,
     switches,

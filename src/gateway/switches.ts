@@ -1,4 +1,5 @@
 import type { Caller, Problem, Switch, SwitchStore } from "../canon/index.ts";
+import type { TargetView } from "../routing/view.ts";
 
 /** A target a call goes to. */
 export interface SwitchedTarget {
@@ -89,6 +90,17 @@ export class Switches {
       }
     } while (this.#again);
   }
+}
+
+/** Health as the planner sees it with the kill switches laid over it. */
+export function switchedView(switches: Pick<Switches, "blocked">, health: TargetView): TargetView {
+  const killed = (provider: string, model: string): boolean => switches.blocked(provider, model) !== undefined;
+  return {
+    blocked: (provider, model) => switches.blocked(provider, model) ?? health.blocked(provider, model),
+    latency: (provider, model) => health.latency(provider, model),
+    forcedShut: (provider, model) => killed(provider, model) || health.forcedShut?.(provider, model) === true,
+    killed,
+  };
 }
 
 /** The caller, the name it asks for, or everything. */
