@@ -71,7 +71,8 @@ function hold(deps: GatewayDeps, run: Run, caller: Caller, key: string): void {
   const { live } = run;
   // A background call's answer is the promise, which comes long before its end.
   const early = (answer: RepeatableAnswer): void => {
-    if (run.background) void deps.idempotency.keep(caller.scope, key, live.id, answer).catch((error: unknown) => deps.report(error, live.id));
+    if (run.background)
+      void deps.idempotency.keep(caller.scope, key, live.id, answer).catch((error: unknown) => deps.report(error, live.id));
   };
   const recorder = new Recorder(early, () => run.background);
   run.claim = { scope: caller.scope, key, recorder };

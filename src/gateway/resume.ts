@@ -156,10 +156,10 @@ class Pump implements Reader, Reading {
     await this.#feed(await this.#next(from));
   }
 
-  async #feed(begin: JournalPage | undefined): Promise<void> {
+  async #feed(first: JournalPage | undefined): Promise<void> {
     let looks = 0;
     let doubts = 0;
-    for (let page = begin; !this.#over;) {
+    for (let page = first; !this.#over;) {
       if (!page) return this.#fail(lost(this.#callId), undefined);
       const { entry, head, frames } = page;
       this.#answerId ??= head?.answerId;
@@ -248,11 +248,12 @@ export function lateReading(opening: Promise<Reading>, refused: (error: unknown)
   let reading: Reading | undefined;
   // Either may come before it is open: frames flow as soon as there are any.
   let [isDrained, isGone] = [false, false];
-  opening.then((opened) => {
+  const take = (opened: Reading): void => {
     reading = opened;
     if (isGone) opened.leave();
     else if (isDrained) opened.drained();
-  }, refused);
+  };
+  void opening.then(take, refused);
   return {
     drained: () => (reading ? reading.drained() : void (isDrained = true)),
     leave: () => (reading ? reading.leave() : void (isGone = true)),

@@ -69,7 +69,11 @@ describe("a stream read on", () => {
     try {
       const [mine, theirs] = [await gateway.key(), await gateway.key({ name: "other" })];
       const { path, body } = LANGUAGES.chat;
-      const first = await listen(`${gateway.url}${path}`, { ...body, model: "sim/steady", stream: true }, { headers: { authorization: `Bearer ${mine}` } });
+      const first = await listen(
+        `${gateway.url}${path}`,
+        { ...body, model: "sim/steady", stream: true },
+        { headers: { authorization: `Bearer ${mine}` } },
+      );
       await first.until(5);
       const ask = (key: string, rest = "events", method = "GET"): Promise<Response> =>
         fetch(`${gateway.url}/v1/calls/${first.callId}/${rest}`, { method, headers: { authorization: `Bearer ${key}` } });
@@ -131,37 +135,40 @@ describe("a stream read on", () => {
 });
 
 describe("a stream whose gateway was killed", () => {
-  it("is told to the last frame that was spilled, then one problem in its own language, wherever its reader stands", { timeout: 60_000 }, () =>
-    inFolder(async (folder, file) => {
-      const before = await serve(folder, file);
-      const calls = await Promise.all(
-        Object.values(LANGUAGES).map(({ path, body }) => listen(`${before.url}${path}`, { ...body, model: "sim/endless", stream: true })),
-      );
-      await Promise.all(calls.map((call) => call.until(FRAMES)));
-      await before.kill();
-      for (const call of calls) await call.until(Number.POSITIVE_INFINITY);
+  it(
+    "is told to the last frame that was spilled, then one problem in its own language, wherever its reader stands",
+    { timeout: 60_000 },
+    () =>
+      inFolder(async (folder, file) => {
+        const before = await serve(folder, file);
+        const calls = await Promise.all(
+          Object.values(LANGUAGES).map(({ path, body }) => listen(`${before.url}${path}`, { ...body, model: "sim/endless", stream: true })),
+        );
+        await Promise.all(calls.map((call) => call.until(FRAMES)));
+        await before.kill();
+        for (const call of calls) await call.until(Number.POSITIVE_INFINITY);
 
-      const { url } = await serve(folder, file);
-      for (const call of calls) {
-        const seen = call.frames();
-        const events = async (after: number): Promise<ReturnType<typeof framesOf>> =>
-          framesOf(await (await fetch(`${url}/v1/calls/${call.callId}/events?after=${after}`)).text());
-        const all = await events(0);
-        const spilled = all.frames.findIndex((frame) => TERMINAL.test(frame));
-        // What reached the client more than a spill ago is there: at 200 tokens a second, 100 ms are about 20 frames.
-        expect(spilled).toBeGreaterThan(seen.length - 40);
-        expect(all.frames.slice(0, Math.min(spilled, seen.length))).toEqual(seen.slice(0, spilled));
-        expect(all.ids).toEqual(all.frames.map((_, place) => place + 1));
-        const terminal = all.frames.slice(spilled);
-        expect(terminal.length).toBeLessThanOrEqual(2);
-        expect(await events(0)).toEqual(all);
-        expect((await events(10)).frames).toEqual(all.frames.slice(10));
-        const beyond = await events(spilled + 1000);
-        expect(beyond.ids[0]).toBe(spilled + 1001);
-        expect(beyond.frames).toHaveLength(terminal.length);
-        expect(beyond.frames[0]).toMatch(TERMINAL);
-      }
-    }),
+        const { url } = await serve(folder, file);
+        for (const call of calls) {
+          const seen = call.frames();
+          const events = async (after: number): Promise<ReturnType<typeof framesOf>> =>
+            framesOf(await (await fetch(`${url}/v1/calls/${call.callId}/events?after=${after}`)).text());
+          const all = await events(0);
+          const spilled = all.frames.findIndex((frame) => TERMINAL.test(frame));
+          // What reached the client more than a spill ago is there: at 200 tokens a second, 100 ms are about 20 frames.
+          expect(spilled).toBeGreaterThan(seen.length - 40);
+          expect(all.frames.slice(0, Math.min(spilled, seen.length))).toEqual(seen.slice(0, spilled));
+          expect(all.ids).toEqual(all.frames.map((_, place) => place + 1));
+          const terminal = all.frames.slice(spilled);
+          expect(terminal.length).toBeLessThanOrEqual(2);
+          expect(await events(0)).toEqual(all);
+          expect((await events(10)).frames).toEqual(all.frames.slice(10));
+          const beyond = await events(spilled + 1000);
+          expect(beyond.ids[0]).toBe(spilled + 1001);
+          expect(beyond.frames).toHaveLength(terminal.length);
+          expect(beyond.frames[0]).toMatch(TERMINAL);
+        }
+      }),
   );
 
   it("that had ended is told whole", { timeout: 60_000 }, () =>
@@ -199,7 +206,11 @@ describe("what was promised by a gateway that was killed", () => {
       for (const id of [plain.id, streamed]) {
         const read = await fetch(`${url}/v1/responses/${id}`);
         expect(read.status).toBe(200);
-        expect(await read.json()).toMatchObject({ id, status: "failed", error: { message: expect.stringContaining("gateway stopped") as string } });
+        expect(await read.json()).toMatchObject({
+          id,
+          status: "failed",
+          error: { message: expect.stringContaining("gateway stopped") as string },
+        });
       }
       const rest = framesOf(await (await fetch(`${url}/v1/responses/${streamed}?stream=true&starting_after=9`)).text());
       expect(rest.frames.slice(0, 20)).toEqual(stream.frames().slice(10, 30));

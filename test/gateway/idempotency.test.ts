@@ -40,7 +40,16 @@ interface Asked {
   readonly signal?: AbortSignal;
 }
 
-function ask({ model, key = "k", stream = false, content = "Go on.", bearer, path = CHAT, headers = {}, signal }: Asked): Promise<Response> {
+function ask({
+  model,
+  key = "k",
+  stream = false,
+  content = "Go on.",
+  bearer,
+  path = CHAT,
+  headers = {},
+  signal,
+}: Asked): Promise<Response> {
   const input = path === CHAT ? { messages: [{ role: "user", content }] } : { input: content };
   return fetch(`${gateway.url}${path}`, {
     method: "POST",

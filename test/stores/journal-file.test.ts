@@ -15,7 +15,8 @@ const MIB = 1024 * 1024;
 const FOREVER = START + 1e9;
 
 const open = (folder: string, maxBytes = MIB): JournalFile => new JournalFile(folder, openSealer(folder), maxBytes);
-const one = (id: string, first: number, frames: readonly string[], rest: object = {}): Spill => packSpill([part(id, first, frames, rest)], START);
+const one = (id: string, first: number, frames: readonly string[], rest: object = {}): Spill =>
+  packSpill([part(id, first, frames, rest)], START);
 const sizeOf = (folder: string): number => statSync(join(folder, "journal.db")).size;
 
 function sqlOn(folder: string, work: (database: DatabaseSync) => void): void {
@@ -56,17 +57,21 @@ describe("the journal's file", () => {
     for (let step = 0; step < 5; step++) journal.append(packSpill([], START + 40));
     journal.close();
     sqlOn(folder, (database) => {
-      expect(database.prepare("SELECT (SELECT count(*) FROM calls) AS calls, (SELECT count(*) FROM blocks) AS blocks").get()).toMatchObject({
-        calls: 0,
-        blocks: 0,
-      });
+      expect(database.prepare("SELECT (SELECT count(*) FROM calls) AS calls, (SELECT count(*) FROM blocks) AS blocks").get()).toMatchObject(
+        {
+          calls: 0,
+          blocks: 0,
+        },
+      );
     });
   });
 
   it("shows nothing of an answer in clear", () => {
     const folder = temporaryFolder();
     const journal = open(folder);
-    journal.append(one("call_1", 1, ["a very secret answer"], { head: { status: 200, headers: { "x-hidden": "private" } }, until: FOREVER }));
+    journal.append(
+      one("call_1", 1, ["a very secret answer"], { head: { status: 200, headers: { "x-hidden": "private" } }, until: FOREVER }),
+    );
     journal.close();
     const bytes = readFileSync(join(folder, "journal.db")).toString("latin1");
     expect(bytes).toContain("call_1");
@@ -117,7 +122,9 @@ describe("the journal's file", () => {
     let journal = open(folder);
     journal.append(one("call_1", 1, ["one"], { head: HEAD }));
     journal.close();
-    sqlOn(folder, (database) => database.exec("CREATE TRIGGER full BEFORE INSERT ON blocks WHEN NEW.id > 2 BEGIN SELECT RAISE(ABORT, 'full'); END"));
+    sqlOn(folder, (database) =>
+      database.exec("CREATE TRIGGER full BEFORE INSERT ON blocks WHEN NEW.id > 2 BEGIN SELECT RAISE(ABORT, 'full'); END"),
+    );
     journal = open(folder);
     const both = packSpill([part("call_1", 2, ["x".repeat(200_000)]), part("call_2", 1, ["z"], { head: HEAD })], START);
     expect(both.blocks).toHaveLength(2);

@@ -10,12 +10,12 @@ export interface PrimaryHost {
 }
 
 export function primaryHost(stores: HostedStores): PrimaryHost {
-  const others = new Set<Channel>();
-  return { attach: (channel) => serve(stores.backend, channel, others) };
+  const workers = new Set<Channel>();
+  return { attach: (channel) => serve(stores.backend, channel, workers) };
 }
 
-function serve(backend: Backend, channel: Channel, all: Set<Channel>): void {
-  all.add(channel);
+function serve(backend: Backend, channel: Channel, workers: Set<Channel>): void {
+  workers.add(channel);
   let open = true;
   let answers: Answered[] = [];
   const send = (message: Omit<FromHost, "tag">): void => {
@@ -47,21 +47,21 @@ function serve(backend: Backend, channel: Channel, all: Set<Channel>): void {
       else follow(id, write(backend, command));
     }
     if (journal) follow(journal[0], backend.journal(owned(journal[1])));
-    if (signal) for (const other of all) if (other !== channel) other.send({ tag: TAG, signal } satisfies FromHost);
+    if (signal) for (const other of workers) if (other !== channel) other.send({ tag: TAG, signal } satisfies FromHost);
     for (const [id, name, args] of reads) follow(id, backend.read(name, args as Reads[ReadName]["args"]));
   });
   channel.onClose(() => {
     open = false;
-    all.delete(channel);
+    workers.delete(channel);
     unwatch();
   });
 }
 
 /** What came over the channel lies in memory that it shares with other messages; it is given away whole from here. */
-function owned(write: JournalWrite): JournalWrite {
-  if (write.kind !== "append") return write;
-  const blocks = write.spill.blocks.map(({ index, bytes }) => ({ index, bytes: new Uint8Array(bytes) }));
-  return { ...write, spill: { ...write.spill, blocks } };
+function owned(written: JournalWrite): JournalWrite {
+  if (written.kind !== "append") return written;
+  const blocks = written.spill.blocks.map(({ index, bytes }) => ({ index, bytes: new Uint8Array(bytes) }));
+  return { ...written, spill: { ...written.spill, blocks } };
 }
 
 function write(backend: Backend, command: Command): Promise<unknown> {

@@ -21,7 +21,8 @@ function identity(scope: string, hash: string): readonly string[] {
   return ["idempotency", scope, hash];
 }
 
-const READ = "SELECT fingerprint, call_id, node, key_id, sealed FROM serving.idempotency WHERE scope = ? AND key_hash = ? AND expires_at > ?";
+const READ =
+  "SELECT fingerprint, call_id, node, key_id, sealed FROM serving.idempotency WHERE scope = ? AND key_hash = ? AND expires_at > ?";
 
 function held(columns: Columns, sealer: Sealer, scope: string, hash: string): HeldColumns {
   const { fingerprint, call_id: callId, node, key_id: keyId, sealed } = columns;
@@ -29,15 +30,10 @@ function held(columns: Columns, sealer: Sealer, scope: string, hash: string): He
   return { callId, node, fingerprint, answer: answer ?? null };
 }
 
-export function idempotencyWrites(
-  database: DatabaseSync,
-  sealer: Sealer,
-): Pick<WriteTable, "claimKey" | "keepAnswer" | "releaseKey"> {
+export function idempotencyWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteTable, "claimKey" | "keepAnswer" | "releaseKey"> {
   const read = database.prepare(READ);
   const claim = database.prepare("INSERT OR REPLACE INTO serving.idempotency VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)");
-  const keep = database.prepare(
-    "UPDATE serving.idempotency SET key_id = ?, sealed = ? WHERE scope = ? AND key_hash = ? AND call_id = ?",
-  );
+  const keep = database.prepare("UPDATE serving.idempotency SET key_id = ?, sealed = ? WHERE scope = ? AND key_hash = ? AND call_id = ?");
   const release = database.prepare("DELETE FROM serving.idempotency WHERE scope = ? AND key_hash = ? AND call_id = ?");
   return {
     claimKey: ([scope, key, fingerprint, callId, node, expiresAt, now, instead]) => {
