@@ -121,9 +121,21 @@ export type EmitEvent = (event: Event) => void;
 /** `data` is what follows `data: `; one line. */
 export type EmitFrame = (event: string | undefined, data: string) => void;
 
+/** A frame that did nothing but tell one string: another that differs from it in that string alone need not be parsed. */
+export interface RepeatableFrame {
+  /** The string it told, which stands in the frame as a JSON string, word for word. */
+  readonly text: string;
+  /** Names of members whose value, a string or a whole number, means nothing: padding, counters. */
+  readonly ignored: readonly string[];
+  /** Emits what the frame would if it came once more, at once, with this string in place of its own. */
+  readonly tell: (text: string) => void;
+}
+
 /** Turns an upstream's frames into canonical events. Never throws: what cannot be understood becomes one `problem`. */
 export interface EventDecoder {
   frame(frame: WireFrame): void;
+  /** The frame read last, when it can be repeated. */
+  readonly repeatable?: RepeatableFrame | undefined;
   /** The upstream closed. Emits `problem` (upstream_broken) unless a terminal event was emitted before. */
   end(): void;
 }

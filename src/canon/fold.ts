@@ -1,13 +1,19 @@
 import type { Answer, Event, StopReason } from "./event.ts";
-import type { Item, Part, ReasoningPart, TextPart } from "./item.ts";
+import type { Item, Part, ReasoningPart } from "./item.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { Problem } from "./problem.ts";
 import { NO_USAGE, type Usage } from "./usage.ts";
 
+/** A part while it grows. */
+interface OpenPart {
+  readonly type: "text" | "refusal" | ReasoningPart["kind"];
+  text: string;
+  annotations: Json[] | undefined;
+}
+
 interface OpenItem {
   item: Item;
-  parts: Part[];
-  reasoning: ReasoningPart[];
+  readonly parts: (OpenPart | undefined)[];
   input: string;
   ended: boolean;
 }
@@ -44,17 +50,19 @@ export class AnswerFold {
         this.#native = event.native ?? {};
         return;
       case "item_start":
-        this.#items[event.index] = { item: event.item, parts: [], reasoning: [], input: "", ended: false };
+        this.#items[event.index] = { item: event.item, parts: [], input: "", ended: false };
         return;
       case "text":
       case "refusal":
-        this.#text(event.index, event.part, event.type, event.text);
+        this.#grow(event.index, event.part, event.type, event.text);
         return;
-      case "annotation":
-        this.#annotation(event.index, event.part, event.annotation);
+      case "annotation": {
+        const part = this.#grow(event.index, event.part, "text", "");
+        if (part) (part.annotations ??= []).push(event.annotation);
         return;
+      }
       case "reasoning":
-        this.#reasoning(event.index, event.part, event.kind, event.text);
+        this.#grow(event.index, event.part, event.kind, event.text);
         return;
       case "input": {
         const open = this.#items[event.index];
@@ -107,39 +115,30 @@ export class AnswerFold {
     };
   }
 
-  #text(index: number, part: number, type: "text" | "refusal", text: string): void {
+  #grow(index: number, place: number, type: OpenPart["type"], text: string): OpenPart | undefined {
     const open = this.#items[index];
-    if (!open) return;
-    const before = open.parts[part];
-    open.parts[part] =
-      before && (before.type === "text" || before.type === "refusal") ? { ...before, text: before.text + text } : { type, text };
-  }
-
-  #annotation(index: number, part: number, annotation: Json): void {
-    const open = this.#items[index];
-    if (!open) return;
-    const before: TextPart = textPart(open.parts[part]);
-    open.parts[part] = { ...before, annotations: [...(before.annotations ?? []), annotation] };
-  }
-
-  #reasoning(index: number, part: number, kind: ReasoningPart["kind"], text: string): void {
-    const open = this.#items[index];
-    if (!open) return;
-    const before = open.reasoning[part];
-    open.reasoning[part] = { kind, text: (before?.text ?? "") + text };
+    if (!open) return undefined;
+    let part = open.parts[place];
+    if (part) part.text += text;
+    else open.parts[place] = part = { type, text, annotations: undefined };
+    return part;
   }
 }
 
-function textPart(part: Part | undefined): TextPart {
-  return part?.type === "text" ? part : { type: "text", text: "" };
-}
-
-function closeItem(open: OpenItem): Item {
-  const { item } = open;
-  if (item.type === "message") return { ...item, parts: open.parts.filter(Boolean) };
-  if (item.type === "reasoning") return { ...item, parts: open.reasoning.filter(Boolean) };
-  if (item.type === "tool_call") return { ...item, input: open.input };
+function closeItem({ item, parts, input }: OpenItem): Item {
+  if (item.type === "message") return { ...item, parts: parts.flatMap((part) => (part ? [messagePart(part)] : [])) };
+  if (item.type === "reasoning") return { ...item, parts: parts.flatMap((part) => (part ? [reasoningPart(part)] : [])) };
+  if (item.type === "tool_call") return { ...item, input };
   return item;
+}
+
+function messagePart({ type, text, annotations }: OpenPart): Part {
+  if (type === "refusal") return { type, text };
+  return { type: "text", text, ...(annotations && { annotations }) };
+}
+
+function reasoningPart({ type, text }: OpenPart): ReasoningPart {
+  return { kind: type === "summary" ? type : "text", text };
 }
 
 /** The events that tell a whole answer: for a client that asked for a stream from an upstream that gave none. */

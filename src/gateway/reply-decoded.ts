@@ -9,7 +9,7 @@ import {
   type JsonObject,
   type Problem,
 } from "../canon/index.ts";
-import { formatFrame, FrameSplitter, parseFrame, parseJson } from "../kit/index.ts";
+import { formatFrame, FrameFeed, FrameSplitter, parseJson } from "../kit/index.ts";
 import { BodyCollector, broken, JSON_TYPE, STREAM_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
 
 /** Writes canonical events to the client, in its language: as a stream of frames, or as one answer at the end. */
@@ -109,19 +109,27 @@ function isOutput(event: Event): boolean {
   return event.type !== "start" && event.type !== "usage" && event.type !== "native";
 }
 
+/** A list of so many events is not kept for the next chunk. */
+const MANY_EVENTS = 16;
+
 /** The slow path of a stream: every frame is decoded, guarded, encoded. */
 export class DecodedStream implements Reply {
   readonly #context: ReplyContext;
   readonly #splitter: FrameSplitter;
   readonly #decoder: EventDecoder;
+  readonly #feed: FrameFeed;
   readonly #writer: ClientWriter;
-  /** What the decoder emitted for the frame at hand; kept apart so that a throw never unwinds through the decoder. */
-  #events: Event[] = [];
+  /** What the decoder emitted for the piece at hand; kept apart so that a throw never unwinds through the decoder. */
+  readonly #events: Event[] = [];
+  /** How many of them are of this piece: a list that is emptied would have to grow again with every chunk. */
+  #emitted = 0;
+  readonly #frame = (bytes: Uint8Array): void => this.#feed.frame(bytes);
 
   constructor(context: ReplyContext) {
     this.#context = context;
     this.#splitter = new FrameSplitter(context.limits.frameBytes);
-    this.#decoder = context.upstream.decodeEvents((event) => this.#events.push(event), { provider: context.provider.id });
+    this.#decoder = context.upstream.decodeEvents((event) => (this.#events[this.#emitted++] = event), { provider: context.provider.id });
+    this.#feed = new FrameFeed(this.#decoder);
     this.#writer = new ClientWriter(context);
   }
 
@@ -130,10 +138,7 @@ export class DecodedStream implements Reply {
   }
 
   data(chunk: Buffer): boolean {
-    const fits = this.#splitter.push(chunk, (bytes) => {
-      const frame = parseFrame(bytes);
-      if (frame) this.#decoder.frame(frame);
-    });
+    const fits = this.#splitter.push(chunk, this.#frame);
     this.#pass();
     // The client need not wait for the connection behind the last event to close.
     if (this.#writer.state === "done") this.#writer.finish();
@@ -142,8 +147,7 @@ export class DecodedStream implements Reply {
   }
 
   end(): Problem | undefined {
-    const frame = parseFrame(this.#splitter.rest());
-    if (frame) this.#decoder.frame(frame);
+    this.#feed.frame(this.#splitter.rest());
     this.#decoder.end();
     this.#pass();
     return this.#writer.finish();
@@ -158,9 +162,13 @@ export class DecodedStream implements Reply {
   }
 
   #pass(): void {
-    const events = this.#events;
-    this.#events = [];
-    for (const event of events) this.#writer.event(event);
+    const emitted = this.#emitted;
+    this.#emitted = 0;
+    for (let at = 0; at < emitted; at++) {
+      const event = this.#events[at];
+      if (event) this.#writer.event(event);
+    }
+    if (this.#events.length > MANY_EVENTS) this.#events.length = 0;
   }
 }
 

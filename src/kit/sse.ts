@@ -24,7 +24,8 @@ export class FrameSplitter {
     for (;;) {
       const end = blankLineEnd(bytes, search);
       if (end < 0) break;
-      emit(bytes.subarray(start, end));
+      // Most pieces of a stream are just one frame.
+      emit(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end));
       start = end;
       search = end;
     }

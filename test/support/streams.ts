@@ -1,5 +1,5 @@
 import type { Dialect, Event } from "../../src/canon/index.ts";
-import { FrameSplitter, parseFrame, SeededRandomness } from "../../src/kit/index.ts";
+import { FrameFeed, FrameSplitter, SeededRandomness } from "../../src/kit/index.ts";
 
 const LIMIT_BYTES = 32 * 1024 * 1024;
 
@@ -8,12 +8,8 @@ export function decodeStream(dialect: Dialect, pieces: Iterable<Uint8Array>): Ev
   const events: Event[] = [];
   const decoder = dialect.decodeEvents((event) => events.push(event), { provider: "recorded" });
   const splitter = new FrameSplitter(LIMIT_BYTES);
-  for (const piece of pieces) {
-    splitter.push(piece, (bytes) => {
-      const frame = parseFrame(bytes);
-      if (frame) decoder.frame(frame);
-    });
-  }
+  const feed = new FrameFeed(decoder);
+  for (const piece of pieces) splitter.push(piece, (bytes) => feed.frame(bytes));
   decoder.end();
   return events;
 }

@@ -8,6 +8,7 @@ import {
   type Origin,
   type Part,
   type Problem,
+  type RepeatableFrame,
   type WireFrame,
 } from "../../canon/index.ts";
 import { parseJson } from "../../kit/index.ts";
@@ -32,6 +33,9 @@ interface OpenBlock {
   readonly extra: Record<string, Json | undefined>;
 }
 
+/** Every member of a delta frame says where it belongs. */
+const NOTHING_IGNORED: readonly string[] = [];
+
 const PLAIN_TOOL_USE = new Set(["type", "id", "name", "input"]);
 
 /**
@@ -39,6 +43,7 @@ const PLAIN_TOOL_USE = new Set(["type", "id", "name", "input"]);
  * plain answer, so a message ends when another block begins.
  */
 export class MessageDecoder implements EventDecoder {
+  repeatable: RepeatableFrame | undefined;
   readonly #emit: EmitEvent;
   readonly #provider: string | undefined;
   #origin: Origin = { dialect: DIALECT };
@@ -54,6 +59,7 @@ export class MessageDecoder implements EventDecoder {
   }
 
   frame(frame: WireFrame): void {
+    this.repeatable = undefined;
     if (this.#ended) return;
     const data = parseJson(frame.data);
     if (!isObject(data)) return this.#fail(broken("The provider sent a frame that is no JSON object.", this.#provider));
@@ -178,9 +184,9 @@ export class MessageDecoder implements EventDecoder {
     if (!open || !isObject(delta)) throw new ProblemError(broken("a delta belongs to no open block"));
     switch (delta["type"]) {
       case "text_delta":
-        return this.#text(open, textOf(delta["text"]));
+        return this.#told(textOf(delta["text"]), (text) => this.#text(open, text));
       case "thinking_delta":
-        return this.#thinking(open, textOf(delta["thinking"]));
+        return this.#told(textOf(delta["thinking"]), (text) => this.#thinking(open, text));
       case "signature_delta":
         open.extra["signature"] = textOf(delta["signature"]);
         return;
@@ -192,11 +198,8 @@ export class MessageDecoder implements EventDecoder {
       }
       case "input_json_delta": {
         const json = textOf(delta["partial_json"]);
+        if (open.start["type"] === "tool_use") return this.#told(json, (text) => this.#input(open, text));
         open.json += json;
-        if (open.start["type"] === "tool_use") {
-          if (json !== "") this.#emit({ type: "input", index: open.index, text: json });
-          return;
-        }
         break;
       }
       case "compaction_delta":
@@ -206,6 +209,17 @@ export class MessageDecoder implements EventDecoder {
         break;
     }
     this.#emit({ type: "native", dialect: DIALECT, event: "content_block_delta", raw: data });
+  }
+
+  /** Tells a delta's only string, and how the next one can be told. */
+  #told(text: string, tell: (text: string) => void): void {
+    tell(text);
+    this.repeatable = { text, ignored: NOTHING_IGNORED, tell };
+  }
+
+  #input(open: OpenBlock, json: string): void {
+    open.json += json;
+    if (json !== "") this.#emit({ type: "input", index: open.index, text: json });
   }
 
   #text(open: OpenBlock, text: string): void {

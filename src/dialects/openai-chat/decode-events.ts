@@ -1,4 +1,4 @@
-import type { EmitEvent, EventDecoder, Json, JsonObject, Problem, WireFrame } from "../../canon/index.ts";
+import type { EmitEvent, EventDecoder, Json, JsonObject, Problem, RepeatableFrame, WireFrame } from "../../canon/index.ts";
 import { parseJson } from "../../kit/index.ts";
 import { detailsText, isSummary, READABLE_REASONING } from "./decode-message.ts";
 import { isThinking, thinkingText } from "./decode-parts.ts";
@@ -15,6 +15,8 @@ const EARLY_FRAMES = 64;
 
 /** Fields of a chunk that are told by events, or are padding. */
 const CHUNK_FIELDS = new Set(["id", "choices", "usage", "obfuscation"]);
+/** Members of a chunk that nothing is read from. */
+const IGNORED: readonly string[] = ["obfuscation"];
 const CHOICE_FIELDS = new Set(["index", "delta", "message", "finish_reason", "logprobs", "usage"]);
 const DELTA_FIELDS = new Set([
   "role",
@@ -29,6 +31,7 @@ const DELTA_FIELDS = new Set([
 
 /** Chat completion chunks to events. The regular end is `[DONE]`; a stream that ends without it was cut. */
 export class ChunkDecoder implements EventDecoder {
+  repeatable: RepeatableFrame | undefined;
   readonly #emit: EmitEvent;
   readonly #provider: string | undefined;
   #items: OpenItems | undefined;
@@ -47,6 +50,7 @@ export class ChunkDecoder implements EventDecoder {
   }
 
   frame(frame: WireFrame): void {
+    this.repeatable = undefined;
     if (this.#ended) return;
     if (frame.data === DONE) return this.#done();
     const chunk = parseJson(frame.data);
@@ -79,7 +83,10 @@ export class ChunkDecoder implements EventDecoder {
       if (this.#ended) return;
     }
     const usage = usageObject(chunk);
-    if (!usage) return;
+    if (!usage) {
+      if (choices.length === 1) this.repeatable = this.#repeatableOf(choices[0], items);
+      return;
+    }
     this.#usage = usage;
     this.#emit({ type: "usage", usage: decodeUsage(usage, text(chunk["service_tier"])) });
   }
@@ -113,6 +120,25 @@ export class ChunkDecoder implements EventDecoder {
     if (delta) this.#delta(delta, tokensOf(logprobs), items);
     for (const key in choice) if (!CHOICE_FIELDS.has(key)) this.#choice[key] = choice[key];
     if (finish !== undefined) this.#finish = finish;
+  }
+
+  /** How a chunk like this one is told whose only choice said one thing, and not that it is over. */
+  #repeatableOf(choice: Json | undefined, items: OpenItems): RepeatableFrame | undefined {
+    if (!isObject(choice) || (choice["index"] ?? 0) !== 0 || text(choice["finish_reason"]) !== undefined || object(choice["logprobs"]))
+      return undefined;
+    const delta = object(choice["delta"]);
+    const key = delta && onlyField(delta);
+    const value = key === undefined ? undefined : delta?.[key];
+    if (typeof value === "string") {
+      if (key === "content") return { text: value, ignored: IGNORED, tell: (next) => items.text(next, undefined) };
+      for (const place of READABLE_REASONING)
+        if (key === place) return { text: value, ignored: IGNORED, tell: (next) => items.reasoning(next, place, "text") };
+    }
+    const call = key === "tool_calls" && isList(value) && value.length === 1 ? object(value[0]) : undefined;
+    const body = object(call?.["function"]);
+    const input = text(body?.["arguments"]);
+    if (input === undefined) return undefined;
+    return { text: input, ignored: IGNORED, tell: (next) => items.toolCall({ ...call, function: { ...body, arguments: next } }) };
   }
 
   #delta(delta: JsonObject, logprobs: readonly Json[] | undefined, items: OpenItems): void {
@@ -186,6 +212,18 @@ export class ChunkDecoder implements EventDecoder {
       native: { ...native, object: "chat.completion.chunk" },
     });
   }
+}
+
+/** The one member of a delta that says something; undefined where there are several, or none. */
+function onlyField(delta: JsonObject): string | undefined {
+  let only: string | undefined;
+  for (const key in delta) {
+    const value = delta[key];
+    if (key === "role" || value === null || value === "" || (isList(value) && value.length === 0)) continue;
+    if (only !== undefined) return undefined;
+    only = key;
+  }
+  return only;
 }
 
 function tokensOf(logprobs: JsonObject | undefined): readonly Json[] | undefined {

@@ -47,6 +47,9 @@ export class ChunkEncoder implements EventEncoder {
   /** The fields that every chunk begins with. */
   #fields: Draft = {};
   #prefix = "";
+  /** What surrounds the JSON string of a piece of text. */
+  #textHead = "";
+  #textTail = "";
   /** The prefix up to `choices`, for frames that bring their own. */
   #head = "";
   #suffix = "";
@@ -135,6 +138,8 @@ export class ChunkEncoder implements EventEncoder {
     this.#prefix = `${this.#head}"choices":[{"index":0,"delta":`;
     const usage = this.#wantsUsage ? ',"usage":null' : "";
     this.#suffix = `,"logprobs":null,"finish_reason":null}]${usage}}`;
+    this.#textHead = `${this.#prefix}{"content":`;
+    this.#textTail = `}${this.#suffix}`;
     const extra = Object.keys(once).length > 0 ? `,${JSON.stringify(once).slice(1, -1)}` : "";
     this.#emit(
       undefined,
@@ -150,7 +155,7 @@ export class ChunkEncoder implements EventEncoder {
     const open = this.#open[index];
     if (open?.type === "message") open.sent += value.length;
     if (logprobs === undefined) {
-      this.#emit(undefined, `${this.#prefix}{"content":${JSON.stringify(value)}}${this.#suffix}`);
+      this.#emit(undefined, this.#textHead + JSON.stringify(value) + this.#textTail);
       return;
     }
     const tokens = isList(logprobs) ? { content: logprobs, refusal: null } : logprobs;

@@ -1,4 +1,15 @@
-import type { EmitEvent, EventDecoder, Item, Json, JsonObject, Origin, Part, Problem, WireFrame } from "../../canon/index.ts";
+import type {
+  EmitEvent,
+  EventDecoder,
+  Item,
+  Json,
+  JsonObject,
+  Origin,
+  Part,
+  Problem,
+  RepeatableFrame,
+  WireFrame,
+} from "../../canon/index.ts";
 import { parseJson } from "../../kit/index.ts";
 import { decodeAnswerItem } from "./decode-items.ts";
 import { errorIn, problemOfError } from "./problem.ts";
@@ -16,6 +27,9 @@ interface Told {
   text: string;
 }
 
+/** Members of a delta that nothing is read from. */
+const IGNORED: readonly string[] = ["sequence_number", "obfuscation"];
+
 interface OpenItem {
   /** The canonical index. */
   readonly index: number;
@@ -27,6 +41,7 @@ interface OpenItem {
 
 /** Turns the events of this language into canonical ones. Events may come without their `done`, items without their start. */
 export class ResponsesDecoder implements EventDecoder {
+  repeatable: RepeatableFrame | undefined;
   readonly #emit: EmitEvent;
   readonly #provider: string;
   #origin: Origin;
@@ -43,6 +58,7 @@ export class ResponsesDecoder implements EventDecoder {
   }
 
   frame(frame: WireFrame): void {
+    this.repeatable = undefined;
     if (this.#ended || frame.data === "[DONE]" || frame.data === "") return;
     const data: Json | undefined = parseJson(frame.data);
     if (!isObject(data))
@@ -96,17 +112,24 @@ export class ResponsesDecoder implements EventDecoder {
     const text = stringIn(data["delta"]);
     if (!open || text === "") return;
     const part = countIn(data["content_index"]);
-    tell(open, kind, part, part, text);
+    const told = toldAt(open, kind, part, part);
     if (kind === "refusal") this.#refusal = true;
     const { logprobs } = data;
-    if (kind === "text" && isList(logprobs) && logprobs.length > 0) this.#emit({ type: "text", index: open.index, part, text, logprobs });
-    else this.#emit({ type: kind, index: open.index, part, text });
+    if (kind === "text" && isList(logprobs) && logprobs.length > 0) {
+      told.text += text;
+      return this.#emit({ type: "text", index: open.index, part, text, logprobs });
+    }
+    this.#tell(text, (more) => {
+      told.text += more;
+      this.#emit({ type: kind, index: open.index, part, text: more });
+    });
   }
 
   /** Only of use when no delta came before. */
   textDone(data: JsonObject, kind: "text" | "refusal"): void {
     const open = this.#at(data, "message");
     if (open && !open.told.has(`${kind}${countIn(data["content_index"])}`)) this.text({ ...data, delta: data[kind] }, kind);
+    this.repeatable = undefined;
   }
 
   annotation(data: JsonObject): void {
@@ -122,16 +145,30 @@ export class ResponsesDecoder implements EventDecoder {
     if (!open || text === "") return;
     const place = countIn(data[kind === "summary" ? "summary_index" : "content_index"]);
     if (field === "text" && open.told.has(`${kind}${place}`)) return;
-    const { part } = tell(open, kind, place, open.told.size, text);
-    this.#emit({ type: "reasoning", index: open.index, part, kind, text });
+    const told = toldAt(open, kind, place, open.told.size);
+    this.#tell(text, (more) => {
+      told.text += more;
+      this.#emit({ type: "reasoning", index: open.index, part: told.part, kind, text: more });
+    });
+    if (field !== "delta") this.repeatable = undefined;
   }
 
   input(data: JsonObject, field: "delta" | "arguments" | "input"): void {
     const open = this.#at(data, "tool_call");
     const text = stringIn(data[field]);
     if (!open || text === "" || (field !== "delta" && open.told.size > 0)) return;
-    tell(open, "input", 0, 0, text);
-    this.#emit({ type: "input", index: open.index, text });
+    const told = toldAt(open, "input", 0, 0);
+    this.#tell(text, (more) => {
+      told.text += more;
+      this.#emit({ type: "input", index: open.index, text: more });
+    });
+    if (field !== "delta") this.repeatable = undefined;
+  }
+
+  /** Tells a delta's only string, and how the next one can be told. A `done` that told what no delta had is not said twice. */
+  #tell(text: string, tell: (text: string) => void): void {
+    tell(text);
+    this.repeatable = { text, ignored: IGNORED, tell };
   }
 
   finish(data: JsonObject): void {
@@ -202,11 +239,10 @@ function placeOf(data: JsonObject): number {
   return countIn(data["output_index"]);
 }
 
-function tell(open: OpenItem, kind: PartKind, place: number, part: number, text: string): Told {
+function toldAt(open: OpenItem, kind: PartKind, place: number, part: number): Told {
   const key = `${kind}${place}`;
   let told = open.told.get(key);
   if (!told) open.told.set(key, (told = { kind, part, text: "" }));
-  told.text += text;
   return told;
 }
 

@@ -1,0 +1,120 @@
+/**
+ * `node bench/translate.ts [only]`: CPU of one chunk of a streamed answer between the upstream's bytes and the client's frames, for every
+ * pair of languages, without network, threads or clock. Streams are read side by side, as in a gateway, so that none has the caches for
+ * itself. `only` is a part of a pair's name: the others are left out, for a profile.
+ */
+import { NO_USAGE, unfold, type Call, type Dialect, type Event } from "../src/canon/index.ts";
+import { dialects } from "../src/dialects/registry.generated.ts";
+import { limitsOptions } from "../src/gateway/options.ts";
+import { LiveCall, type Reader } from "../src/gateway/live.ts";
+import { openReply, type ReplyContext } from "../src/gateway/reply.ts";
+import { formatFrame, systemClock } from "../src/kit/index.ts";
+
+const CHUNKS = 50;
+/** Streams that are read side by side. */
+const STREAMS = 100;
+const WARM_ROUNDS = 60;
+const ROUNDS = 40;
+const REPEATS = 5;
+
+const WORDS = ["The ", "gateway ", "keeps ", "one ", "row ", "for ", "every ", 'call "', "as ", "told;\n"];
+const STREAM_HEADERS = { "content-type": "text/event-stream" };
+
+const limits = limitsOptions.parse(undefined);
+const nobody: Reader = { whole() {}, head() {}, frames: () => true, end() {} };
+
+/** What an upstream of this language sends: each frame a chunk of its own, as when tokens are slow. */
+function recorded(dialect: Dialect): Buffer[] {
+  const frames: Buffer[] = [];
+  const encoder = dialect.encodeEvents((event, data) => void frames.push(Buffer.from(formatFrame(event, data))), context(dialect.id));
+  for (const event of answer()) encoder.event(event);
+  return frames;
+}
+
+function* answer(): Generator<Event> {
+  const texts = Array.from({ length: CHUNKS }, (_, at) => WORDS[at % WORDS.length] ?? "");
+  const whole = unfold({
+    id: "answer-B9MHDbslfkBeAs8l4bebGdFOJ6PeG",
+    model: "small-2026-07-18",
+    createdAt: 1_763_720_000,
+    items: [{ type: "message", role: "assistant", parts: [{ type: "text", text: texts.join("") }] }],
+    stop: "end",
+    usage: { ...NO_USAGE, inputUncached: 219, output: CHUNKS },
+    origin: { dialect: "none" },
+    native: {},
+  });
+  for (const event of whole) {
+    if (event.type === "text") for (const text of texts) yield { ...event, text };
+    else yield event;
+  }
+}
+
+function context(dialect: string): { readonly call: Call; readonly createdAt: number } {
+  const call: Call = {
+    operation: "generate",
+    origin: { dialect },
+    model: "small",
+    stream: true,
+    items: [],
+    tools: [],
+    sampling: {},
+    native: { stream_options: { include_usage: true } },
+    touched: new Set(),
+  };
+  return { call, createdAt: 1_763_720_000 };
+}
+
+function replyContext(client: Dialect, upstream: Dialect, forward: boolean): ReplyContext {
+  const live = new LiveCall({ id: "call", clock: systemClock, journalBytes: limits.journalBytes });
+  live.attach(nobody);
+  const answered = context(client.id);
+  return {
+    live,
+    client,
+    upstream,
+    provider: { id: "upstream" },
+    wantsStream: true,
+    forward,
+    withholdUsage: false,
+    keep: false,
+    guards: [],
+    limits,
+    canonicalCall: () => answered.call,
+    answerContext: () => answered,
+    headers: () => ({}),
+    onOutput() {},
+  };
+}
+
+/** Reads all streams once, side by side. */
+function round(frames: readonly Buffer[], open: () => ReplyContext): void {
+  const replies = Array.from({ length: STREAMS }, () => openReply(open(), STREAM_HEADERS));
+  for (const frame of frames) for (const reply of replies) reply.data(frame);
+  for (const reply of replies) {
+    const problem = reply.end();
+    if (problem) throw new Error(problem.message);
+  }
+}
+
+/** Microseconds of CPU a chunk, the median of some repeats; the opening and the end of a stream are shared out among its chunks. */
+function measure(frames: readonly Buffer[], open: () => ReplyContext): number {
+  for (let at = 0; at < WARM_ROUNDS; at++) round(frames, open);
+  const figures: number[] = [];
+  for (let repeat = 0; repeat < REPEATS; repeat++) {
+    const before = process.cpuUsage();
+    for (let at = 0; at < ROUNDS; at++) round(frames, open);
+    const { user, system } = process.cpuUsage(before);
+    figures.push((user + system) / (ROUNDS * STREAMS * CHUNKS));
+  }
+  return figures.toSorted((a, b) => a - b)[Math.floor(REPEATS / 2)] ?? 0;
+}
+
+const only = process.argv[2] ?? "";
+for (const upstream of dialects.values()) {
+  const frames = recorded(upstream);
+  const cases: [string, () => ReplyContext][] = [[`${upstream.id}, forwarded`, () => replyContext(upstream, upstream, true)]];
+  for (const client of dialects.values()) cases.push([`${upstream.id} to ${client.id}`, () => replyContext(client, upstream, false)]);
+  for (const [name, open] of cases) {
+    if (name.includes(only)) process.stdout.write(`${name.padEnd(40)} ${measure(frames, open).toFixed(2)} µs a chunk\n`);
+  }
+}
