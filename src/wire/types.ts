@@ -70,7 +70,7 @@ export interface FrontOptions {
   readonly trustedProxies?: readonly string[];
   /** How long a request's head may take. Default 20 s. */
   readonly headTimeoutMs?: number;
-  /** For body timeouts, lingering and closing. Default: the system's. */
+  /** For idle connections, body timeouts, lingering and closing. Default: the system's. */
   readonly clock?: Clock;
 }
 
@@ -98,7 +98,7 @@ export interface ClientOptions {
   readonly maxHeaderBytes: number;
   /** Resolves names; what it finds is checked all the same. Default: the system's. */
   readonly lookup?: LookupFunction;
-  /** Bounds the wait for a free connection. Default: the system's. */
+  /** For every time limit, and for how long idle connections are kept. Default: the system's. */
   readonly clock?: Clock;
 }
 
