@@ -270,4 +270,33 @@ describe("several processes", () => {
       for (const text of await Promise.all(readers)) expect(framesOf(text).frames).toEqual(call.frames().slice(3));
     }),
   );
+
+  it("keep each other's promises, and make a repeated request once", { timeout: 90_000 }, () =>
+    inFolder(async (folder, file) => {
+      const { url } = await serve(folder, file, ["--workers", "2"]);
+      // Connections are dealt out in turn: fresh ones reach both processes.
+      const ask = (path: string, body?: object, headers: Record<string, string> = {}): Promise<Response> =>
+        fetch(`${url}${path}`, {
+          method: body ? "POST" : "GET",
+          headers: { "content-type": "application/json", connection: "close", ...headers },
+          ...(body && { body: JSON.stringify(body) }),
+        });
+      const { id } = (await (await ask("/v1/responses", { model: "sim/endless", input: "Go on.", background: true })).json()) as {
+        id: string;
+      };
+      const status = async (): Promise<string> => ((await (await ask(`/v1/responses/${id}`)).json()) as { status: string }).status;
+      expect(await Promise.all([status(), status(), status(), status()])).toEqual(Array.from({ length: 4 }, () => "in_progress"));
+      const cancelled = await Promise.all([1, 2].map(async () => (await ask(`/v1/responses/${id}/cancel`, {})).json()));
+      for (const answer of cancelled) expect(answer).toMatchObject({ id, status: "cancelled" });
+      expect(await Promise.all([status(), status()])).toEqual(["cancelled", "cancelled"]);
+
+      const { path, body } = LANGUAGES.chat;
+      for (const stream of [true, false]) {
+        const key = { "idempotency-key": `workers ${stream}` };
+        const answers = await Promise.all([1, 2, 3, 4].map(() => ask(path, { ...body, model: "sim/steady", stream }, key)));
+        expect(new Set(answers.map((answer) => answer.headers.get("x-gimbal-call-id"))).size).toBe(1);
+        expect(new Set(await Promise.all(answers.map((answer) => answer.text()))).size).toBe(1);
+      }
+    }),
+  );
 });
