@@ -5,6 +5,8 @@ import { HEALTH_COMMANDS } from "./health.ts";
 import { initCommand } from "./init.ts";
 import { KEY_COMMANDS } from "./keys.ts";
 import { ledgerCommand } from "./ledger.ts";
+import { CHANGE_COMMANDS } from "./models-change.ts";
+import { KILL_COMMANDS } from "./models-kill.ts";
 import { modelsCommand } from "./models.ts";
 import { NOT_BUILT_COMMANDS } from "./not-built.ts";
 import { serveCommand } from "./serve.ts";
@@ -15,6 +17,9 @@ export const COMMANDS: readonly Command[] = [
   initCommand,
   doctorCommand,
   ...KEY_COMMANDS,
+  // Before the one whose name begins theirs.
+  ...CHANGE_COMMANDS,
+  ...KILL_COMMANDS,
   modelsCommand,
   ...HEALTH_COMMANDS,
   ledgerCommand,
