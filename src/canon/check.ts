@@ -14,7 +14,8 @@ export function checkCall(call: Call): Problem | undefined {
 
 function checkItems(call: Call): Problem | undefined {
   const continued = call.previousId !== undefined || call.thread === "continue";
-  if (call.items.length === 0 && !continued && call.keptPrompt === undefined) return refuse("The request holds no messages: there is nothing to answer.");
+  if (call.items.length === 0 && !continued && call.keptPrompt === undefined)
+    return refuse("The request holds no messages: there is nothing to answer.");
   const called = new Set<string>();
   for (const item of call.items) {
     const calls = item.type === "tool_call" || item.type === "unknown" ? item.callId : undefined;
