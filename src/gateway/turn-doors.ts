@@ -10,7 +10,7 @@ import {
   type KeptTurn,
 } from "../canon/index.ts";
 import { formatFrame } from "../kit/index.ts";
-import { cancelElsewhere, whenOver } from "./elsewhere.ts";
+import { cancelElsewhere } from "./elsewhere.ts";
 import type { LiveCall, Reader, Reading } from "./live.ts";
 import { STREAM_TYPE } from "./reply.ts";
 import { resume } from "./resume.ts";
@@ -75,11 +75,9 @@ export async function replayTurn(
   const running = runningTurn(deps, caller, id);
   if (running?.streamed) return resume(deps, { callId: running.id, caller, after: have, reader });
   await running?.whenSettled();
-  const journaled = await deps.journal.findAnswer(caller.scope, id, deps.clock.now());
-  if (journaled?.dialect === dialect.id && (await isStream(deps, journaled.callId)))
-    return resume(deps, { callId: journaled.callId, caller, after: have, reader });
+  const streamed = await streamOf(deps, dialect, caller, id);
+  if (streamed !== undefined) return resume(deps, { callId: streamed, caller, after: have, reader });
   const turn = await kept(deps, dialect, caller, id);
-  if (turn.promise) await whenOver(deps, turn.promise.callId, PROMISE_WAIT_MS);
   const answer = await answerOf(deps, dialect, turn);
   const { createdAt } = turn;
   const frames: Buffer[] = [];
@@ -104,9 +102,20 @@ export async function replayTurn(
 
 const NOTHING_MORE: Reading = { drained() {}, leave() {} };
 
-async function isStream(deps: GatewayDeps, callId: string): Promise<boolean> {
-  const page = await deps.journal.read(callId, 0, 1, deps.clock.now(), 0);
-  return page?.head !== undefined && !page.head.whole;
+/** The call whose journaled stream this answer is. A promise that another process is keeping is waited for: to be streamed, or to be over. */
+async function streamOf(deps: GatewayDeps, dialect: Dialect, caller: Caller, id: string): Promise<string | undefined> {
+  const { clock, journal, ledger } = deps;
+  for (const until = clock.monotonic() + PROMISE_WAIT_MS; ;) {
+    // A journal that cannot be read is no reason not to tell what is kept.
+    const entry = await journal.findAnswer(caller.scope, id, clock.now()).catch(() => undefined);
+    if (entry) {
+      const page = entry.dialect === dialect.id ? await journal.read(entry.callId, 0, 1, clock.now(), 0) : undefined;
+      return page?.head && !page.head.whole ? entry.callId : undefined;
+    }
+    const { promise } = await kept(deps, dialect, caller, id);
+    if (!promise || clock.monotonic() >= until || (await ledger.read(promise.callId))) return undefined;
+    await new Promise<void>((resolve) => clock.after(PROMISE_LOOK_MS, resolve));
+  }
 }
 
 /** Everything about the call stands in its answer already. */
@@ -124,6 +133,7 @@ const callBehind = (dialect: Dialect): Call => ({
 
 /** How long a promised answer that another process makes is waited for by whoever wants it as a stream, in milliseconds. */
 const PROMISE_WAIT_MS = 600_000;
+const PROMISE_LOOK_MS = 100;
 /** A row may be there a moment before the turn that goes with it. */
 const LANDING_MS = 1000;
 const LOOK_MS = 25;
