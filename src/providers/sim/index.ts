@@ -6,7 +6,9 @@ import {
   type AnswerContext,
   type Call,
   type Capabilities,
+  type Capacity,
   type Clock,
+  type Credential,
   type Dialect,
   type JsonObject,
   type Problem,
@@ -50,37 +52,71 @@ const CAPABILITIES: Capabilities = {
 /** A provider without a network: it reads calls and writes answers in every language there is, as a real upstream's bytes. */
 export function createSimulator(id: string, options: SimOptions, deps: SimDeps): Provider {
   const models = modelsOf(options);
-  const calls = new Map<string, number>();
   const capabilities = new Map([...models].map(([name, model]) => [name, { ...CAPABILITIES, ...defined(model.capabilities) }]));
+  return simulated(
+    {
+      id,
+      dialects: [...deps.dialects.keys()],
+      capabilities: (model) => capabilities.get(model) ?? CAPABILITIES,
+      modelFor: ({ model }) => models.get(model),
+      names: () => models.keys(),
+    },
+    deps,
+  );
+}
 
+/** A simulated provider as others see it, and what its models do with each call. */
+export interface SimPart {
+  readonly id: string;
+  readonly dialects: readonly string[];
+  readonly credentials?: readonly Credential[] | undefined;
+  readonly capacity?: Capacity | undefined;
+  capabilities(model: string): Capabilities;
+  /** Asked once for each call, when it comes. Undefined: there is no such model. */
+  modelFor(call: UpstreamCall): SimActor | undefined;
+  names(): Iterable<string>;
+}
+
+/** A simulated model, as it may also be told by code. */
+export type SimActor = SimModel & {
+  /** Tokens in one event of a stream. Default: one where a speed is set. */
+  readonly pieceTokens?: number;
+};
+
+/** A simulated provider whose behaviour may change from call to call. */
+export function simulated(part: SimPart, deps: SimDeps): Provider {
+  const calls = new Map<string, number>();
   return {
-    id,
-    dialects: [...deps.dialects.keys()],
-    capabilities: (model) => capabilities.get(model) ?? CAPABILITIES,
+    id: part.id,
+    dialects: part.dialects,
+    ...(part.credentials && { credentials: part.credentials }),
+    ...(part.capacity && { capacity: part.capacity }),
+    capabilities: (model) => part.capabilities(model),
     open(upstream: UpstreamCall, sink: UpstreamSink): UpstreamHandle {
       const number = calls.get(upstream.model) ?? 0;
+      const model = part.modelFor(upstream);
       // Only names that exist are counted: callers can invent others without end.
-      if (models.has(upstream.model)) calls.set(upstream.model, number + 1);
-      const run = new SimRun(id, models, deps, upstream, number);
+      if (model) calls.set(upstream.model, number + 1);
+      const run = new SimRun(part, model, deps, upstream, number);
       return new Player(run.steps()[Symbol.iterator](), sink, deps.clock);
     },
-    models: () => Promise.resolve([...models.keys()]),
-    check: () => Promise.resolve({ ok: true, detail: `The simulator offers ${models.size} models.` }),
+    models: () => Promise.resolve([...part.names()]),
+    check: () => Promise.resolve({ ok: true, detail: `The simulator offers ${[...part.names()].length} models.` }),
     close: () => Promise.resolve(),
   };
 }
 
 /** One call of the simulator. */
 class SimRun {
-  readonly #provider: string;
-  readonly #models: ReadonlyMap<string, SimModel>;
+  readonly #part: SimPart;
+  readonly #actor: SimActor | undefined;
   readonly #deps: SimDeps;
   readonly #upstream: UpstreamCall;
   readonly #number: number;
 
-  constructor(provider: string, models: ReadonlyMap<string, SimModel>, deps: SimDeps, upstream: UpstreamCall, number: number) {
-    this.#provider = provider;
-    this.#models = models;
+  constructor(part: SimPart, actor: SimActor | undefined, deps: SimDeps, upstream: UpstreamCall, number: number) {
+    this.#part = part;
+    this.#actor = actor;
     this.#deps = deps;
     this.#upstream = upstream;
     this.#number = number;
@@ -120,14 +156,14 @@ class SimRun {
     return spoilt ? struckBy(spoilt, steps, false, { tokens, bytes: body.length }) : steps;
   }
 
-  #model(): SimModel {
+  #model(): SimActor {
+    if (this.#actor) return this.#actor;
     const { model } = this.#upstream;
-    const found = this.#models.get(model);
-    if (found) return found;
-    const like = nearest(model, this.#models.keys());
+    const { id } = this.#part;
+    const like = nearest(model, this.#part.names());
     throw new ProblemError({
       kind: "unknown_model",
-      message: `There is no model "${this.#provider}/${model.slice(0, 200)}".${like ? ` Did you mean "${this.#provider}/${like}"?` : ""}`,
+      message: `There is no model "${id}/${model.slice(0, 200)}".${like ? ` Did you mean "${id}/${like}"?` : ""}`,
       param: "model",
     });
   }
@@ -151,7 +187,7 @@ class SimRun {
   }
 
   #reply(dialect: Dialect, call: Call, model: SimModel, unique: string, empty: boolean): Answer {
-    const origin = { dialect: dialect.id, provider: this.#provider, model: this.#upstream.model };
+    const origin = { dialect: dialect.id, provider: this.#part.id, model: this.#upstream.model };
     const { items, stop, usage } = replyTo(call, model, origin, unique);
     return {
       id: dialect.newAnswerId?.(unique) ?? unique,
@@ -161,7 +197,7 @@ class SimRun {
       stop: empty ? "end" : stop,
       usage: empty ? { ...usage, output: 0, reasoning: 0 } : usage,
       // Not the dialect's: it would expect its own fields in `native` and replay those.
-      origin: { dialect: "sim", provider: this.#provider },
+      origin: { dialect: "sim", provider: this.#part.id },
       native: {},
     };
   }
@@ -191,6 +227,13 @@ function beforeAnswer({ fault }: Strike, dialect: Dialect, unique: string): Iter
     }
     case "server-error":
       return problemSteps(dialect, failed, unique, { status: 500 });
+    case "overloaded":
+      return problemSteps(dialect, { kind: "overloaded", message: "The simulated server is overloaded." }, unique, {
+        status: 503,
+        headers: { "retry-after": String(Math.ceil(fault.retryAfterSeconds)) },
+      });
+    case "out-of-credit":
+      return problemSteps(dialect, { kind: "budget_exhausted", message: "The simulated account is empty." }, unique, { status: 402 });
     default:
       return undefined;
   }

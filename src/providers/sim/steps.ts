@@ -59,7 +59,7 @@ export function wholeMs(model: SimModel, tokens: number): number {
  */
 export function* streamSteps(
   dialect: Dialect,
-  model: SimModel,
+  model: SimModel & { readonly pieceTokens?: number },
   answer: Answer,
   context: AnswerContext,
   headers: ResponseHeaders,
@@ -73,8 +73,9 @@ export function* streamSteps(
   yield { does: "head", status: 200, headers };
   yield { does: "wait", ms: model.ttftMs };
   let dueMs = 0;
+  const pieceTokens = model.pieceTokens ?? (fine || tokenMs > 0 ? 1 : BURST_TOKENS);
   for (const event of unfold(answer)) {
-    for (const piece of inPieces(event, fine || tokenMs > 0 ? 1 : BURST_TOKENS)) {
+    for (const piece of inPieces(event, pieceTokens)) {
       const tokens = tokensIn(piece);
       if (tokens > 0 && tokenMs > 0) {
         // Whole milliseconds only; what is left over is waited for with a later token.
