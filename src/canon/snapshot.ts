@@ -56,6 +56,37 @@ export interface Alias {
   readonly timeoutMs: number;
   readonly continue: "always" | "same-model" | "never";
   readonly cache?: AliasCache;
+  readonly canary?: Canary;
+  readonly shadow?: Shadow;
+  readonly warm?: Warm;
+}
+
+/** Some calls of an alias go to other targets first, to try them out. */
+export interface Canary {
+  /** At least one. */
+  readonly targets: readonly Target[];
+  /** 0 to 100. */
+  readonly percent: number;
+  /** What is drawn and then goes the same way every time. */
+  readonly sticky: "session" | "call";
+}
+
+/** Answered calls are sent to another target once more, to compare what it says. */
+export interface Shadow {
+  readonly target: Target;
+  /** 0 to 1. */
+  readonly share: number;
+  /** Copies that may run at once in a process. */
+  readonly concurrency: number;
+}
+
+/** Some calls always go to a target that must be ready when it is needed. */
+export interface Warm {
+  readonly target: Target;
+  /** 0 to 1. */
+  readonly share: number;
+  /** Without an answered call for this long it counts as cold. */
+  readonly coldAfterMs: number;
 }
 
 /** How an alias repeats answers to identical calls; an alias without it never does. */

@@ -4,6 +4,7 @@ import { nearest } from "../kit/index.ts";
 import { DEFAULT_RETRIES } from "../routing/attempt-options.ts";
 import { conditionFault } from "../routing/rules.ts";
 import type { ConfigDocument, ConfigProblem } from "./document.ts";
+import { readRelease } from "./release.ts";
 import type { ConfigValues } from "./schema.ts";
 import type { Path } from "./variables.ts";
 
@@ -73,8 +74,19 @@ class AliasReader implements AliasReading {
       ...(written?.requires && { requires: requirementsOf(written.requires) }),
       ...(written?.complexity && { complexity: written.complexity }),
       ...(written?.cache && { cache: aliasCacheOf(written.cache) }),
+      ...(written && this.#release(name, written)),
     });
     if (written) this.#warnOfMissing(name, written);
+  }
+
+  #release(name: string, written: WrittenAlias): Pick<Alias, "canary" | "shadow" | "warm"> {
+    const faults = this.problems.length;
+    return readRelease(name, written, {
+      targets: (entries, path, bare) => this.#targets(name, entries, path, bare),
+      warn: (path, message) => {
+        if (this.problems.length === faults) this.warnings.push(this.#document.problem(path, message, true));
+      },
+    });
   }
 
   /** Targets whose provider is on. `bare`: the one target is the value at `path` itself. */
@@ -138,6 +150,8 @@ class AliasReader implements AliasReading {
     if (written.strategy === "weighted") {
       const targets = written.targets.map((entry) => ({ weight: typeof entry === "string" ? 1 : entry.weight }));
       this.#checkWeights(`models.${name}`, targets, ["models", name, "targets"]);
+      const canary = written.canary?.targets?.map((entry) => ({ weight: typeof entry === "string" ? 1 : entry.weight }));
+      if (canary) this.#checkWeights(`models.${name}.canary`, canary, ["models", name, "canary", "targets"]);
     }
     if (written.strategy === "rules" && !written.rules)
       this.problems.push(

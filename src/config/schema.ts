@@ -8,6 +8,7 @@ import { simOptions } from "../providers/sim/options.ts";
 import { attemptShape } from "../routing/attempt-options.ts";
 import { healthOptions } from "../routing/health/options.ts";
 import { planShape } from "../routing/options.ts";
+import { releaseShape } from "../routing/release-options.ts";
 import { retryOptions } from "../routing/retry-options.ts";
 
 export const DEFAULT_PORT = 4100;
@@ -18,6 +19,7 @@ const name = z.string().min(1).max(200);
 const alias = z.strictObject({
   ...planShape,
   ...attemptShape,
+  ...releaseShape,
   cache: aliasCacheOptions.optional(),
 });
 

@@ -18,6 +18,9 @@ class RunFacts implements FactsSource {
     this.#run = run;
     this.caller = caller;
   }
+  get callId(): string {
+    return this.#run.live.id;
+  }
   get model(): string {
     return this.#run.model;
   }

@@ -9,12 +9,12 @@ const TOLD = 50;
 
 /** Was there anything to choose or to leave out? Only then is a plan worth keeping. */
 export function hadChoice(plan: Plan): boolean {
-  return plan.steps.length > 1 || plan.skipped.length > 0 || plan.rules !== undefined;
+  return plan.steps.length > 1 || plan.skipped.length > 0 || plan.rules !== undefined || plan.arm !== undefined;
 }
 
-/** A plan as JSON, for the record and for people: `{ alias, strategy, rule?, rules?, sticky?, steps, skipped }`. */
+/** A plan as JSON, for the record and for people: `{ alias, strategy, rule?, rules?, arm?, sticky?, steps, skipped }`. */
 export function explainPlan(plan: Plan): JsonObject {
-  const { alias, strategy, rules, tie, tiedTo } = plan;
+  const { alias, strategy, rules, arm, tie, tiedTo } = plan;
   const matched = rules?.find((outcome) => outcome.matched);
   const ruledOut = tiedTo !== undefined && !plan.steps.some(({ target }) => nameOf(target) === tiedTo);
   return {
@@ -24,6 +24,7 @@ export function explainPlan(plan: Plan): JsonObject {
     ...(rules && {
       rules: rules.slice(0, TOLD).map(({ rule, matched: match, reason }) => ({ name: rule.name, matched: match, reason })),
     }),
+    ...(arm && { arm: { name: arm.name, reason: arm.reason } }),
     ...(tie && tiedTo !== undefined && { sticky: `${tiedTo} ${tie.what}${ruledOut ? ", and is not asked now" : ""}` }),
     steps: plan.steps.map(told),
     skipped: plan.skipped.slice(0, TOLD).map(told),

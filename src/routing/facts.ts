@@ -15,6 +15,8 @@ import { cheapComplexity, turnsOf, type Complexity } from "./complexity.ts";
 /** Where the facts come from: the gateway's call under way, or a file for a dry run. Nothing of it is asked before a fact needs it. */
 export interface FactsSource {
   readonly caller: Caller;
+  /** Undefined in a dry run. */
+  readonly callId?: string | undefined;
   /** The model as the caller named it. */
   readonly model: string;
   readonly operation: Operation;

@@ -24,6 +24,8 @@ export const requirementOptions = z
     "Where its calls may go. A target whose provider does not say where it is does not fit. A key has the same under `requires`, and a call in its metadata: `requires.region`, `requires.residency`.",
   );
 
+export const targetName = name.describe("`provider/model`.");
+
 const target = z.union(
   [
     name.describe("`provider/model`, split at the first slash."),
@@ -41,7 +43,7 @@ const target = z.union(
   { error: "A target is `provider/model`, or `{ target: provider/model, weight: number }`." },
 );
 
-const targets = z
+export const targetList = z
   .array(target)
   .min(1, { error: "An alias needs at least one target." })
   .max(TARGETS)
@@ -58,7 +60,7 @@ const rule = z
       .min(1)
       .max(CONDITION_CHARACTERS)
       .describe("A condition in CEL over the variables below, such as `call.inputTokens > 50000 || 'vision' in call.needs`."),
-    targets: targets.optional().describe("Where such calls go."),
+    targets: targetList.optional().describe("Where such calls go."),
     use: z
       .array(name)
       .min(1)
@@ -71,7 +73,7 @@ const rule = z
 
 /** Members of an alias under `models:` that say where its calls go. */
 export const planShape = {
-  targets,
+  targets: targetList,
   strategy: strategy
     .default("fallback")
     .describe(

@@ -13,7 +13,8 @@ import { nearest } from "../kit/index.ts";
 import { Affinity, type Tie } from "./affinity.ts";
 import type { CallFacts } from "./facts.ts";
 import { Fit } from "./fit.ts";
-import { nameOf, ORDERS, type OrderMemory, type PlannedStep } from "./order/index.ts";
+import { FALLBACK, nameOf, ORDERS, type OrderMemory, type PlannedStep } from "./order/index.ts";
+import { armOf, type Arm } from "./release.ts";
 import { namesComplexity, tryRules, type RuleOutcome } from "./rules.ts";
 import { OPEN_VIEW, type TargetView } from "./view.ts";
 
@@ -29,6 +30,8 @@ export interface Plan {
   readonly skipped: readonly PlannedStep[];
   /** The rules tried, up to the one that matched; undefined where the alias has none. */
   readonly rules: readonly RuleOutcome[] | undefined;
+  /** Which part of the traffic the call belongs to; undefined where the alias has no parts, or a rule matched. */
+  readonly arm: Arm | undefined;
   /** What ties the call to earlier ones, and where that would have it go. */
   readonly tie: Tie | undefined;
   readonly tiedTo: string | undefined;
@@ -83,15 +86,21 @@ export class Planner {
     }
     const rules = alias.rules && tryRules(alias, facts);
     const rule = rules?.find(({ matched }) => matched)?.rule;
-    const targets = rule?.targets ?? alias.targets;
+    const tie = mayTie(alias) ? this.#affinity.tieOf(alias, facts) : undefined;
+    const tiedTo = tie && this.#affinity.find(alias, tie, at);
+    const arm = rule || !(alias.canary ?? alias.warm) ? undefined : armOf(alias, facts, tie, tiedTo);
+    const own = rule?.targets ?? alias.targets;
+    const targets = arm && arm.targets.length > 0 ? [...arm.targets, ...without(own, arm.targets)] : own;
     const { usable, skipped } = fitting(alias, targets, new Fit(snapshot, alias, facts, book));
     const strategy = rule?.strategy ?? alias.strategy;
-    const tie = alias.targets.length > 1 || alias.rules ? this.#affinity.tieOf(alias, facts) : undefined;
-    const tiedTo = tie && this.#affinity.find(alias, tie, at);
-    const ordered = this.#order(rule ? `${alias.name}\0${rule.name}` : alias.name, strategy, usable, facts, book, skipped.length > 0);
-    const sticking = tiedTo === undefined || !tie ? ordered : stick(ordered, tiedTo, tie);
-    const steps = this.#healthy(sticking, skipped);
-    return { alias, strategy, steps: steps.steps, skipped: steps.skipped, rules, tie, tiedTo };
+    const order = (name: string, some: readonly Target[]): readonly PlannedStep[] => {
+      const ordered = this.#order(name, strategy, some, facts, book, skipped.length > 0);
+      return tiedTo === undefined || !tie ? ordered : stick(ordered, tiedTo, tie);
+    };
+    const name = rule ? `${alias.name}\0${rule.name}` : alias.name;
+    const ordered = targets === own || !arm ? order(name, usable) : armFirst(alias, arm, usable, order);
+    const steps = this.#healthy(ordered, skipped);
+    return { alias, strategy, steps: steps.steps, skipped: steps.skipped, rules, arm, tie, tiedTo };
   }
 
   /**
@@ -112,7 +121,7 @@ export class Planner {
    */
   learn(plan: Plan, caller: Caller, target: Pick<Target, "provider" | "model">, at: number, answerId?: string): void {
     const { alias, tie } = plan;
-    if (alias.targets.length < 2 && !alias.rules) return;
+    if (!mayTie(alias)) return;
     if (tie) this.#affinity.remember(tie.key, target, at);
     const key = answerId === undefined ? undefined : this.#affinity.answerKey(alias, caller.scope, answerId);
     if (key !== undefined) this.#affinity.remember(key, target, at);
@@ -182,6 +191,32 @@ export function unknownModel(snapshot: Snapshot, caller: Caller, model: string):
     param: "model",
     code: "model_not_found",
   });
+}
+
+/** Has the alias more than one place where a session could be? */
+function mayTie({ targets, rules, canary, warm }: Alias): boolean {
+  return targets.length > 1 || rules !== undefined || canary !== undefined || warm !== undefined;
+}
+
+function without(targets: readonly Target[], others: readonly Target[]): readonly Target[] {
+  return targets.filter((target) => !others.some((other) => nameOf(other) === nameOf(target)));
+}
+
+/** The arm's own targets in their order, then the alias's as their fallback. */
+function armFirst(
+  alias: Alias,
+  arm: Arm,
+  usable: readonly Target[],
+  order: (name: string, targets: readonly Target[]) => readonly PlannedStep[],
+): readonly PlannedStep[] {
+  const rest = without(usable, arm.targets);
+  const chosen = usable.filter((target) => !rest.includes(target));
+  if (chosen.length === 0) return order(alias.name, rest);
+  const first = order(`${alias.name}\0${arm.name}`, chosen).map((step, place) => ({
+    ...step,
+    reason: place === 0 ? arm.reason : FALLBACK,
+  }));
+  return [...first, ...(rest.length === 0 ? [] : order(alias.name, rest)).map(({ target }) => ({ target, reason: FALLBACK }))];
 }
 
 /** @throws ProblemError unsupported when none fits */
