@@ -27,6 +27,12 @@ export interface AttemptRecord {
   readonly status?: number | undefined;
   readonly problem?: ProblemKind | undefined;
   readonly usage?: Usage | undefined;
+  /** Where a call had several attempts: what this one cost, in nanodollars; undefined where that is unknown, or nothing was used. */
+  readonly costNanodollars?: number | undefined;
+  /** Begun beside another one that was slow to begin. */
+  readonly hedge?: true | undefined;
+  /** Asked to go on with a stream that had broken. */
+  readonly continues?: true | undefined;
 }
 
 /** A call just begun, written without being waited for, so that a crash leaves a trace. */
@@ -82,6 +88,42 @@ export interface LedgerRow {
   readonly savedNanodollars?: number | undefined;
   /** Why it went where it went, where there was something to choose or to leave out. */
   readonly plan?: Json | undefined;
+  /** Which part of its alias's calls it belonged to, where the alias has a canary or a warm target. */
+  readonly arm?: "canary" | "warm" | "main" | undefined;
+  /** It is a copy of another call, whose answer nobody got. */
+  readonly shadow?: ShadowRecord | undefined;
+}
+
+/** How the answer of a copied call compares with the one its caller got. No content: figures only. */
+export interface ShadowRecord {
+  /** Id of the call that was copied. */
+  readonly of: string;
+  /** As its caller named it. */
+  readonly model: string;
+  readonly original: {
+    readonly target: string;
+    readonly problem?: ProblemKind | undefined;
+    readonly stop?: string | undefined;
+    readonly costNanodollars?: number | undefined;
+    readonly firstOutputMs?: number | undefined;
+    readonly totalMs: number;
+    readonly outputTokens: number;
+  };
+  /** Absent where one of the two gave no answer: do they say the same, and how much of it do they share, 0 to 1? */
+  readonly equal?: boolean | undefined;
+  readonly similarity?: number | undefined;
+}
+
+/** Which rows are wanted. Each member narrows; `model`, `target` and `since` look through the newest rows only, so that no question holds up the record. */
+export interface LedgerQuery {
+  readonly limit: number;
+  readonly callerId?: string;
+  /** As callers named it. */
+  readonly model?: string;
+  /** `provider/model` that answered, or was tried last. */
+  readonly target?: string;
+  /** Begun then or later, milliseconds since 1970. */
+  readonly since?: number;
 }
 
 export interface LedgerStore {
@@ -93,7 +135,7 @@ export interface LedgerStore {
   /** The record of a call under way, in this process or another; undefined also in its first milliseconds. */
   readOpen(callId: string): Promise<OpenRecord | undefined>;
   /** Newest first. */
-  list(query: { readonly limit: number; readonly callerId?: string }): Promise<readonly LedgerRow[]>;
+  list(query: LedgerQuery): Promise<readonly LedgerRow[]>;
   count(): Promise<number>;
   /** Turns open records of `node` (all nodes when undefined) into `interrupted` rows; returns how many. */
   interruptOpen(node: string | undefined, priceVersion: string): Promise<number>;

@@ -101,6 +101,8 @@ function rowOf(deps: GatewayDeps, run: Run): LedgerRow {
     cache: recalled?.status ?? (run.snapshot.aliases.get(run.model)?.cache && "bypass"),
     savedNanodollars: recalled?.status === "hit" ? recalled.saved : undefined,
     plan: planTrace(run),
+    arm: run.plan?.arm?.name,
+    shadow: undefined,
   };
 }
 

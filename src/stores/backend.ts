@@ -94,6 +94,18 @@ export interface Writes {
 export interface Reads {
   row: { args: readonly [callId: string]; result: LedgerRow | undefined };
   rows: { args: readonly [limit: number, callerId: string | null]; result: readonly LedgerRow[] };
+  /** The same of the newest `lookedBack` rows only. */
+  rowsWhere: {
+    args: readonly [
+      limit: number,
+      lookedBack: number,
+      callerId: string | null,
+      model: string | null,
+      target: string | null,
+      since: number | null,
+    ];
+    result: readonly LedgerRow[];
+  };
   count: { args: readonly []; result: number };
   openRecord: { args: readonly [callId: string]; result: OpenRecord | undefined };
   /** Newest first, the turn itself and then its predecessors; undefined when one is missing or there are more than `limit`. */

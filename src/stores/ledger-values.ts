@@ -110,6 +110,8 @@ function detailOf(row: LedgerRow): unknown {
     cache: row.cache,
     savedNanodollars: row.savedNanodollars,
     plan: row.plan,
+    arm: row.arm,
+    shadow: row.shadow,
     media: usage.media,
     serviceTier: usage.serviceTier,
     providerCost: usage.providerCost,

@@ -56,10 +56,12 @@ function memoryLedger(clock: Clock, keys: ReadonlyMap<string, KeyRecord>): Ledge
     },
     read: async (callId) => structuredClone(rows.get(callId)),
     readOpen: async (callId) => structuredClone(open.get(callId)),
-    list: async ({ limit, callerId }) =>
+    list: async ({ limit, callerId, model, target, since = 0 }) =>
       structuredClone(
         [...rows.values()]
           .filter((row) => callerId === undefined || row.callerId === callerId)
+          .filter((row) => (model === undefined || row.model === model) && (target === undefined || row.target === target))
+          .filter((row) => row.startedAt >= since)
           .toReversed()
           .slice(0, limit),
       ),

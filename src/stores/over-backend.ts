@@ -24,6 +24,8 @@ export interface HostedStores extends Stores {
 
 /** Rows of one answer; whoever wants more asks in pages. */
 const LIST_ROWS = 10_000;
+/** Rows looked through, newest first, for a question that no key answers: some tens of milliseconds of the thread that writes. */
+const LOOKED_BACK_ROWS = 50_000;
 /** Expired rows forgotten in one transaction. */
 const EXPIRE_ROWS = 500;
 
@@ -62,7 +64,11 @@ function ledgerStore(backend: Backend, clock: Clock): LedgerStore {
       return underWay ? rowFromValues(underWay) : backend.read("row", [callId]);
     },
     readOpen: (callId) => backend.read("openRecord", [callId]),
-    list: ({ limit, callerId }) => backend.read("rows", [Math.min(limit, LIST_ROWS), callerId ?? null]),
+    list({ limit, callerId = null, model = null, target = null, since = null }) {
+      const most = Math.min(limit, LIST_ROWS);
+      if (model === null && target === null && since === null) return backend.read("rows", [most, callerId]);
+      return backend.read("rowsWhere", [most, LOOKED_BACK_ROWS, callerId, model, target, since]);
+    },
     count: () => backend.read("count", []),
     interruptOpen: (node, priceVersion) => backend.write("interrupt", [node ?? null, priceVersion, clock.now()]),
     flush: () => backend.flush(),

@@ -120,6 +120,29 @@ function ledgerContract(withStores: WithStores): void {
   );
 
   it(
+    "lists the rows of one model, of one target and since a moment",
+    withStores(async ({ ledger }) => {
+      for (const number of [1, 2, 3, 4])
+        await ledger.settle(
+          ledgerRow(`call_${number}`, {
+            model: number % 2 ? "odd" : "even",
+            target: `p/${number}`,
+            startedAt: START + number,
+            arm: "canary",
+          }),
+        );
+      const ids = async (query: Parameters<typeof ledger.list>[0]): Promise<string[]> =>
+        (await ledger.list(query)).map((row) => row.callId);
+      expect(await ids({ limit: 10, model: "odd" })).toEqual(["call_3", "call_1"]);
+      expect(await ids({ limit: 1, model: "odd" })).toEqual(["call_3"]);
+      expect(await ids({ limit: 10, target: "p/2" })).toEqual(["call_2"]);
+      expect(await ids({ limit: 10, model: "odd", since: START + 2 })).toEqual(["call_3"]);
+      expect(await ids({ limit: 10, model: "odd", callerId: "nobody" })).toEqual([]);
+      expect((await ledger.read("call_1"))?.arm).toBe("canary");
+    }),
+  );
+
+  it(
     "takes a thousand rows at once and loses none",
     withStores(async ({ ledger }) => {
       await Promise.all(Array.from({ length: 1000 }, (_, number) => ledger.settle(ledgerRow(`call_${number}`))));

@@ -73,11 +73,15 @@ function rowOfOpen(columns: OpenColumns, priceVersion: string, at: number): Ledg
   });
 }
 
-export function ledgerReads(database: DatabaseSync): Pick<ReadTable, "row" | "rows" | "count" | "openRecord"> {
+export function ledgerReads(database: DatabaseSync): Pick<ReadTable, "row" | "rows" | "rowsWhere" | "count" | "openRecord"> {
   const openById = database.prepare("SELECT *, NULL AS caller_name, NULL AS team, NULL AS project FROM open_calls WHERE call_id = ?");
   const byId = database.prepare("SELECT * FROM ledger WHERE call_id = ?");
   const newest = database.prepare("SELECT * FROM ledger ORDER BY seq DESC LIMIT ?");
   const newestOf = database.prepare("SELECT * FROM ledger WHERE caller_id = ? ORDER BY seq DESC LIMIT ?");
+  const newestWhere = database.prepare(
+    `SELECT * FROM ledger WHERE seq > (SELECT ifnull(max(seq), 0) FROM ledger) - ?2 AND (?3 IS NULL OR caller_id = ?3)
+     AND (?4 IS NULL OR model = ?4) AND (?5 IS NULL OR target = ?5) AND (?6 IS NULL OR started_at >= ?6) ORDER BY seq DESC LIMIT ?1`,
+  );
   const count = database.prepare("SELECT count(*) AS rows FROM ledger");
   return {
     row: ([callId]) => {
@@ -85,6 +89,7 @@ export function ledgerReads(database: DatabaseSync): Pick<ReadTable, "row" | "ro
       return columns && rowFromColumns(columns);
     },
     rows: ([limit, callerId]) => (callerId === null ? newest.all(limit) : newestOf.all(callerId, limit)).map(rowFromColumns),
+    rowsWhere: (args) => newestWhere.all(...args).map(rowFromColumns),
     count: () => Number(count.get()?.["rows"]),
     openRecord: ([callId]) => {
       const columns = openById.get(callId) as OpenColumns | undefined;
