@@ -89,6 +89,8 @@ export interface Capabilities {
   readonly instructionsRole?: "system" | "developer";
   /** Top-level request fields the upstream refuses; dropped with a diagnostic. */
   readonly refuses?: readonly string[];
+  /** A request that ends in the assistant's own words is answered with the rest of them. */
+  readonly prefill?: boolean;
   /** Largest number of output tokens; used where a language demands the field and the caller gave none. */
   readonly maxOutputTokens?: number;
 }
@@ -143,6 +145,8 @@ export interface EventDecoder {
 /** Turns canonical events into a client's frames. */
 export interface EventEncoder {
   event(event: Event): void;
+  /** The client has so many frames already; for languages that number their frames. */
+  goOnFrom?(frames: number): void;
 }
 
 /** What one frame of an upstream stream means to somebody who does not decode it. */
@@ -170,6 +174,8 @@ export interface FrameMeter {
   /** Characters of output seen so far, for an estimate when usage never came. */
   outputCharacters(): number;
   problem(): Problem | undefined;
+  /** Has a frame begun anything but text and reasoning: a tool call, a result of a hosted tool? */
+  called(): boolean;
 }
 
 /** What the gateway adds to an answer when it encodes it for a client. */

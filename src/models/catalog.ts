@@ -125,6 +125,27 @@ export const FACTS: readonly FactsRow[] = [
     contextTokens: 100_000,
     capabilities: { vision: false, files: false, tools: false },
   },
+  // Prefilling ends with the models of version 4.6, which refuse it (Anthropic, "Prefill Claude's response").
+  {
+    models: [
+      "claude-3*",
+      "claude-sonnet-4",
+      "claude-sonnet-4-0*",
+      "claude-sonnet-4-2025*",
+      "claude-sonnet-4-5*",
+      "claude-sonnet-4.5*",
+      "claude-opus-4",
+      "claude-opus-4-0*",
+      "claude-opus-4-1*",
+      "claude-opus-4.1*",
+      "claude-opus-4-2025*",
+      "claude-opus-4-5*",
+      "claude-opus-4.5*",
+      "claude-haiku-4-5*",
+      "claude-haiku-4.5*",
+    ],
+    capabilities: { prefill: true },
+  },
   { models: ["claude-3-5-*", "claude-3.5-*"], maxOutputTokens: 8192 },
   { models: ["claude-3-7-*", "claude-3.7-*"], maxOutputTokens: 64_000, capabilities: { reasoning: true } },
   {

@@ -52,6 +52,10 @@ export const capabilityOptions = z
     reasoningField: z.string().min(1).optional().describe("Its field for readable reasoning, such as reasoning_content."),
     instructionsRole: z.enum(["system", "developer"]).optional().describe("Its role for standing instructions."),
     refuses: z.array(z.string().min(1)).optional().describe("Request fields it refuses; they are left out."),
+    prefill: z
+      .boolean()
+      .optional()
+      .describe("Goes on with a request that ends in the assistant's own words: so a broken stream is continued without being told to."),
     maxOutputTokens: z.number().int().positive().optional().describe("The most tokens it can write in one answer."),
   })
   .describe("Corrections to what is known of the model's abilities.");

@@ -30,6 +30,7 @@ const AFTER_MESSAGE = 8;
 const D = 100;
 const S = 115;
 const T = 116;
+const A = 97;
 const I = 105;
 
 /**
@@ -43,6 +44,9 @@ export class MessageMeter implements FrameMeter {
   #problem: Problem | undefined;
   #ended = false;
   #characters = 0;
+  #called = false;
+  /** Frames that begin a block and were not looked into. */
+  #starts: Buffer[] = [];
 
   frame(frame: Buffer): FrameRole {
     if (this.#ended) return "quiet";
@@ -50,6 +54,7 @@ export class MessageMeter implements FrameMeter {
     switch (frame[at]) {
       case C:
         if (frame[at + AFTER_CONTENT_BLOCK] === D) this.#characters += deltaLength(frame, at);
+        else if (frame[at + AFTER_CONTENT_BLOCK + 2] === A) this.#starts.push(frame);
         return "output";
       case M:
         return this.#message(frame, at);
@@ -121,7 +126,19 @@ export class MessageMeter implements FrameMeter {
   problem(): Problem | undefined {
     return this.#problem;
   }
+
+  called(): boolean {
+    for (const frame of this.#starts) {
+      const block = dataOf(frame)?.["content_block"];
+      if (!isObject(block) || !WORDS.has(String(block["type"]))) this.#called = true;
+    }
+    if (this.#starts.length > 0) this.#starts = [];
+    return this.#called;
+  }
 }
+
+/** Blocks that are nothing but what the model says and thinks. */
+const WORDS: ReadonlySet<string> = new Set(["text", "thinking", "redacted_thinking"]);
 
 /** Where the event's name begins: behind `event: `, or, in a frame without one, in the data's first `type`. */
 function nameAt(frame: Buffer): number {

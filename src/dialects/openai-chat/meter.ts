@@ -182,6 +182,9 @@ export class ChunkMeter implements FrameMeter {
   problem(): Problem | undefined {
     return this.#problem;
   }
+  called(): boolean {
+    return this.#said.toolCalls;
+  }
 }
 
 /** A frame that spans two chunks may come as plain bytes, whose methods are others. */

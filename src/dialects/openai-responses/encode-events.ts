@@ -76,6 +76,10 @@ export class ResponsesEncoder implements EventEncoder {
     }
   }
 
+  goOnFrom(frames: number): void {
+    this.#sequence = frames;
+  }
+
   #start(event: Extract<Event, { type: "start" }>): void {
     const { native } = event;
     const { id, createdAt } = this.#context;

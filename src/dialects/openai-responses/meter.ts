@@ -56,6 +56,9 @@ export class ResponsesMeter implements FrameMeter {
   /** How the newest delta began, up to and with the end of its name. */
   #delta: Uint8Array = NOTHING;
   #toolCall = false;
+  #called = false;
+  /** Frames that begin an item and were not looked into. */
+  #starts: Buffer[] = [];
   #refusal = false;
 
   frame(frame: Buffer): FrameRole {
@@ -90,6 +93,14 @@ export class ResponsesMeter implements FrameMeter {
   problem(): Problem | undefined {
     return this.#problem;
   }
+  called(): boolean {
+    for (const frame of this.#starts) {
+      const item = jsonIn(frame)?.["item"];
+      if (!isObject(item) || (item["type"] !== "message" && item["type"] !== "reasoning")) this.#called = true;
+    }
+    if (this.#starts.length > 0) this.#starts = [];
+    return this.#called;
+  }
 
   #rare(meaning: Meaning, frame: Buffer): FrameRole {
     switch (meaning) {
@@ -97,6 +108,7 @@ export class ResponsesMeter implements FrameMeter {
         if (this.#id === undefined) this.#open(responseIn(frame));
         return "quiet";
       case "item":
+        this.#starts.push(frame);
         this.#toolCall ||= frame.indexOf(FUNCTION_CALL) >= 0 || frame.indexOf(CUSTOM_CALL) >= 0;
         return "quiet";
       case "quiet":
