@@ -174,7 +174,7 @@ export interface FrameMeter {
   /** Characters of output seen so far, for an estimate when usage never came. */
   outputCharacters(): number;
   problem(): Problem | undefined;
-  /** Has a frame begun anything but text and reasoning: a tool call, a result of a hosted tool? */
+  /** Has a frame begun anything but the text and reasoning of one answer: a tool call, a result of a hosted tool, another choice? */
   called(): boolean;
 }
 

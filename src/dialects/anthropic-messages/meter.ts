@@ -1,41 +1,19 @@
-import type { FrameMeter, FrameRole, JsonObject, Problem, StopReason, Usage } from "../../canon/index.ts";
-import { parseFrame, parseJson } from "../../kit/index.ts";
+import type { FrameMeter, FrameRole, Json, JsonObject, Problem, StopReason, Usage } from "../../canon/index.ts";
+import { FrameTemplates, parseFrame, parseJson } from "../../kit/index.ts";
 import { broken, problemOfErrorBody } from "./problem.ts";
 import { decodeStop } from "./stop.ts";
 import { decodeUsage, mergeUsage } from "./usage.ts";
 import { isList, isObject } from "./wire.ts";
 
-const TYPE = Buffer.from('"type":"');
-const DELTA = Buffer.from('"delta":{"type":"');
-const QUOTE = 34;
-const COLON = 58;
-const BACKSLASH = 92;
-const U = 117;
-/** Letters behind the backslash of `\\u0041`. */
-const UNICODE_ESCAPE = 5;
-/** The first byte of a character of four. */
-const FOUR_BYTES = 0xf0;
-const LF = 10;
-/** `event: ` as the first seven bytes, of which the first two tell it from a data line. */
-const E = 101;
-const V = 118;
-const NAME_AT = 7;
-
-/** The letters by which the event names differ, so that an ordinary frame is known from two bytes. */
-const C = 99;
-const M = 109;
-/** Offset of the letter that tells the names of one beginning apart: `content_block_d|s`, `message_d|s`. */
-const AFTER_CONTENT_BLOCK = 14;
-const AFTER_MESSAGE = 8;
-const D = 100;
-const S = 115;
-const T = 116;
-const A = 97;
-const I = 105;
+const OPEN_BRACE = 123;
+/** Every member of a delta frame says where it belongs. */
+const NOTHING_IGNORED: readonly string[] = [];
+/** Blocks that are nothing but what the model says and thinks. */
+const WORDS: ReadonlySet<Json | undefined> = new Set(["text", "thinking", "redacted_thinking"]);
 
 /**
- * Reads usage and end from the raw frames of a stream. Only the first and the last frames and errors are parsed; a delta is known by the
- * letters of its event name and measured by its bytes.
+ * Reads usage and end from the raw frames of a stream. A delta that differs from an earlier one in nothing but its words is compared and
+ * counted; every other frame is parsed, so that a garbled one is found out here as it is by whoever decodes it.
  */
 export class MessageMeter implements FrameMeter {
   #native: JsonObject | undefined;
@@ -45,41 +23,52 @@ export class MessageMeter implements FrameMeter {
   #ended = false;
   #characters = 0;
   #called = false;
-  /** Frames that begin a block and were not looked into. */
-  #starts: Buffer[] = [];
+  readonly #deltas = new FrameTemplates();
 
   frame(frame: Buffer): FrameRole {
     if (this.#ended) return "quiet";
-    const at = nameAt(frame);
-    switch (frame[at]) {
-      case C:
-        if (frame[at + AFTER_CONTENT_BLOCK] === D) this.#characters += deltaLength(frame, at);
-        else if (frame[at + AFTER_CONTENT_BLOCK + 2] === A) this.#starts.push(frame);
+    const characters = this.#deltas.characters(frame);
+    if (characters > 0) {
+      this.#characters += characters;
+      return "output";
+    }
+    const text = frameText(frame);
+    const parsed = frame[0] === OPEN_BRACE ? { event: undefined, data: text } : parseFrame(text);
+    if (!parsed) return "quiet";
+    const data = parseJson(parsed.data);
+    if (!isObject(data)) return this.#end(broken("The provider sent a frame that is no JSON object."));
+    return this.#event(typeof data["type"] === "string" ? data["type"] : (parsed.event ?? ""), data, frame);
+  }
+
+  #event(type: string, data: JsonObject, frame: Buffer): FrameRole {
+    switch (type) {
+      case "content_block_delta":
+        return this.#delta(data, frame);
+      case "content_block_start":
+        this.#called ||= !isObject(data["content_block"]) || !WORDS.has(data["content_block"]["type"]);
         return "output";
-      case M:
-        return this.#message(frame, at);
-      case E:
-        return frame[at + 1] === 114 ? this.#fail(frame) : "quiet";
+      case "content_block_stop":
+        return "output";
+      case "message_start":
+        return this.#begin(data);
+      case "message_delta":
+        return this.#messageDelta(data);
+      case "message_stop":
+        return this.#finish();
+      case "error":
+        return this.#end(problemOfErrorBody(data, ""));
       default:
         return "quiet";
     }
   }
 
-  #message(frame: Buffer, at: number): FrameRole {
-    const letter = frame[at + AFTER_MESSAGE];
-    if (letter === S && frame[at + AFTER_MESSAGE + 2] === 111) {
-      if (!this.#native) return this.#end(broken("The provider's stream stops without having begun."));
-      this.#ended = true;
-      this.#stop ??= decodeStop(this.#native["stop_reason"]);
-      return "done";
-    }
-    const data = dataOf(frame);
-    if (!data) return this.#end(broken("The provider sent a frame that is no JSON object."));
-    if (letter === S && frame[at + AFTER_MESSAGE + 1] === T) return this.#begin(data);
-    if (letter !== D) return "quiet";
+  #delta(data: JsonObject, frame: Buffer): FrameRole {
     const delta = isObject(data["delta"]) ? data["delta"] : {};
-    if (delta["stop_reason"] !== undefined) this.#stop = decodeStop(delta["stop_reason"]);
-    if (isObject(data["usage"])) this.#usage = mergeUsage(this.#usage ?? {}, data["usage"]);
+    // Signatures and citations are not output.
+    const words = delta["text"] ?? delta["thinking"] ?? delta["partial_json"];
+    if (typeof words !== "string") return "output";
+    this.#characters += words.length;
+    this.#deltas.learn(frame, words, NOTHING_IGNORED);
     return "output";
   }
 
@@ -91,8 +80,18 @@ export class MessageMeter implements FrameMeter {
     return isList(message["content"]) && message["content"].length > 0 ? "output" : "quiet";
   }
 
-  #fail(frame: Buffer): FrameRole {
-    return this.#end(problemOfErrorBody(dataOf(frame) ?? {}, ""));
+  #messageDelta(data: JsonObject): FrameRole {
+    const delta = isObject(data["delta"]) ? data["delta"] : {};
+    if (delta["stop_reason"] !== undefined) this.#stop = decodeStop(delta["stop_reason"]);
+    if (isObject(data["usage"])) this.#usage = mergeUsage(this.#usage ?? {}, data["usage"]);
+    return "output";
+  }
+
+  #finish(): FrameRole {
+    if (!this.#native) return this.#end(broken("The provider's stream stops without having begun."));
+    this.#ended = true;
+    this.#stop ??= decodeStop(this.#native["stop_reason"]);
+    return "done";
   }
 
   #end(problem: Problem): FrameRole {
@@ -128,58 +127,11 @@ export class MessageMeter implements FrameMeter {
   }
 
   called(): boolean {
-    for (const frame of this.#starts) {
-      const block = dataOf(frame)?.["content_block"];
-      if (!isObject(block) || !WORDS.has(String(block["type"]))) this.#called = true;
-    }
-    if (this.#starts.length > 0) this.#starts = [];
     return this.#called;
   }
 }
 
-/** Blocks that are nothing but what the model says and thinks. */
-const WORDS: ReadonlySet<string> = new Set(["text", "thinking", "redacted_thinking"]);
-
-/** Where the event's name begins: behind `event: `, or, in a frame without one, in the data's first `type`. */
-function nameAt(frame: Buffer): number {
-  if (frame[0] === E && frame[1] === V) return NAME_AT;
-  const at = frame.indexOf(TYPE);
-  return at < 0 ? frame.length : at + TYPE.length;
-}
-
-/** Characters of text, thought or arguments in a delta frame; signatures and citations are not output. */
-function deltaLength(frame: Buffer, at: number): number {
-  const delta = frame.indexOf(DELTA, at);
-  if (delta < 0) return parsedLength(frame);
-  const kind = delta + DELTA.length;
-  if (frame[kind] !== T && frame[kind] !== I) return 0;
-  // Behind the kind comes `","text":"` or the like, and the words' own closing quote is the frame's last.
-  const open = frame.indexOf(COLON, kind) + 1;
-  return charactersIn(frame, open + 1, frame.lastIndexOf(QUOTE));
-}
-
-/** Characters of JSON text as JavaScript counts them: an escape is one, and what UTF-8 writes in four bytes is two. */
-function charactersIn(frame: Buffer, from: number, to: number): number {
-  let characters = 0;
-  for (let at = from; at < to; at++) {
-    const byte = frame[at] ?? QUOTE;
-    if (byte === BACKSLASH) at += frame[at + 1] === U ? UNICODE_ESCAPE : 1;
-    if ((byte & 0xc0) !== 0x80) characters += byte >= FOUR_BYTES ? 2 : 1;
-  }
-  return characters;
-}
-
-/** For a provider that writes its JSON in another order or with spaces. */
-function parsedLength(frame: Buffer): number {
-  const delta = dataOf(frame)?.["delta"];
-  if (!isObject(delta)) return 0;
-  const words = delta["text"] ?? delta["thinking"] ?? delta["partial_json"];
-  return typeof words === "string" ? words.length : 0;
-}
-
-function dataOf(frame: Buffer): JsonObject | undefined {
-  // A frame handed over whole ends in a blank line; a WebSocket message would not, and parses as well.
-  const data = frame[0] === E || frame.includes(LF) ? parseFrame(frame)?.data : frame.toString();
-  const value = data === undefined ? undefined : parseJson(data);
-  return isObject(value) ? value : undefined;
+/** A frame that spans two chunks may come as plain bytes, whose methods are others. */
+function frameText(frame: Uint8Array): string {
+  return (frame instanceof Buffer ? frame : Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength)).toString("utf8");
 }

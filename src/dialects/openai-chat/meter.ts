@@ -1,29 +1,20 @@
-import type { FrameMeter, FrameRole, Problem, StopReason, Usage } from "../../canon/index.ts";
-import { parseFrame, parseJson } from "../../kit/index.ts";
+import type { FrameMeter, FrameRole, Json, JsonObject, Problem, StopReason, Usage } from "../../canon/index.ts";
+import { FrameTemplates, parseFrame, parseJson } from "../../kit/index.ts";
 import { DONE } from "./decode-events.ts";
-import { FrameShapes } from "./frame-shapes.ts";
+import { detailsText, READABLE_REASONING } from "./decode-message.ts";
+import { isThinking, thinkingText } from "./decode-parts.ts";
 import { embeddedProblem } from "./problem.ts";
-import { isList, isObject, text } from "./shape.ts";
+import { isList, isObject, object, text } from "./shape.ts";
 import { isFailure, stopFrom } from "./stop.ts";
-import { usageOf } from "./usage.ts";
+import { usageObject, usageOf } from "./usage.ts";
 
-const DATA_LETTERS = 6;
-const DONE_LETTERS = DONE.length;
-const SPACE_CODE = 32;
-const QUOTE_CODE = 34;
-const BACKSLASH_CODE = 92;
-const BRACKET_CODE = 91;
-const CLOSE_BRACKET_CODE = 93;
-const BRACE_CODE = 123;
-
-const DELTA_KEY = '"delta":';
-/** Fields of a delta whose text is output. */
-const OUTPUT_KEYS = ['"content":', '"arguments":', '"reasoning_content":', '"reasoning":', '"refusal":', '"input":', '"text":'] as const;
+/** Members of a chunk that nothing is read from. */
+const IGNORED: readonly string[] = ["obfuscation"];
 
 /**
- * Reads raw frames without parsing them. Frames shaped like an earlier one are only compared. In others keys are searched for: inside JSON strings every quote is escaped, so a quoted key followed by a colon is a key.
- * Only the opening frames and those that name a finish reason, an error or usage are parsed; usage only when it is asked for, because
- * some vendors send it with every frame.
+ * Reads raw frames without decoding them. A chunk that differs from an earlier one in nothing but its words is compared and counted; every
+ * other frame is parsed, so that a garbled one is found out here as it is by whoever decodes it. Usage is worked out only when it is asked
+ * for, because some vendors send it with every frame. All choices of an answer are counted, because all of them are paid for.
  */
 export class ChunkMeter implements FrameMeter {
   readonly #withhold: boolean;
@@ -31,139 +22,137 @@ export class ChunkMeter implements FrameMeter {
   #model: string | undefined;
   #opened = false;
   #finish: string | undefined;
-  #usageFrame: string | undefined;
+  /** The newest chunk that named usage. */
+  #usageChunk: JsonObject | undefined;
   #usage: Usage | undefined;
   #characters = 0;
   #output = false;
   readonly #said = { toolCalls: false, refusal: false };
   #problem: Problem | undefined;
-  #done = false;
-  readonly #shapes = new FrameShapes();
-  /** Where the only output of the frame at hand begins; -1 when the frame is not an ordinary one. */
-  #ordinary = -1;
+  #ended = false;
+  readonly #chunks = new FrameTemplates();
+  /** Of the chunk at hand: its newest piece of output, and how many it has. */
+  #piece = "";
+  #pieces = 0;
+  #called = false;
 
   constructor(options: { readonly withholdUsage: boolean }) {
     this.#withhold = options.withholdUsage;
   }
 
-  frame(given: Buffer): FrameRole {
-    const frame = asBuffer(given);
-    const characters = this.#shapes.match(frame);
-    if (characters > 0 && !this.#done && !this.#problem) {
+  frame(frame: Buffer): FrameRole {
+    if (this.#ended) return "quiet";
+    const characters = this.#chunks.characters(frame);
+    if (characters > 0) {
       this.#characters += characters;
       return "output";
     }
-    const raw = frame.toString("utf8");
-    if (!raw.startsWith("data: {")) {
-      const parsed = parseFrame(raw);
-      return parsed ? this.#data(parsed.data, 0, parsed.data.length, parsed.event === "error") : "quiet";
-    }
-    let end = raw.length;
-    while (raw.charCodeAt(end - 1) <= SPACE_CODE) end--;
-    const role = this.#data(raw, DATA_LETTERS, end, false);
-    if (this.#ordinary >= 0) this.#shapes.learn(frame, Buffer.byteLength(raw.slice(0, this.#ordinary)));
-    return role;
+    const parsed = parseFrame(frameText(frame));
+    if (!parsed) return "quiet";
+    if (parsed.data === DONE) return this.#done();
+    const chunk = parseJson(parsed.data);
+    if (!isObject(chunk)) return this.#fail(broken("The provider sent a piece of its stream that is not a JSON object."));
+    if (parsed.event === "error" || (chunk["error"] !== undefined && chunk["error"] !== null))
+      return this.#fail(embeddedProblem(chunk, undefined));
+    return this.#chunk(chunk, frame);
   }
 
-  #data(raw: string, start: number, end: number, isError: boolean): FrameRole {
-    this.#ordinary = -1;
-    if (this.#done || this.#problem) return "quiet";
-    if (end - start === DONE_LETTERS && raw.startsWith(DONE, start)) return this.#ended();
-    if (isError || raw.includes('"error":', start)) {
-      const role = this.#error(raw.slice(start, end), isError);
-      if (role) return role;
+  #chunk(chunk: JsonObject, frame: Buffer): FrameRole {
+    const usage = usageObject(chunk) !== undefined;
+    if (usage) {
+      this.#usageChunk = chunk;
+      this.#usage = undefined;
     }
-    if (!this.#opened) this.#open(raw.slice(start, end));
-    const usage = hasValue(raw, '"usage":', start, BRACE_CODE);
-    if (usage) this.#seeUsage(raw.slice(start, end));
-    const finish = hasValue(raw, '"finish_reason":', start, QUOTE_CODE);
-    if (finish && !this.#finishing(raw.slice(start, end))) return "problem";
-    if (usage && hasValue(raw, '"choices":', start, BRACKET_CODE) && !hasEntries(raw, '"choices":', start))
-      return this.#withhold ? "withhold" : "quiet";
-    const output = this.#delta(raw, start);
-    if (usage || finish) this.#ordinary = -1;
+    const { choices } = chunk;
+    if (!isList(choices)) return "quiet";
+    if (!this.#opened) this.#open(chunk, choices);
+    if (usage && choices.length === 0) return this.#withhold ? "withhold" : "quiet";
+    this.#pieces = 0;
+    let output = false;
+    let finish = false;
+    for (const choice of choices) {
+      if (!isObject(choice)) continue;
+      output = this.#choice(choice) || output;
+      finish ||= text(choice["finish_reason"]) !== undefined;
+      if (this.#problem) return "problem";
+    }
+    this.#output ||= output;
+    if (this.#pieces === 1 && !usage && !finish) this.#chunks.learn(frame, this.#piece, IGNORED);
     return output ? "output" : "quiet";
   }
 
-  #seeUsage(data: string): void {
-    this.#usageFrame = data;
-    this.#usage = undefined;
-  }
-
-  /** Counts the frame's output; false when there is none. */
-  #delta(raw: string, start: number): boolean {
-    const delta = raw.indexOf(DELTA_KEY, start);
-    if (delta < 0) return false;
-    const from = delta + DELTA_KEY.length;
-    let found = 0;
-    let first = -1;
-    for (const key of OUTPUT_KEYS) {
-      const { letters, start: at } = textsAt(raw, key, from);
-      found += letters;
-      if (letters > 0) first = first < 0 || at < first ? at : first;
-    }
-    this.#ordinary = first;
-    const called = hasEntries(raw, '"tool_calls":', from) || hasValue(raw, '"function_call":', from, BRACE_CODE);
-    if (called) this.#said.toolCalls = true;
-    if (!this.#said.refusal && textsAt(raw, '"refusal":', from).letters > 0) this.#said.refusal = true;
-    this.#characters += found;
-    const output = found > 0 || called || hasValue(raw, '"audio":', from, BRACE_CODE);
-    this.#output ||= output;
-    return output;
-  }
-
-  #open(data: string): void {
-    const chunk = parseJson(data);
-    if (!isObject(chunk) || !isList(chunk["choices"])) return;
+  #open(chunk: JsonObject, choices: readonly Json[]): void {
     const id = text(chunk["id"]);
-    if (id === undefined && chunk["choices"].length === 0) return;
+    if (id === undefined && choices.length === 0) return;
     this.#opened = true;
     this.#id = id ?? "";
     this.#model = text(chunk["model"]) ?? "";
   }
 
-  #finishing(data: string): boolean {
-    const chunk = parseJson(data);
-    const choices = isObject(chunk) ? chunk["choices"] : undefined;
-    if (!isList(choices)) return true;
-    for (const choice of choices) {
-      if (!isObject(choice) || (choice["index"] !== undefined && choice["index"] !== 0)) continue;
-      const finish = text(choice["finish_reason"]);
-      if (isFailure(finish)) {
-        this.#problem = { kind: "upstream_broken", message: `The provider broke off its answer: ${finish}.` };
-        return false;
-      }
-      this.#finish = finish ?? this.#finish;
+  /** Counts a choice's output; false when there is none. How the answer ended is told by the first choice. */
+  #choice(choice: JsonObject): boolean {
+    const isFirst = choice["index"] === undefined || choice["index"] === 0;
+    const finish = isFirst ? text(choice["finish_reason"]) : undefined;
+    if (isFailure(finish)) {
+      this.#fail(broken(`The provider broke off its answer: ${finish}.`));
+      return false;
     }
+    this.#finish = finish ?? this.#finish;
+    const delta = object(choice["delta"]) ?? object(choice["message"]);
+    return delta !== undefined && this.#delta(delta, isFirst);
+  }
+
+  #delta(delta: JsonObject, isFirst: boolean): boolean {
+    const before = this.#pieces;
+    this.#count(reasoningIn(delta));
+    const { content } = delta;
+    if (typeof content === "string") this.#count(content);
+    else if (isList(content)) for (const part of content) this.#count(partText(part));
+    const refusal = text(delta["refusal"]);
+    this.#count(refusal);
+    if (refusal !== undefined && isFirst) this.#said.refusal = true;
+    const called = this.#calls(delta);
+    if (called && isFirst) this.#said.toolCalls = true;
+    const sounds = object(delta["audio"]) !== undefined;
+    if (sounds || !isFirst) this.#called = true;
+    return this.#pieces > before || called || sounds;
+  }
+
+  #calls(delta: JsonObject): boolean {
+    const calls = isList(delta["tool_calls"]) ? delta["tool_calls"] : [];
+    const legacy = object(delta["function_call"]);
+    if (calls.length === 0 && !legacy) return false;
+    this.#called = true;
+    for (const call of calls) {
+      if (!isObject(call)) continue;
+      this.#count(text(object(call["function"])?.["arguments"]));
+      this.#count(text(object(call["custom"])?.["input"]));
+    }
+    this.#count(text(legacy?.["arguments"]));
     return true;
   }
 
-  #error(data: string, isError: boolean): FrameRole | undefined {
-    const chunk = parseJson(data);
-    if (!isObject(chunk)) {
-      this.#problem = { kind: "upstream_broken", message: "The provider sent a piece of its stream that is not a JSON object." };
-      return "problem";
-    }
-    if (!isError && (chunk["error"] === undefined || chunk["error"] === null)) return undefined;
-    this.#problem = embeddedProblem(chunk, undefined);
-    return "problem";
+  #count(piece: string | undefined): void {
+    if (piece === undefined || piece === "") return;
+    this.#characters += piece.length;
+    this.#piece = piece;
+    this.#pieces++;
   }
 
-  #ended(): FrameRole {
-    if (!this.#output && this.#finish === undefined) {
-      this.#problem = { kind: "upstream_broken", message: "The provider's stream ended without an answer." };
-      return "problem";
-    }
-    this.#done = true;
+  #done(): FrameRole {
+    if (!this.#output && this.#finish === undefined) return this.#fail(broken("The provider's stream ended without an answer."));
+    this.#ended = true;
     return "done";
   }
 
+  #fail(problem: Problem): FrameRole {
+    this.#ended = true;
+    this.#problem = problem;
+    return "problem";
+  }
+
   usage(): Usage | undefined {
-    if (this.#usageFrame === undefined) return undefined;
-    if (!this.#usage) {
-      const chunk = parseJson(this.#usageFrame);
-      this.#usage = isObject(chunk) ? usageOf(chunk) : undefined;
-    }
+    if (this.#usageChunk) this.#usage ??= usageOf(this.#usageChunk);
     return this.#usage;
   }
   id(): string | undefined {
@@ -173,7 +162,8 @@ export class ChunkMeter implements FrameMeter {
     return this.#model;
   }
   stop(): StopReason | undefined {
-    if (this.#finish === undefined && !this.#done) return undefined;
+    // Without a finish reason only a regular end, behind which no problem came, says that the answer is over.
+    if (this.#finish === undefined && (!this.#ended || this.#problem)) return undefined;
     return stopFrom(this.#finish, this.#said);
   }
   outputCharacters(): number {
@@ -183,62 +173,29 @@ export class ChunkMeter implements FrameMeter {
     return this.#problem;
   }
   called(): boolean {
-    return this.#said.toolCalls;
+    return this.#called;
   }
+}
+
+/** The same thought often stands in several fields at once; it is counted in the one that is told. */
+function reasoningIn(delta: JsonObject): string | undefined {
+  for (const key of READABLE_REASONING) {
+    const shown = text(delta[key]);
+    if (shown !== undefined) return shown;
+  }
+  return isList(delta["reasoning_details"]) ? detailsText(delta["reasoning_details"]) : undefined;
+}
+
+function partText(part: Json): string | undefined {
+  if (isThinking(part)) return thinkingText(part);
+  return isObject(part) ? text(part["text"]) : undefined;
+}
+
+function broken(message: string): Problem {
+  return { kind: "upstream_broken", message };
 }
 
 /** A frame that spans two chunks may come as plain bytes, whose methods are others. */
-function asBuffer(bytes: Uint8Array): Buffer {
-  return bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-/** The index of the first letter of a value that stands behind its key. */
-function skipSpace(raw: string, at: number): number {
-  let value = at;
-  while (raw.charCodeAt(value) === SPACE_CODE) value++;
-  return value;
-}
-
-/** Does any `"key":` from here on have a value that begins with this character? */
-function hasValue(raw: string, key: string, from: number, first: number): boolean {
-  for (let at = raw.indexOf(key, from); at >= 0; at = raw.indexOf(key, at + key.length)) {
-    if (raw.charCodeAt(skipSpace(raw, at + key.length)) === first) return true;
-  }
-  return false;
-}
-
-/** Does any `"key":` from here on hold a list that is not empty? */
-function hasEntries(raw: string, key: string, from: number): boolean {
-  for (let at = raw.indexOf(key, from); at >= 0; at = raw.indexOf(key, at + key.length)) {
-    const value = skipSpace(raw, at + key.length);
-    if (raw.charCodeAt(value) === BRACKET_CODE && raw.charCodeAt(skipSpace(raw, value + 1)) !== CLOSE_BRACKET_CODE) return true;
-  }
-  return false;
-}
-
-/** Characters of all strings under `"key":` from here on, and where the first that is not empty begins. */
-function textsAt(raw: string, key: string, from: number): { readonly letters: number; readonly start: number } {
-  let letters = 0;
-  let start = -1;
-  for (let at = raw.indexOf(key, from); at >= 0; at = raw.indexOf(key, at + key.length)) {
-    const value = skipSpace(raw, at + key.length) + 1;
-    if (raw.charCodeAt(value - 1) !== QUOTE_CODE) continue;
-    const length = endOfString(raw, value) - value;
-    if (length > 0 && start < 0) start = value;
-    letters += length;
-  }
-  return { letters, start };
-}
-
-/** The index of the quote that ends the string whose first character is at `from`. */
-function endOfString(raw: string, from: number): number {
-  let end = raw.indexOf('"', from);
-  while (end > 0 && raw.charCodeAt(end - 1) === BACKSLASH_CODE && isEscaped(raw, end)) end = raw.indexOf('"', end + 1);
-  return end < 0 ? raw.length : end;
-}
-
-function isEscaped(raw: string, quote: number): boolean {
-  let backslashes = 0;
-  while (raw.charCodeAt(quote - 1 - backslashes) === BACKSLASH_CODE) backslashes++;
-  return backslashes % 2 === 1;
+function frameText(frame: Uint8Array): string {
+  return (frame instanceof Buffer ? frame : Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength)).toString("utf8");
 }

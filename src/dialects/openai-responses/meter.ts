@@ -1,26 +1,13 @@
-import type { FrameMeter, FrameRole, JsonObject, Json, Problem, StopReason, Usage } from "../../canon/index.ts";
-import { parseFrame, parseJson } from "../../kit/index.ts";
+import type { FrameMeter, FrameRole, JsonObject, Problem, StopReason, Usage } from "../../canon/index.ts";
+import { FrameTemplates, parseFrame, parseJson } from "../../kit/index.ts";
 import { errorIn, problemOfError } from "./problem.ts";
-import { isObject, textIn } from "./shape.ts";
+import { isObject, stringIn, textIn } from "./shape.ts";
 import { stopOf } from "./stop.ts";
 import { usageOf } from "./usage.ts";
 
-const LINE_FEED = 10;
-const QUOTE = 34;
-const BACKSLASH = 92;
 const OPEN_BRACE = 123;
-const LETTER_D = 100;
-const LETTER_E = 101;
-/** `event: ` before the name. */
-const EVENT_LETTERS = 7;
-/** The longest event name is a third of this; a name further in is found by parsing. */
-const NAME_WINDOW_BYTES = 120;
-
-const DELTA = Buffer.from('"delta":"');
-const FUNCTION_CALL = Buffer.from('"type":"function_call"');
-const CUSTOM_CALL = Buffer.from('"type":"custom_tool_call"');
-const NOTHING = new Uint8Array(0);
-const TYPE_KEY = '"type":"';
+/** Members of a delta that nothing is read from. */
+const IGNORED: readonly string[] = ["sequence_number", "obfuscation"];
 
 /** What an event means, by its name. Everything not listed that begins with `response.` shows that a provider is at work. */
 type Meaning = "open" | "delta" | "item" | "refusal" | "quiet" | "end" | "failed" | "error" | "work";
@@ -45,34 +32,39 @@ const MEANINGS: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
   ["error", "error"],
 ]);
 
-/** Reads a stream's usage and end without decoding it. */
+/**
+ * Reads a stream's usage and end without decoding it. A delta that differs from an earlier one in nothing but its words is compared and
+ * counted; every other frame is parsed, so that a garbled one is found out here as it is by whoever decodes it.
+ */
 export class ResponsesMeter implements FrameMeter {
   #usage: Usage | undefined;
   #id: string | undefined;
   #model: string | undefined;
   #stop: StopReason | undefined;
   #problem: Problem | undefined;
+  #ended = false;
   #characters = 0;
-  /** How the newest delta began, up to and with the end of its name. */
-  #delta: Uint8Array = NOTHING;
+  readonly #deltas = new FrameTemplates();
   #toolCall = false;
   #called = false;
-  /** Frames that begin an item and were not looked into. */
-  #starts: Buffer[] = [];
   #refusal = false;
 
   frame(frame: Buffer): FrameRole {
-    // Deltas come in long runs that begin with the same bytes, which are compared without a call into the runtime.
-    if (startsWith(frame, this.#delta)) {
-      this.#count(frame);
+    if (this.#ended) return "quiet";
+    const characters = this.#deltas.characters(frame);
+    if (characters > 0) {
+      this.#characters += characters;
       return "output";
     }
-    const name = nameOf(frame);
-    const meaning = meaningOf(name);
-    if (meaning !== "delta") return this.#rare(meaning, frame);
-    this.#delta = headOf(frame, name);
-    this.#count(frame);
-    return "output";
+    const text = frameText(frame);
+    const parsed = frame[0] === OPEN_BRACE ? { event: undefined, data: text } : parseFrame(text);
+    if (!parsed || parsed.data === "" || parsed.data === "[DONE]") return "quiet";
+    const data = parseJson(parsed.data);
+    if (!isObject(data)) {
+      return this.#end({ kind: "upstream_broken", message: "The provider's stream holds an event that is not a JSON object." });
+    }
+    const type = stringIn(data["type"]) || (parsed.event ?? "");
+    return this.#event(type === "" && isObject(data["error"]) ? "error" : meaningOf(type), data, frame);
   }
 
   usage(): Usage | undefined {
@@ -94,42 +86,49 @@ export class ResponsesMeter implements FrameMeter {
     return this.#problem;
   }
   called(): boolean {
-    for (const frame of this.#starts) {
-      const item = jsonIn(frame)?.["item"];
-      if (!isObject(item) || (item["type"] !== "message" && item["type"] !== "reasoning")) this.#called = true;
-    }
-    if (this.#starts.length > 0) this.#starts = [];
     return this.#called;
   }
 
-  #rare(meaning: Meaning, frame: Buffer): FrameRole {
+  #event(meaning: Meaning, data: JsonObject, frame: Buffer): FrameRole {
     switch (meaning) {
       case "open":
-        if (this.#id === undefined) this.#open(responseIn(frame));
+        if (this.#id === undefined) this.#open(responseIn(data));
         return "quiet";
       case "item":
-        this.#starts.push(frame);
-        this.#toolCall ||= frame.indexOf(FUNCTION_CALL) >= 0 || frame.indexOf(CUSTOM_CALL) >= 0;
+        this.#item(stringIn(isObject(data["item"]) ? data["item"]["type"] : undefined));
         return "quiet";
       case "quiet":
         return "quiet";
       case "refusal":
         this.#refusal = true;
-        this.#count(frame);
+        this.#delta(data, frame);
+        return "output";
+      case "delta":
+        this.#delta(data, frame);
         return "output";
       case "end":
-        return this.#end(responseIn(frame));
+        return this.#finish(responseIn(data));
       case "failed": {
-        const response = responseIn(frame);
+        const response = responseIn(data);
         this.#usage = usageOf(response) ?? this.#usage;
         return this.#fail({ error: response["error"] ?? {} });
       }
       case "error":
-        return this.#fail(jsonIn(frame) ?? {});
-      case "delta":
+        return this.#fail(data);
       case "work":
         return "output";
     }
+  }
+
+  #item(type: string): void {
+    this.#called ||= type !== "message" && type !== "reasoning";
+    this.#toolCall ||= type === "function_call" || type === "custom_tool_call";
+  }
+
+  #delta(data: JsonObject, frame: Buffer): void {
+    const words = stringIn(data["delta"]);
+    this.#characters += words.length;
+    this.#deltas.learn(frame, words, IGNORED);
   }
 
   #open(response: JsonObject): void {
@@ -137,44 +136,23 @@ export class ResponsesMeter implements FrameMeter {
     this.#model = textIn(response["model"]);
   }
 
-  #end(response: JsonObject): FrameRole {
+  #finish(response: JsonObject): FrameRole {
     if (this.#id === undefined) this.#open(response);
     this.#usage = usageOf(response) ?? this.#usage;
     this.#stop = stopOf(response, { toolCall: this.#toolCall, refusal: this.#refusal });
+    this.#ended = true;
     return "done";
   }
 
   #fail(body: JsonObject): FrameRole {
-    this.#problem ??= problemOfError(errorIn(body), { error: body["error"] ?? body }, "");
+    return this.#end(problemOfError(errorIn(body), { error: body["error"] ?? body }, ""));
+  }
+
+  #end(problem: Problem): FrameRole {
+    this.#ended = true;
+    this.#problem = problem;
     return "problem";
   }
-
-  /** Characters of a delta: bytes that begin one, an escape counting as one. */
-  #count(frame: Buffer): void {
-    let at = frame.indexOf(DELTA);
-    if (at < 0) return;
-    let characters = 0;
-    for (at += DELTA.length; at < frame.length; at++) {
-      const byte = frame[at] ?? QUOTE;
-      if (byte === QUOTE) break;
-      if (byte === BACKSLASH) at++;
-      if ((byte & 0xc0) !== 0x80) characters++;
-    }
-    this.#characters += characters;
-  }
-}
-
-function startsWith(frame: Uint8Array, head: Uint8Array): boolean {
-  const { length } = head;
-  if (length === 0 || frame.length < length) return false;
-  for (let at = 0; at < length; at++) if (frame[at] !== head[at]) return false;
-  return true;
-}
-
-/** The bytes up to one behind the name, which is a line end or a quote. */
-function headOf(frame: Buffer, name: string): Uint8Array {
-  const at = frame.indexOf(name);
-  return at < 0 ? NOTHING : new Uint8Array(frame.subarray(0, at + name.length + 1));
 }
 
 function meaningOf(name: string): Meaning {
@@ -183,35 +161,12 @@ function meaningOf(name: string): Meaning {
   return name.startsWith("response.") ? "work" : "quiet";
 }
 
-/** The event's name: from the `event:` line where there is one, else from the beginning of the JSON. */
-function nameOf(frame: Buffer): string {
-  const first = frame[0];
-  if (first === LETTER_E) {
-    const end = frame.indexOf(LINE_FEED);
-    if (end > EVENT_LETTERS) return frame.toString("latin1", EVENT_LETTERS, frame[end - 1] === 13 ? end - 1 : end);
-  }
-  if (first !== LETTER_D && first !== OPEN_BRACE && first !== LETTER_E) return typeIn(frame);
-  const head = frame.toString("latin1", 0, NAME_WINDOW_BYTES);
-  const at = head.indexOf(TYPE_KEY);
-  // A type within an object inside is not the event's own.
-  if (at < 0 || head.lastIndexOf("{", at) !== head.indexOf("{")) return typeIn(frame);
-  const end = head.indexOf('"', at + TYPE_KEY.length);
-  return end < 0 ? typeIn(frame) : head.slice(at + TYPE_KEY.length, end);
-}
-
-function typeIn(frame: Buffer): string {
-  const data = jsonIn(frame);
-  if (!data) return "";
-  return textIn(data["type"]) ?? (isObject(data["error"]) ? "error" : "");
-}
-
-function jsonIn(frame: Buffer): JsonObject | undefined {
-  const text = frame[0] === OPEN_BRACE ? frame.toString("utf8") : parseFrame(frame)?.data;
-  const data: Json | undefined = text === undefined ? undefined : parseJson(text);
-  return isObject(data) ? data : undefined;
-}
-
-function responseIn(frame: Buffer): JsonObject {
-  const response = jsonIn(frame)?.["response"];
+function responseIn(data: JsonObject): JsonObject {
+  const { response } = data;
   return isObject(response) ? response : {};
+}
+
+/** A frame that spans two chunks may come as plain bytes, whose methods are others. */
+function frameText(frame: Uint8Array): string {
+  return (frame instanceof Buffer ? frame : Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength)).toString("utf8");
 }
