@@ -101,6 +101,12 @@ export class AnswerFold {
     return items;
   }
 
+  /** One item as it is so far. */
+  item(index: number): Item | undefined {
+    const open = this.#items[index];
+    return open && (open.ended ? open.item : closeItem(open));
+  }
+
   answer(): Answer {
     return {
       id: this.id,

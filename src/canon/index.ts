@@ -19,3 +19,4 @@ export * from "./price.ts";
 export * from "./fold.ts";
 export * from "./check.ts";
 export * from "./flatten.ts";
+export * from "./continuation.ts";

@@ -4,6 +4,7 @@ import {
   ProblemError,
   type Answer,
   type EventDecoder,
+  type FrameRole,
   type JsonObject,
   type Problem,
 } from "../canon/index.ts";
@@ -20,11 +21,17 @@ export class ForwardedStream implements Reply {
   /** Frames before the first output: held, so that an upstream that fails now can still be replaced unseen. */
   #held: Buffer[] = [];
   #over = false;
+  /** See `ReplyContext.continues`. */
+  readonly #continues: boolean;
+  #characters = 0;
+  #called = false;
+  #begun = false;
   /** Decodes beside the forwarding, for answers that are kept. */
   readonly #fold: { readonly fold: AnswerFold; readonly decoder: EventDecoder } | undefined;
 
   constructor(context: ReplyContext) {
     this.#context = context;
+    this.#continues = context.continues === true;
     this.#splitter = new FrameSplitter(context.limits.frameBytes);
     this.#meter = context.upstream.usageFrames({ withholdUsage: context.withholdUsage });
     if (context.keep) {
@@ -71,14 +78,21 @@ export class ForwardedStream implements Reply {
     if (role === "withhold") return;
     // Told to the client in the gateway's words, the same on both paths; what follows an error is of no use.
     if (role === "problem") throw new ProblemError(this.#meter.problem() ?? broken("The provider reported an error inside its stream."));
-    if (!live.committed) {
-      if (role === "quiet") {
-        this.#held.push(frame);
-        return;
+    if (this.#continues) {
+      this.#held.push(frame);
+      if (!this.#mayTell(role)) return;
+      if (!live.committed) this.#begin();
+      else this.#tellHeld();
+    } else {
+      if (!live.committed) {
+        if (role === "quiet") {
+          this.#held.push(frame);
+          return;
+        }
+        this.#begin();
       }
-      this.#begin();
+      live.frame(frame);
     }
-    live.frame(frame);
     if (role !== "done") return;
     this.#over = true;
     // The client need not wait for the connection behind it to close.
@@ -91,8 +105,25 @@ export class ForwardedStream implements Reply {
     context.onOutput();
     live.answerId = this.#meter.id();
     live.head(200, { "content-type": STREAM_TYPE, "cache-control": "no-cache", ...context.headers() });
-    for (const frame of this.#held) live.frame(frame);
+    this.#tellHeld();
+  }
+
+  #tellHeld(): void {
+    if (this.#held.length === 0) return;
+    for (const frame of this.#held) this.#context.live.frame(frame);
     this.#held = [];
+  }
+
+  #mayTell(role: FrameRole): boolean {
+    if (role === "done") return true;
+    if (role === "output" && !this.#begun) {
+      this.#begun = true;
+      this.#context.onOutput();
+    }
+    const before = this.#characters;
+    this.#characters = this.#meter.outputCharacters();
+    this.#called ||= this.#meter.called();
+    return !this.#called && this.#characters > before;
   }
 }
 
@@ -142,6 +173,7 @@ export class ForwardedWhole implements Reply {
     if (id === undefined && typeof body["error"] === "object" && body["error"] !== null) {
       return upstream.decodeProblem({ status: 502, headers: {}, body, text: "", provider: provider.id });
     }
+    this.#context.onOutput();
     this.#json = body;
     this.#report = { id, model, stop, usage, outputCharacters: usage ? 0 : this.#outputCharacters() };
     live.answerId = id;

@@ -3,6 +3,7 @@ import type { BodyReader } from "../routing/attempt.ts";
 import { DecodedStream, DecodedWhole } from "./reply-decoded.ts";
 import { ForwardedStream, ForwardedWhole } from "./reply-forwarded.ts";
 import type { LiveCall } from "./live.ts";
+import type { Break } from "./stitch.ts";
 
 /** What became known of an answer while it passed. */
 export interface AnswerReport {
@@ -32,6 +33,13 @@ export interface ReplyContext {
   readonly wantsStream: boolean;
   /** Same language and nobody changes the content: the bytes pass. */
   readonly forward: boolean;
+  /**
+   * The stream is gone on with when it breaks. Then everything but words is held until the next words, and everything from the first tool
+   * call on until the end: so it only ever breaks right behind some words, and no call is half told.
+   */
+  readonly continues?: boolean;
+  /** The answer goes on with a stream that broke. */
+  readonly gap?: Break | undefined;
   /** We asked for a usage frame that the client did not ask for. */
   readonly withholdUsage: boolean;
   /** The answer is wanted in canonical form afterwards. */
@@ -45,14 +53,14 @@ export interface ReplyContext {
   shown?(item: Item): Item;
   /** The gateway's own headers, complete at the moment of the first output. */
   headers(): Record<string, string>;
-  /** The first output came. */
+  /** The first output came; may be told twice. @throws ProblemError when another attempt was faster */
   onOutput(): void;
 }
 
 /** Chooses how the body of a good answer is read, by what was asked and what came. */
 export function openReply(context: ReplyContext, headers: Headers): Reply {
   const isStream = (headers["content-type"] ?? "").includes("text/event-stream");
-  if (context.forward && isStream === context.wantsStream) return isStream ? new ForwardedStream(context) : new ForwardedWhole(context);
+  if (context.forward && !context.gap && isStream === context.wantsStream) return isStream ? new ForwardedStream(context) : new ForwardedWhole(context);
   return isStream ? new DecodedStream(context) : new DecodedWhole(context);
 }
 

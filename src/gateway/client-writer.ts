@@ -1,0 +1,135 @@
+import { AnswerFold, ProblemError, type Event, type EventEncoder, type Problem } from "../canon/index.ts";
+import { formatFrame } from "../kit/index.ts";
+import { broken, JSON_TYPE, STREAM_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
+import type { Said } from "./said.ts";
+
+/** Where the events of an answer go. */
+export interface EventWriter {
+  readonly fold: AnswerFold;
+  readonly state: Reply["state"];
+  /** @throws ProblemError when the answer cannot go on */
+  event(event: Event): void;
+  /** The upstream's answer is over; may be told twice. */
+  finish(): Problem | undefined;
+  report(): AnswerReport;
+}
+
+/** Writes canonical events to the client, in its language: as a stream of frames, or as one answer at the end. */
+export class ClientWriter implements EventWriter {
+  readonly #context: ReplyContext;
+  readonly #encoder: EventEncoder | undefined;
+  readonly fold: AnswerFold;
+  #begun = false;
+  #held: Event[] = [];
+  #outputCharacters = 0;
+  #problem: Problem | undefined;
+  /** See `ReplyContext.continues`. */
+  readonly #continues: boolean;
+  /** A tool call, or something else that is no words, began: from here on nothing is told before the end. */
+  #called = false;
+  #noticed = false;
+
+  /** `said`: what the client was told already of this answer. */
+  constructor(context: ReplyContext, said?: Said) {
+    this.#context = context;
+    this.#continues = context.continues === true;
+    const origin = said ? { dialect: context.client.id } : { dialect: context.upstream.id, provider: context.provider.id };
+    this.fold = new AnswerFold(origin);
+    let telling = said === undefined;
+    if (context.wantsStream) {
+      this.#encoder = context.client.encodeEvents((event, data) => {
+        if (telling) context.live.frame(Buffer.from(formatFrame(event, data)));
+      }, context.answerContext());
+    }
+    if (!said) return;
+    this.#begun = true;
+    for (const event of said.events) {
+      this.fold.event(event);
+      this.#encoder?.event(event);
+    }
+    telling = true;
+    this.#encoder?.goOnFrom?.(context.live.last);
+  }
+
+  event(event: Event): void {
+    const passed = this.#guarded(event);
+    this.fold.event(passed);
+    if (passed.type === "text" || passed.type === "reasoning" || passed.type === "input" || passed.type === "refusal")
+      this.#outputCharacters += passed.text.length;
+    if (passed.type === "problem") {
+      this.#problem = passed.problem;
+      throw new ProblemError(passed.problem);
+    }
+    if (!this.#encoder) return;
+    const shown = passed.type === "item_end" ? { ...passed, item: this.#context.shown?.(passed.item) ?? passed.item } : passed;
+    if (this.#begun && !this.#continues) return this.#encoder.event(shown);
+    this.#held.push(shown);
+    if (this.#continues && !this.#noticed && isOutput(passed)) {
+      this.#noticed = true;
+      this.#context.onOutput();
+    }
+    if (!(this.#continues ? this.#mayTell(passed) : isOutput(passed))) return;
+    if (!this.#begun) this.#begin();
+    const held = this.#held;
+    this.#held = [];
+    for (const one of held) this.#encoder.event(one);
+  }
+
+  get state(): Reply["state"] {
+    return this.fold.stop === undefined ? "open" : "done";
+  }
+
+  finish(): Problem | undefined {
+    const { live, client } = this.#context;
+    if (this.#problem) return this.#problem;
+    if (!this.fold.ended) return broken("The provider's stream ended before its regular end.");
+    if (live.ended) return undefined;
+    if (this.#encoder) {
+      live.end();
+      return undefined;
+    }
+    this.#context.onOutput();
+    const context = this.#context.answerContext();
+    const answer = this.fold.answer();
+    const body = client.encodeAnswer({ ...answer, items: answer.items.map((item) => this.#context.shown?.(item) ?? item) }, context);
+    live.answerId = context.id ?? this.fold.id;
+    live.whole(200, { "content-type": JSON_TYPE, ...this.#context.headers() }, JSON.stringify(body));
+    return undefined;
+  }
+
+  report(): AnswerReport {
+    const { id, model, stop, usage, usageSeen } = this.fold;
+    return { id, model, stop, ...(usageSeen && { usage }), outputCharacters: this.#outputCharacters };
+  }
+
+  #begin(): void {
+    const context = this.#context;
+    const { live } = context;
+    context.onOutput();
+    this.#begun = true;
+    live.answerId = context.answerContext().id ?? this.fold.id;
+    live.head(200, { "content-type": STREAM_TYPE, "cache-control": "no-cache", ...context.headers() });
+  }
+
+  /** Of a stream that may be continued everything is held until the next words: so it only ever stops right behind some. */
+  #mayTell(event: Event): boolean {
+    if (event.type === "done") return true;
+    if (event.type === "item_start" && event.item.type !== "message" && event.item.type !== "reasoning") this.#called = true;
+    return !this.#called && (event.type === "text" || event.type === "reasoning" || event.type === "refusal") && event.text !== "";
+  }
+
+  #guarded(event: Event): Event {
+    let passed = event;
+    for (const guard of this.#context.guards) {
+      const verdict = guard.event?.(passed, this.#context.canonicalCall());
+      if (verdict?.verdict === "change") passed = verdict.value;
+      if (verdict?.verdict === "deny") return { type: "problem", problem: verdict.problem };
+    }
+    return passed;
+  }
+}
+
+/** From here on the client sees that somebody answers. */
+function isOutput(event: Event): boolean {
+  return event.type !== "start" && event.type !== "usage" && event.type !== "native";
+}
