@@ -55,6 +55,12 @@ export interface Alias {
   /** Per attempt: first meaningful event when streaming, whole answer otherwise. */
   readonly timeoutMs: number;
   readonly continue: "always" | "same-model" | "never";
+  /** How often one stream is continued at most; undefined: the default. */
+  readonly maxContinuations?: number;
+  /** Finer than `timeoutMs`; what is absent is not bounded by it. */
+  readonly timeouts?: AliasTimeouts;
+  /** A second target is asked when the first is slow to begin. Undefined: never. */
+  readonly hedge?: AliasHedge;
   readonly cache?: AliasCache;
   readonly canary?: Canary;
   readonly shadow?: Shadow;
@@ -87,6 +93,26 @@ export interface Warm {
   readonly share: number;
   /** Without an answered call for this long it counts as cold. */
   readonly coldAfterMs: number;
+}
+
+/** All in milliseconds. */
+export interface AliasTimeouts {
+  /** Of an attempt at a stream: to its first meaningful event. */
+  readonly firstOutputMs?: number;
+  /** Of a stream: between two pieces. */
+  readonly betweenMs?: number;
+  /** Of the call: all attempts and the waits between them. */
+  readonly totalMs?: number;
+}
+
+/** When a second target is asked beside the first, and for how many calls at most. */
+export interface AliasHedge {
+  /** After as long as this share (0 to 100) of the first target's own answers took to begin. */
+  readonly afterPercentile: number;
+  /** After so many milliseconds, whatever was measured. */
+  readonly afterMs?: number;
+  /** Of the alias's calls, 0 to 1. */
+  readonly maxShare: number;
 }
 
 /** How an alias repeats answers to identical calls; an alias without it never does. */
