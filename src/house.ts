@@ -11,19 +11,20 @@ import {
   type GimbalConfig,
 } from "./config/index.ts";
 import { dialects } from "./dialects/registry.generated.ts";
-import { createGateway, type GatewayDeps } from "./gateway/index.ts";
+import { createGateway, type GatewayDeps, type GatewayOptions } from "./gateway/index.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { RateLimiter } from "./ledger/rate-limit.ts";
 import { createModelBook } from "./models/index.ts";
 import { createProvider, discover, overlayOf } from "./providers/index.ts";
 import { createSimulator, simOverlay } from "./providers/sim/index.ts";
+import type { Stage, StageParts } from "./rehearsal/index.ts";
 import { Health } from "./routing/health/index.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, upgradeHandler } from "./server/index.ts";
 import { folderSeal, openSqlite } from "./stores/index.ts";
 import { connect } from "./wire/client.ts";
 import { listen } from "./wire/front.ts";
-import type { Front } from "./wire/types.ts";
+import type { ClientOptions, Front, HttpClient } from "./wire/types.ts";
 
 /** Connections accepted at once, as far as file descriptors allow. */
 const MAX_CONNECTIONS = 50_000;
@@ -87,28 +88,17 @@ async function furnish(
   let snapshot = snapshotOf(config, version?.version ?? 0, openProviders(config, { clock, env, randomness, book }));
   const health = openHealth(config, snapshot, { clock, randomness, log });
 
-  const gateway = createGateway({
+  const gateway = joined({
     clock,
     randomness,
     snapshot: () => snapshot,
-    dialects,
     stores,
     log,
-    book: {
-      get version() {
-        return book.version;
-      },
-      facts: (...asked) => book.facts(...asked),
-      cost: (...asked) => book.cost(...asked),
-      countTokens: (...asked) => book.countTokens(...asked),
-    },
-    counter: new RateLimiter(clock),
-    view: health,
-    onSwitches: (switches) => health.applySwitches(switches),
+    book: () => book,
+    health,
     seal: folderSeal(folder),
     guards: options.guards ?? [],
     node,
-    report: (error, callId) => log(`defect in ${callId}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
   });
   // Before the first call: what was switched off before a restart stays so.
   await gateway.switches.refresh();
@@ -168,6 +158,95 @@ async function furnish(
     },
   };
 }
+
+interface Joined extends Pick<GatewayOptions, "clock" | "randomness" | "snapshot" | "stores" | "guards" | "node" | "seal"> {
+  readonly log: (line: string) => void;
+  /** Facts and prices in force. */
+  readonly book: () => ModelBook;
+  readonly health: Health;
+}
+
+/** The gateway itself, without doors. */
+function joined({ book, health, log, ...rest }: Joined): GatewayDeps {
+  return createGateway({
+    ...rest,
+    dialects,
+    log,
+    book: {
+      get version() {
+        return book().version;
+      },
+      facts: (...asked) => book().facts(...asked),
+      cost: (...asked) => book().cost(...asked),
+      countTokens: (...asked) => book().countTokens(...asked),
+    },
+    counter: new RateLimiter(rest.clock),
+    view: health,
+    onSwitches: (switches) => health.applySwitches(switches),
+    report: (error, callId) => log(`defect in ${callId}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
+  });
+}
+
+/** The same gateway for a rehearsal: in memory, on the rehearsal's time, with a stand-in for every provider. Nothing leaves the machine. */
+export async function openStage(
+  config: GimbalConfig,
+  env: HouseOptions["env"],
+  log: HouseOptions["log"],
+  parts: StageParts,
+): Promise<Stage> {
+  const { clock, randomness, stores, standIn, priceFactor, prices, onChange } = parts;
+  const usual = bookOf(config, everywhere(prices, [SIM, ...config.providers.keys()]));
+  const book: ModelBook = {
+    version: usual.version,
+    facts: (...asked) => usual.facts(...asked),
+    cost: (provider, model, usage, at) => {
+      const cost = usual.cost(provider, model, usage, at);
+      return cost && Math.round(cost * priceFactor(provider, model, at));
+    },
+    countTokens: (...asked) => usual.countTokens(...asked),
+  };
+  const real = openProviders(config, { clock, env, randomness, book, connect: () => NOWHERE });
+  const providers = new Map([...real].map(([name, provider]) => [name, standIn(provider)]));
+  const snapshot = snapshotOf(config, 1, providers);
+  const health = new Health({ clock, randomness, options: config.health, onChange });
+  health.configure(snapshot);
+  const gateway = joined({
+    clock,
+    randomness,
+    snapshot: () => snapshot,
+    stores,
+    log,
+    book: () => book,
+    health,
+    guards: [],
+    node: "rehearsal",
+  });
+  return {
+    open: gateway.open,
+    book,
+    close: async () => {
+      gateway.switches.close();
+      await closeProviders(providers);
+    },
+  };
+}
+
+/** A price for `*` is one for every provider's models. */
+function everywhere(prices: StageParts["prices"], providers: readonly string[]): StageParts["prices"] {
+  return new Map(
+    [...prices].flatMap(([name, price]) =>
+      name === "*" ? providers.map((provider) => [`${provider}/*`, price] as const) : [[name, price] as const],
+    ),
+  );
+}
+
+/** Where a rehearsal's providers would connect, if anything of them but their description were used. */
+const NOWHERE: HttpClient = {
+  open: () => {
+    throw new Error("A rehearsal asks no provider.");
+  },
+  close: () => Promise.resolve(),
+};
 
 function openHealth(
   config: GimbalConfig,
@@ -257,6 +336,8 @@ interface Wiring {
   readonly env: HouseOptions["env"];
   readonly randomness: Randomness;
   readonly book: ModelBook;
+  /** Default: to where the configuration says. */
+  readonly connect?: (options: ClientOptions) => HttpClient;
 }
 
 function factsOf(book: ModelBook): ModelBook["facts"] {
@@ -264,17 +345,26 @@ function factsOf(book: ModelBook): ModelBook["facts"] {
 }
 
 /** Facts and prices as a configuration corrects them. */
-export function bookOf(config: GimbalConfig): ModelBook {
+export function bookOf(config: GimbalConfig, prices: StageParts["prices"] = new Map()): ModelBook {
   const models = overlayOf(config.providers);
   const simulated = simOverlay(SIM, config.sim);
-  return createModelBook({ kinds: { ...models.kinds, ...simulated.kinds }, models: { ...models.models, ...simulated.models } });
+  const overridden = { ...models.models, ...simulated.models };
+  const priced = [...prices].map(([name, price]) => [name, { ...overridden[name], price }] as const);
+  // Patterns are tried in the order in which they are first named.
+  return createModelBook({
+    kinds: { ...models.kinds, ...simulated.kinds },
+    models: { ...Object.fromEntries(priced), ...overridden, ...Object.fromEntries(priced) },
+  });
 }
 
 /** The running providers of a configuration, by name; the simulator is always among them. */
-export function openProviders(config: GimbalConfig, { clock, env, randomness, book }: Wiring): ReadonlyMap<string, Provider> {
+export function openProviders(
+  config: GimbalConfig,
+  { clock, env, randomness, book, connect: to = connect }: Wiring,
+): ReadonlyMap<string, Provider> {
   const facts = factsOf(book);
   const providers = new Map<string, Provider>([[SIM, createSimulator(SIM, config.sim, { dialects, clock, randomness })]]);
-  for (const [name, options] of config.providers) providers.set(name, createProvider(name, options, { connect, clock, env, facts }));
+  for (const [name, options] of config.providers) providers.set(name, createProvider(name, options, { connect: to, clock, env, facts }));
   return providers;
 }
 

@@ -6,7 +6,7 @@ import { setFlagsFromString } from "node:v8";
 import { ProblemError } from "./canon/index.ts";
 import { runCli, type ServeSettings } from "./cli/index.ts";
 import { type GimbalConfig } from "./config/index.ts";
-import { bookOf, discovered, interruptLeft, openHouse, openProviders, tellFailure, type House, type HouseOptions } from "./house.ts";
+import { bookOf, discovered, interruptLeft, openHouse, openProviders, openStage, tellFailure, type House, type HouseOptions } from "./house.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { createModelBook } from "./models/index.ts";
 import { adminTokenOf, announce } from "./server/admin-token.ts";
@@ -166,6 +166,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   discover: () => discovered(process.env, clock),
   book: bookOf,
   openProviders: async (config: GimbalConfig) => openProviders(config, { clock, env: process.env, randomness, book: bookOf(config) }),
+  openStage: (config, parts) => openStage(config, process.env, log, parts),
   isRunning,
   fetch,
 });

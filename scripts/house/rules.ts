@@ -28,6 +28,7 @@ export const FLOORS: Readonly<Record<string, number>> = {
   tools: 5,
   agents: 5,
   evals: 5,
+  rehearsal: 5,
   config: 6,
   server: 7,
   cli: 7,

@@ -9,6 +9,7 @@ import { CHANGE_COMMANDS } from "./models-change.ts";
 import { KILL_COMMANDS } from "./models-kill.ts";
 import { modelsCommand } from "./models.ts";
 import { NOT_BUILT_COMMANDS } from "./not-built.ts";
+import { rehearseCommand } from "./rehearse.ts";
 import { serveCommand } from "./serve.ts";
 
 /** Every command, in the order in which the help lists them. */
@@ -24,5 +25,6 @@ export const COMMANDS: readonly Command[] = [
   ...HEALTH_COMMANDS,
   ledgerCommand,
   explainCommand,
+  rehearseCommand,
   ...NOT_BUILT_COMMANDS,
 ];

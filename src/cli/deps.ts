@@ -1,5 +1,6 @@
 import type { Clock, ModelBook, Provider, Randomness, Secret, Stores } from "../canon/index.ts";
 import type { Discovered, GimbalConfig } from "../config/index.ts";
+import type { Stage, StageParts } from "../rehearsal/index.ts";
 import type { Environment } from "./settings.ts";
 
 /** Where a serving process listens and keeps its things. What is undefined is left to the configuration. */
@@ -40,6 +41,8 @@ export interface CliDeps {
   openProviders(config: GimbalConfig): Promise<ReadonlyMap<string, Provider>>;
   /** Facts and prices of models as a configuration corrects them. */
   book(config: GimbalConfig): ModelBook;
+  /** The gateway of a configuration for a rehearsal: in memory, with a stand-in for every provider. */
+  openStage(config: GimbalConfig, parts: StageParts): Promise<Stage>;
   /** Is a process with this id alive? */
   isRunning(pid: number): boolean;
   readonly fetch: typeof fetch;

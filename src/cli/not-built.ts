@@ -1,7 +1,6 @@
 import { WRONG_USE, type Command } from "./command.ts";
 
 const TO_COME: readonly (readonly [name: string, summary: string])[] = [
-  ["rehearse", "Replay recorded calls against another configuration."],
   ["audit", "Read and verify the audit chain."],
   ["eval", "Run evaluations."],
   ["bench", "Measure a running gateway of yours."],

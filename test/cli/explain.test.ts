@@ -58,6 +58,7 @@ function explain(body: unknown, ...flags: string[]): Promise<number> {
     discover: () => Promise.resolve({ providers: {}, models: {} }),
     openProviders: async (config) => openProviders(config, { clock, env: {}, randomness, book: bookOf(config) }),
     book: bookOf,
+    openStage: () => Promise.reject(new Error("no rehearsal here")),
     isRunning: never,
     fetch: never,
   };

@@ -39,6 +39,7 @@ function run(...argv: string[]): Promise<number> {
     discover: () => Promise.resolve({ providers: {}, models: {} }),
     openProviders: () => Promise.resolve(new Map()),
     book: () => createModelBook(),
+    openStage: () => Promise.reject(new Error("no rehearsal here")),
     isRunning: () => true,
     fetch: (url, options) => {
       asked.push({

@@ -15,12 +15,12 @@ const CALL_SPREAD = 0x9e3779b1;
 const ATTEMPT_SPREAD = 0x85ebca6b;
 
 /**
- * Which fault strikes, if any: decided by the model's seed, the number of the call since the simulator began and the number of the
+ * Which fault strikes, if any: decided by a seed, the number of the call since the simulator began and the number of the
  * attempt, so that the same calls in the same order always fare the same.
  */
-export function strikeOf(model: SimModel, callNumber: number, attempt: number): Strike | undefined {
+export function strikeOf(model: Pick<SimModel, "faults">, seed: number, callNumber: number, attempt: number): Strike | undefined {
   if (model.faults.length === 0) return undefined;
-  const random = new SeededRandomness((model.seed ^ Math.imul(callNumber, CALL_SPREAD) ^ Math.imul(attempt, ATTEMPT_SPREAD)) >>> 0);
+  const random = new SeededRandomness((seed ^ Math.imul(callNumber, CALL_SPREAD) ^ Math.imul(attempt, ATTEMPT_SPREAD)) >>> 0);
   let struck: SimFault | undefined;
   // Every fault draws, also behind one that strikes: adding one at the end changes nothing for those before it.
   for (const fault of model.faults) if (random.number() < fault.share) struck ??= fault;

@@ -81,6 +81,8 @@ export interface SimPart {
 export type SimActor = SimModel & {
   /** Tokens in one event of a stream. Default: one where a speed is set. */
   readonly pieceTokens?: number;
+  /** Decides which calls faults strike. Default: `seed`. */
+  readonly faultSeed?: number;
 };
 
 /** A simulated provider whose behaviour may change from call to call. */
@@ -138,7 +140,7 @@ class SimRun {
   #answer(dialect: Dialect, unique: string): Iterable<Step> {
     const { operation, stream } = this.#upstream;
     const model = this.#model();
-    const strike = strikeOf(model, this.#number, this.#upstream.attempt);
+    const strike = strikeOf(model, model.faultSeed ?? model.seed, this.#number, this.#upstream.attempt);
     const early = strike && beforeAnswer(strike, dialect, unique);
     if (early) return early;
     const call = this.#call(dialect);
