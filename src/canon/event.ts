@@ -57,7 +57,7 @@ export type Event =
   /** The finished item: with its `raw` where the language gives or implies one. What it holds wins over the sum of the deltas. */
   | { readonly type: "item_end"; readonly index: number; readonly item: Item }
   | { readonly type: "usage"; readonly usage: Usage }
-  /** A frame that only its own language understands (progress of a hosted tool, a ping). */
-  | { readonly type: "native"; readonly dialect: string; readonly event?: string; readonly raw: Json }
+  /** A frame that only its own language understands (progress of a hosted tool, a ping). `characters`: of output in it, which was paid for too. */
+  | { readonly type: "native"; readonly dialect: string; readonly event?: string; readonly raw: Json; readonly characters?: number }
   | { readonly type: "done"; readonly stop: StopReason; readonly stopNative?: JsonObject; readonly native?: JsonObject }
   | { readonly type: "problem"; readonly problem: Problem };

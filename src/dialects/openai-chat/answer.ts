@@ -150,8 +150,13 @@ function logprobsOf(items: readonly Item[]): Json {
   return tokens.length > 0 ? { content: tokens, refusal: null } : null;
 }
 
-/** The one message that chat completions has for all of an answer. */
-function encodeMessage(items: readonly Item[], frame: JsonObject | undefined, own: boolean, names: AnswerNames): JsonObject {
+/** A choice's message from items of this language, which all have their `raw`. */
+export function wholeMessage(items: readonly Item[], frame: JsonObject | undefined): JsonObject {
+  return encodeMessage(items, frame, true, undefined);
+}
+
+/** The one message that chat completions has for all of an answer. `names` is only needed for items that have no `raw` of this language. */
+function encodeMessage(items: readonly Item[], frame: JsonObject | undefined, own: boolean, names: AnswerNames | undefined): JsonObject {
   const message: Draft = frame ? { ...frame } : { role: "assistant", content: null, refusal: null };
   const calls: Json[] = [];
   const contents: Json[] = [];
@@ -162,7 +167,7 @@ function encodeMessage(items: readonly Item[], frame: JsonObject | undefined, ow
   for (const item of items) {
     const raw = own && item.raw !== undefined && item.origin?.dialect === ID ? item.raw : undefined;
     if (item.type === "tool_call") {
-      if (raw === undefined || names.isWrapped(item)) calls.push(names.toolCall(item));
+      if (raw === undefined || names?.isWrapped(item)) calls.push(names?.toolCall(item) ?? null);
       else if (frame && "function_call" in frame && isObject(raw) && raw["function"] === undefined && raw["custom"] === undefined)
         message["function_call"] = raw;
       else calls.push(raw);

@@ -61,6 +61,8 @@ export class ChunkEncoder implements EventEncoder {
   readonly #said = { toolCalls: false, refusal: false };
   #usage: Usage = NO_USAGE;
   #native: JsonObject | undefined;
+  /** Further choices that were sent on as they came. */
+  readonly #told = new Set<Json | undefined>();
   #ended = false;
 
   constructor(emit: EmitFrame, context: AnswerContext) {
@@ -225,6 +227,8 @@ export class ChunkEncoder implements EventEncoder {
   #foreign(raw: JsonObject): void {
     const rest: Draft = {};
     for (const [key, value] of Object.entries(raw)) if (key === "choices" || !OWN_FIELDS.has(key)) rest[key] = value;
+    const { choices } = raw;
+    if (isList(choices)) for (const choice of choices) this.#told.add(object(choice)?.["index"]);
     if (Object.keys(rest).length > 0) this.#emit(undefined, this.#head + JSON.stringify(rest).slice(1));
   }
 
@@ -233,7 +237,7 @@ export class ChunkEncoder implements EventEncoder {
     this.#native = isOwn(event.native) ? event.native : undefined;
     const choices = this.#native?.["choices"];
     const [first, ...others] = isList(choices) ? choices : [];
-    for (const other of others) this.#whole(object(other));
+    for (const other of others) if (!this.#told.has(object(other)?.["index"])) this.#whole(object(other));
     const extras: Draft = {};
     for (const [key, value] of Object.entries(object(first) ?? {})) if (!CHOICE_FIELDS.has(key)) extras[key] = value;
     const named = text(object(first)?.["finish_reason"]) ?? text(event.stopNative?.["finish_reason"]);
