@@ -5,6 +5,7 @@ import { providersDoc } from "./generate-providers-doc.ts";
 import { cliDoc } from "./generate/cli.ts";
 import { configurationDoc } from "./generate/configuration.ts";
 import { lossTable } from "./generate/loss-table.ts";
+import { rehearsalDoc } from "./generate/rehearsal.ts";
 import { dialectModules, registrySource } from "./generate/registry.ts";
 
 /** Generated files by path, with what they should hold. */
@@ -13,6 +14,7 @@ function generatedFiles(root: string): ReadonlyMap<string, string> {
     ["src/dialects/registry.generated.ts", registrySource(dialectModules(root))],
     ["docs/configuration.md", configurationDoc()],
     ["docs/cli.md", cliDoc()],
+    ["docs/rehearsal.md", rehearsalDoc()],
     ["docs/providers.md", providersDoc()],
     ["docs/dialects.md", lossTable()],
   ]);

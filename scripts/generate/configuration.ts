@@ -46,9 +46,15 @@ of a call.`;
 
 /** \`docs/configuration.md\`: every key with its type, default and meaning. */
 export function configurationDoc(): string {
-  const schema = z.toJSONSchema(configSchema, { io: "input", unrepresentable: "any" }) as Schema;
-  const sections = Object.entries(schema.properties ?? {}).map(([key, member]) => sectionOf(key, member));
-  return `${INTRODUCTION}\n${sections.join("\n")}\n${conditions()}`;
+  return `${INTRODUCTION}\n${optionSections(configSchema)}\n${conditions()}`;
+}
+
+/** A section with a table for each top-level key of a file's schema. */
+export function optionSections(of: z.ZodType): string {
+  const schema = z.toJSONSchema(of, { io: "input", unrepresentable: "any" }) as Schema;
+  return Object.entries(schema.properties ?? {})
+    .map(([key, member]) => sectionOf(key, member))
+    .join("\n");
 }
 
 /** What the conditions of rules may name. */

@@ -111,7 +111,12 @@ describe("what is expected", () => {
   it("is judged over the run and during an incident", async () => {
     const incidents = [{ ...AT, target: "lab", kind: "down", expect: { successShare: 1 } }];
     const load = { callsPerSecond: 4, mix: [{ ...MIX, model: "alone" }] };
-    const { met, verdicts } = await play({ duration: "1m", load, incidents, expect: { successShare: 0.4, damaged: 0, p95: "30s", costUsd: 100 } });
+    const { met, verdicts } = await play({
+      duration: "1m",
+      load,
+      incidents,
+      expect: { successShare: 0.4, damaged: 0, p95: "30s", costUsd: 100 },
+    });
     expect(met).toBe(false);
     expect(verdicts.map(({ where, what, met: one }) => [where, what, one])).toEqual([
       ["the whole run", "successShare", true],
