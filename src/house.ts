@@ -148,6 +148,7 @@ async function furnish(
       ready = false;
       control?.close();
       gateway.switches.close();
+      gateway.shadows.close();
       sweep();
       await drain(gateway, front, snapshot.limits.drainMs);
       await gateway.spilling.flush();

@@ -7,6 +7,7 @@ import { KEY_COMMANDS } from "./keys.ts";
 import { ledgerCommand } from "./ledger.ts";
 import { CHANGE_COMMANDS } from "./models-change.ts";
 import { KILL_COMMANDS } from "./models-kill.ts";
+import { RELEASE_COMMANDS } from "./models-release.ts";
 import { modelsCommand } from "./models.ts";
 import { NOT_BUILT_COMMANDS } from "./not-built.ts";
 import { rehearseCommand } from "./rehearse.ts";
@@ -20,6 +21,7 @@ export const COMMANDS: readonly Command[] = [
   ...KEY_COMMANDS,
   // Before the one whose name begins theirs.
   ...CHANGE_COMMANDS,
+  ...RELEASE_COMMANDS,
   ...KILL_COMMANDS,
   modelsCommand,
   ...HEALTH_COMMANDS,

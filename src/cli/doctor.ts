@@ -2,6 +2,7 @@ import { columns, DONE, FAILED, type Command } from "./command.ts";
 import { checkClock, checkDatabase, checkFolder, checkPort, checkRuntime } from "./doctor-machine.ts";
 import { checkConfig, checkProviders } from "./doctor-config.ts";
 import type { Finding } from "./finding.ts";
+import { checkWarm } from "./doctor-warm.ts";
 import { LISTEN_FLAGS, CONFIG_FLAG, DATA_FLAG } from "./settings.ts";
 
 const MARKS: Readonly<Record<Finding["status"], string>> = { ok: "ok     ", warning: "warning", failure: "FAILURE" };
@@ -23,6 +24,7 @@ export const doctorCommand: Command = {
     const { config, findings: found } = await checkConfig(input, deps);
     add(found);
     if (config) add(await checkProviders(config, deps));
+    if (config) add(await checkWarm(config, input, deps));
     add(await checkClock(input, deps));
     add(await checkPort(input, config, deps));
     const failures = findings.filter((finding) => finding.status === "failure").length;

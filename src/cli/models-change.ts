@@ -4,7 +4,7 @@ import { askServer, runningServer } from "./running.ts";
 import { DATA_FLAG, settingsOf } from "./settings.ts";
 
 /** What the admin API says of one version. */
-interface Version {
+export interface Version {
   readonly version: number;
   readonly createdAt: number;
   readonly author: string;
@@ -35,7 +35,8 @@ function weightsOf(text: string): Record<string, number> {
   return Object.fromEntries(pairs);
 }
 
-function told(version: Version, input: Input, deps: CliDeps): number {
+/** Says that a new version is in force. */
+export function changeTold(version: Version, input: Input, deps: CliDeps): number {
   if (input.json) deps.out(`${JSON.stringify(version)}\n`);
   else {
     const what = version.rollbackOf === undefined ? "" : `, which is version ${version.rollbackOf} again,`;
@@ -68,7 +69,7 @@ const set: Command = {
       ...(strategy !== undefined && { strategy }),
       ...(weights !== undefined && { weights: weightsOf(weights) }),
     };
-    return told(await askRunning<Version>(input, deps, "PATCH", pathOf(model), change), input, deps);
+    return changeTold(await askRunning<Version>(input, deps, "PATCH", pathOf(model), change), input, deps);
   },
 };
 
@@ -127,7 +128,7 @@ const rollback: Command = {
   flags: DATA_FLAG,
   async run(input, deps) {
     const version = versionNumber(input.operands[0] ?? "");
-    return told(await askRunning<Version>(input, deps, "POST", "/config/rollback", { version }), input, deps);
+    return changeTold(await askRunning<Version>(input, deps, "POST", "/config/rollback", { version }), input, deps);
   },
 };
 

@@ -1,5 +1,6 @@
 import { createTwoFilesPatch } from "diff";
-import type { ConfigStore, ConfigVersion } from "../canon/index.ts";
+import type { ConfigStore, ConfigVersion, Json, JsonObject } from "../canon/index.ts";
+import { ConfigDocument } from "./document.ts";
 import { maskSecrets } from "./secrets.ts";
 
 /** Author of versions that came from the file itself. */
@@ -40,4 +41,29 @@ export function diffVersions(before: ConfigVersion | undefined, after: ConfigVer
   return createTwoFilesPatch(`version ${before?.version ?? 0}`, `version ${after.version}`, old, text, undefined, undefined, {
     context: CONTEXT_LINES,
   });
+}
+
+/** Versions looked back over for the one that began a canary. */
+const CANARY_VERSIONS = 100;
+
+/**
+ * Since when a model has tried out the targets that its canary has now, whatever its percentage was: milliseconds since 1970. Undefined
+ * while it has no canary.
+ */
+export async function canarySince(store: ConfigStore, name: string): Promise<number | undefined> {
+  let since: number | undefined;
+  let targets: string | undefined;
+  for (const { text, createdAt } of await store.list(CANARY_VERSIONS)) {
+    const canary = memberOf(memberOf(memberOf(new ConfigDocument(text).value, "models"), name), "canary");
+    if (canary === undefined) break;
+    const said = JSON.stringify(memberOf(canary, "targets") ?? [memberOf(canary, "target")]);
+    if (said !== (targets ??= said)) break;
+    since = createdAt;
+  }
+  return since;
+}
+
+function memberOf(value: Json | undefined, name: string): Json | undefined {
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+  return isObject && Object.hasOwn(value, name) ? (value as JsonObject)[name] : undefined;
 }

@@ -13,7 +13,7 @@ const MODEL_CHARACTERS = 512;
 export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   const { request, snapshot, live } = run;
   const { limits } = snapshot;
-  const identified = deps.admission.identify(snapshot, request.dialect, request.headers, request.peer);
+  const identified = request.shadow?.caller ?? deps.admission.identify(snapshot, request.dialect, request.headers, request.peer);
   const caller = identified instanceof Promise ? await identified : identified;
   run.caller = caller;
   live.caller = caller;
@@ -35,7 +35,8 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
       message: `Calls cannot be recorded: ${failure}`,
       retryAfterMs: OVERLOAD_RETRY_MS,
     });
-  deps.admission.count(snapshot, caller);
+  // The gateway's own copies are bounded by how many run at once.
+  if (!request.shadow) deps.admission.count(snapshot, caller);
   run.wishes = readWishes(request.headers);
   const bytes = await request.readBody({ maxBytes: limits.bodyBytes, timeoutMs: limits.requestBodyMs });
   const opened = openJson(bytes, { depth: limits.jsonDepth });
@@ -54,7 +55,7 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   if (killed) throw new ProblemError(killed);
   run.stream = outline.stream && operation === "generate";
   run.maxOutputTokens = outline.maxOutputTokens;
-  run.keep = outline.keep || outline.background || request.connection !== undefined;
+  run.keep = !request.shadow && (outline.keep || outline.background || request.connection !== undefined);
   run.background = outline.background;
   live.durable = outline.background || run.wishes.onDisconnect === "detach" || run.wishes.idempotencyKey !== undefined;
   run.warmUp = outline.warmUp === true;

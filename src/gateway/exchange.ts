@@ -45,7 +45,7 @@ export class Exchange implements AttemptOptions, ReplyContext {
     this.wantsStream = run.stream;
     this.forward = address.forward;
     this.withholdUsage = address.withholdUsage;
-    this.keep = run.keep;
+    this.keep = run.keep || run.shadow !== undefined || run.request.shadow !== undefined;
     this.guards = deps.guards;
     this.limits = limits;
     this.#run = run;

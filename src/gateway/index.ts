@@ -8,6 +8,7 @@ import type { Reader } from "./live.ts";
 import { openCall } from "./pipeline.ts";
 import { Recall } from "./recall.ts";
 import type { GatewayDeps } from "./run.ts";
+import { Shadows } from "./shadow.ts";
 import { Switches, switchedView } from "./switches.ts";
 import { Turns } from "./turns.ts";
 
@@ -49,6 +50,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     onChange: (now) => {
       options.onSwitches?.(now);
       live.reviewAll();
+      deps.shadows.review(switches);
     },
     report: (error) => options.report(error, "switches"),
   });
@@ -64,6 +66,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     turns: new Turns({ store: stores.calls, clock, limits }),
     live,
     switches,
+    shadows: new Shadows((request) => openCall(deps, request, NOBODY)),
     spilling,
     journal,
     idempotency,

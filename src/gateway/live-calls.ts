@@ -26,14 +26,14 @@ export class LiveCalls {
   }
 
   add(call: LiveCall): void {
-    call.spiller = this.#spiller;
+    if (!call.unread) call.spiller = this.#spiller;
     this.#running.add(call);
   }
 
   /** The call is settled. Streams stay readable for a while: here, until the journal has them; a plain answer is not worth its memory. */
   finish(call: LiveCall): void {
     this.#running.remove(call);
-    if ((call.streamed || call.durable) && !call.isSafe) {
+    if ((call.streamed || call.durable) && !call.isSafe && !call.unread) {
       const { journalMs, journalBytes } = this.#limits();
       // What a slow reader still owes goes when it has caught up: only the journal itself stays.
       const bytes = Math.min(call.bytes, journalBytes);

@@ -21,6 +21,7 @@ export function openCall(deps: GatewayDeps, request: CallRequest, reader: Reader
   const snapshot = deps.snapshot();
   const live = new LiveCall({ id: deps.randomness.id("call_"), clock: deps.clock, journalBytes: snapshot.limits.journalBytes });
   const run = newRun(live, request, snapshot);
+  if (request.shadow) live.unread = true;
   live.attach(reader);
   live.wire(new RunMaker(deps, run));
   deps.live.add(live);

@@ -1,4 +1,4 @@
-import { textOf, type Alias, type Call, type Dialect } from "../canon/index.ts";
+import { textOf, type Alias, type Call, type Dialect, type JsonObject } from "../canon/index.ts";
 import { parseJson } from "../kit/index.ts";
 import { ModelScorer } from "../routing/complexity.ts";
 import { factsOf } from "./facts.ts";
@@ -59,7 +59,7 @@ function askModel(deps: GatewayDeps, run: Run, model: string, text: string, sign
   const request: CallRequest = {
     dialect,
     door: { ...door, does: door.does },
-    headers: { ...credentialsOnly(run), "x-gimbal-metadata": JSON.stringify({ rates: run.live.id }) },
+    headers: passedOn(run, { rates: run.live.id }),
     params: {},
     peer: run.request.peer,
     readBody: () => Promise.resolve(new TextEncoder().encode(body)),
@@ -75,11 +75,10 @@ function askModel(deps: GatewayDeps, run: Run, model: string, text: string, sign
   });
 }
 
-/** The headers by which the caller is known, and none of the wishes for the call itself. */
-function credentialsOnly({ request }: Run): Record<string, string | undefined> {
-  return Object.fromEntries(
-    Object.entries(request.headers).filter(([name]) => !name.startsWith("x-gimbal-") && name !== "idempotency-key"),
-  );
+/** Headers of a call that the gateway makes for another: those of the other but its wishes, and metadata of its own. */
+export function passedOn({ request }: Run, metadata: JsonObject | undefined): Record<string, string | undefined> {
+  const headers = Object.entries(request.headers).filter(([name]) => !name.startsWith("x-gimbal-") && name !== "idempotency-key");
+  return { ...Object.fromEntries(headers), ...(metadata && { "x-gimbal-metadata": JSON.stringify(metadata) }) };
 }
 
 /** Waits for a whole answer and reads its text. */

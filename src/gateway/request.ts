@@ -1,4 +1,5 @@
 import { ProblemError, type Dialect, type Door, type Headers, type JsonObject, type KeptTurn, type Problem } from "../canon/index.ts";
+import type { ShadowOf } from "./shadow.ts";
 
 /** A model call as a surface hands it to the pipeline. */
 export interface CallRequest {
@@ -14,6 +15,8 @@ export interface CallRequest {
   readonly connection?: Connection;
   /** Made by the gateway to replace a stale answer: what is kept is not looked at. */
   readonly refresh?: true;
+  /** Made by the gateway to compare another target's answer; nobody reads it. */
+  readonly shadow?: ShadowOf;
 }
 
 /** Turns of one WebSocket that its client asked not to store: they live as long as the connection. */

@@ -13,6 +13,7 @@ import type {
   Operation,
   Problem,
   Randomness,
+  Shadow,
   Signals,
   Snapshot,
 } from "../canon/index.ts";
@@ -29,6 +30,7 @@ import type { LiveCalls } from "./live-calls.ts";
 import type { Recall, Recalled } from "./recall.ts";
 import type { AnswerReport, Reply } from "./reply.ts";
 import type { CallRequest, Wishes } from "./request.ts";
+import type { Shadows } from "./shadow.ts";
 import type { Switches } from "./switches.ts";
 import type { Turns } from "./turns.ts";
 
@@ -55,6 +57,7 @@ export interface GatewayDeps {
   readonly guards: readonly Guard[];
   readonly recall: Recall;
   readonly switches: Switches;
+  readonly shadows: Shadows;
   /** Makes a call as a surface does: for what the gateway itself asks on a caller's behalf. */
   readonly open: (request: CallRequest, reader: Reader) => LiveCall;
   /** This running gateway's name in open records. */
@@ -88,6 +91,8 @@ export interface Run {
   /** What the plan may ask of the call, once anything did. */
   facts: CallFacts | undefined;
   plan: Plan | undefined;
+  /** It is to be copied to another target when it is over. */
+  shadow: Shadow | undefined;
   model: string;
   stream: boolean;
   /** The caller's cap on the answer. */
@@ -130,6 +135,7 @@ export function newRun(live: LiveCall, request: CallRequest, snapshot: Snapshot)
     claim: undefined,
     facts: undefined,
     plan: undefined,
+    shadow: undefined,
     model: "",
     stream: false,
     maxOutputTokens: undefined,

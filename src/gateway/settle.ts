@@ -1,9 +1,19 @@
-import { addUsage, NO_USAGE, type AttemptRecord, type CallState, type LedgerRow, type Problem, type Usage } from "../canon/index.ts";
+import {
+  addUsage,
+  NO_USAGE,
+  type AttemptRecord,
+  type CallState,
+  type LedgerRow,
+  type Problem,
+  type ShadowRecord,
+  type Usage,
+} from "../canon/index.ts";
 import { answerContext } from "./context.ts";
 import { learnFrom, planTrace } from "./explain.ts";
 import { settleKey } from "./idempotency.ts";
 import type { LiveCall } from "./live.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
+import { shadowRecord, type ShadowOf } from "./shadow.ts";
 import { wireAnswer } from "./turns.ts";
 
 /** Characters of text in a token, for estimates where the upstream gave no usage. */
@@ -18,9 +28,11 @@ export function settle(deps: GatewayDeps, run: Run): void {
   live.state = stateOf(run.problem);
   learnFrom(deps, run);
   // The row is queued first, so that a failing turn store cannot cost it.
-  const work = [deps.ledger.settle(rowOf(deps, run))];
+  const row = rowOf(deps, run);
+  const work = [deps.ledger.settle(row)];
   if (hasTurn(run)) work.push(keepTurns(deps, run));
   if (run.claim) work.push(settleKey(deps, run, run.claim));
+  if (run.shadow) deps.shadows.send(run, run.shadow, originalOf(row));
   live.letGo();
   finish(deps, live, work.length === 1 && work[0] ? work[0] : Promise.all(work));
 }
@@ -39,6 +51,7 @@ function finish(deps: GatewayDeps, live: LiveCall, work: Promise<unknown>): void
 
 /** Is there anything to keep for a later turn? */
 function hasTurn(run: Run): boolean {
+  if (run.request.shadow) return false;
   return run.keep || (run.problem === undefined && !run.forwarded && run.reply !== undefined);
 }
 
@@ -102,8 +115,23 @@ function rowOf(deps: GatewayDeps, run: Run): LedgerRow {
     savedNanodollars: recalled?.status === "hit" ? recalled.saved : undefined,
     plan: planTrace(run),
     arm: run.plan?.arm?.name,
-    shadow: undefined,
+    shadow: run.request.shadow && compared(run, run.request.shadow),
   };
+}
+
+function compared(run: Run, shadow: ShadowOf): ShadowRecord {
+  try {
+    return shadowRecord(shadow, run.problem ? undefined : run.reply?.answer());
+  } catch {
+    // An answer that its own language cannot read is none to compare; nobody waits for it.
+    return shadowRecord(shadow, undefined);
+  }
+}
+
+/** What is remembered of a call beside its copy. */
+function originalOf({ problem, stop, costNanodollars, timings, usage }: LedgerRow): Omit<ShadowRecord["original"], "target"> {
+  const { firstOutputMs, totalMs } = timings;
+  return { problem, stop, costNanodollars, firstOutputMs, totalMs, outputTokens: usage.output };
 }
 
 /** The sum over all attempts. What an upstream produced without naming its usage is estimated and marked so. */

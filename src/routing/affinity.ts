@@ -13,6 +13,8 @@ interface Remembered {
   /** `provider/model`. */
   readonly target: string;
   readonly at: number;
+  /** The alias's targets then: whoever puts them in another order means the running sessions too. */
+  readonly among: string;
 }
 
 /** What ties a call to earlier ones: where to look, and what the target found there did. */
@@ -48,16 +50,16 @@ export class Affinity {
   /** `provider/model` that answered last, while that still counts. */
   find(alias: Alias, { key }: Tie, at: number): string | undefined {
     const found = this.#remembered.get(key);
-    if (!found) return undefined;
+    if (found?.among !== amongOf(alias)) return undefined;
     if (at - found.at <= (alias.sticky === "session" ? SESSION_MS : WARM_MS)) return found.target;
     if (at - found.at > SESSION_MS) this.#remembered.delete(key);
     return undefined;
   }
 
-  remember(key: string, target: Pick<Target, "provider" | "model">, at: number): void {
+  remember(alias: Alias, key: string, target: Pick<Target, "provider" | "model">, at: number): void {
     // Deleted first, so that the order of the map is the order of use.
     this.#remembered.delete(key);
-    this.#remembered.set(key, { target: `${target.provider}/${target.model}`, at });
+    this.#remembered.set(key, { target: `${target.provider}/${target.model}`, at, among: amongOf(alias) });
     if (this.#remembered.size <= this.#most) return;
     const [oldest] = this.#remembered.keys();
     if (oldest !== undefined) this.#remembered.delete(oldest);
@@ -71,4 +73,13 @@ export class Affinity {
 
 function tie(scope: string, alias: string, kind: string, name: string, what: string): Tie | undefined {
   return name === "" || name.length > NAME_CHARACTERS ? undefined : { key: `${scope}\0${alias}\0${kind}\0${name}`, what };
+}
+
+const among = new WeakMap<Alias, string>();
+
+/** Names of an alias's targets in their order; one text for all sessions of a configuration. */
+function amongOf(alias: Alias): string {
+  let names = among.get(alias);
+  if (names === undefined) among.set(alias, (names = alias.targets.map(({ provider, model }) => `${provider}/${model}`).join(" ")));
+  return names;
 }

@@ -42,6 +42,8 @@ export interface PlanRequest {
   readonly caller: Caller;
   /** As the caller named it. */
   readonly model: string;
+  /** What stands behind the name, where whoever asks has decided that. */
+  readonly alias?: Alias | undefined;
   readonly facts: CallFacts;
   /** Milliseconds since 1970. */
   readonly at: number;
@@ -78,8 +80,8 @@ export class Planner {
    * @throws ProblemError unknown_model (names the nearest), forbidden (the key's scopes), unsupported (no target can take the call; says
    * what each lacks) or upstream_unavailable (a person shut every target)
    */
-  plan({ snapshot, caller, model, facts, at, book }: PlanRequest): Plan {
-    const alias = resolve(snapshot, model);
+  plan({ snapshot, caller, model, alias: given, facts, at, book }: PlanRequest): Plan {
+    const alias = given ?? resolve(snapshot, model);
     if (!alias) throw unknownModel(snapshot, caller, model);
     if (!mayUseModel(caller.scopes, model)) {
       throw new ProblemError({ kind: "forbidden", message: `The key "${caller.name}" may not use the model "${model}".`, param: "model" });
@@ -122,9 +124,9 @@ export class Planner {
   learn(plan: Plan, caller: Caller, target: Pick<Target, "provider" | "model">, at: number, answerId?: string): void {
     const { alias, tie } = plan;
     if (!mayTie(alias)) return;
-    if (tie) this.#affinity.remember(tie.key, target, at);
+    if (tie) this.#affinity.remember(alias, tie.key, target, at);
     const key = answerId === undefined ? undefined : this.#affinity.answerKey(alias, caller.scope, answerId);
-    if (key !== undefined) this.#affinity.remember(key, target, at);
+    if (key !== undefined) this.#affinity.remember(alias, key, target, at);
   }
 
   #order(

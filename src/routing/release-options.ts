@@ -9,7 +9,7 @@ const MOST_MINUTES = 7 * 24 * 60;
 
 const share = (meaning: string) => z.number().min(0, { error: SHARE_RANGE }).max(1, { error: SHARE_RANGE }).describe(meaning);
 const SHARE_RANGE = "A share is a number from 0 to 1.";
-const PERCENT_RANGE = "percent is a number from 0 to 100.";
+const PERCENT_RANGE = "A percentage is a number from 0 to 100.";
 
 const canary = z
   .strictObject({

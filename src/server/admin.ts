@@ -21,9 +21,11 @@ import type { GatewayDeps } from "../gateway/run.ts";
 import { requirementOptions } from "../routing/options.ts";
 import type { Health } from "../routing/health/index.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
+import { mountCanary } from "./canary.ts";
 import { mountHealth } from "./health.ts";
 import { mountKill } from "./kill.ts";
 import { mountRelease } from "./release.ts";
+import { mountShadow } from "./shadow.ts";
 import { answerWith, problemBody, sendProblem } from "./respond.ts";
 
 const ADMIN_BODY_BYTES = 1024 * 1024;
@@ -57,10 +59,13 @@ const keyBody = z.strictObject({
   expiresAt: z.union([z.number().int().positive(), z.iso.datetime().transform((text) => Date.parse(text))]).optional(),
 });
 
-/** The newest rows, of one key where `key` holds its id. */
+/** The newest rows: of one key where `key` holds its id, of one model or target, begun at `since` (milliseconds since 1970) or later. */
 const ledgerQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(MOST_LEDGER_ROWS).default(LEDGER_ROWS),
   key: z.string().min(1).max(200).optional(),
+  model: z.string().min(1).max(512).optional(),
+  target: z.string().min(1).max(512).optional(),
+  since: z.coerce.number().int().nonnegative().optional(),
 });
 
 /** Which kept answers to forget; all of them when nothing is named. */
@@ -114,12 +119,14 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   app.get("/ledger", async (context) => {
     const parsed = ledgerQuery.safeParse(context.req.query());
     if (!parsed.success) throw invalidQuery(parsed.error);
-    const { limit, key } = parsed.data;
-    return context.json({ rows: await deps.gateway.ledger.list({ limit, ...(key !== undefined && { callerId: key }) }) });
+    const { key: callerId, ...query } = parsed.data;
+    return context.json({ rows: await deps.gateway.ledger.list(withoutUndefined({ ...query, callerId })) });
   });
   const { gateway, keys, switches: store } = deps;
   const { clock, randomness, snapshot, switches } = gateway;
   mountRelease(app, deps);
+  mountCanary(app, { config: deps.config, control: deps.control, ledger: gateway.ledger, snapshot, now: () => clock.now() });
+  mountShadow(app, { ledger: gateway.ledger, shadows: gateway.shadows, snapshot, now: () => clock.now() });
   mountKill(app, { store, switches, keys, snapshot, clock, randomness });
   mountHealth(app, { health: deps.health, switches: deps.switches, clock: deps.gateway.clock });
   for (const path of NOT_BUILT) app.all(path, () => Promise.reject(notBuilt(`/admin/api${path}`)));

@@ -7,7 +7,7 @@ import { readBody, readQuery } from "./admin-body.ts";
 const MOST_VERSIONS = 1000;
 const LISTED_VERSIONS = 50;
 /** Author of what comes in over the admin API. */
-const ADMIN = "admin";
+export const ADMIN = "admin";
 
 const versionsQuery = z.strictObject({ limit: z.coerce.number().int().min(1).max(MOST_VERSIONS).default(LISTED_VERSIONS) });
 const version = z.number().int().positive();
@@ -48,7 +48,7 @@ export function mountRelease(app: Pick<Hono, "get" | "post" | "patch">, { config
   app.post("/config/rollback", async (context) => {
     const body = await readBody(context, rollbackBody);
     const made = await present(control).rollback(body.version, ADMIN, body.base);
-    return context.json(await inForce(config, made));
+    return context.json(await changed(config, made));
   });
   app.patch("/models/:name{.+}", async (context) => {
     const { weights, base, ...members } = await readBody(context, modelBody);
@@ -57,11 +57,12 @@ export function mountRelease(app: Pick<Hono, "get" | "post" | "patch">, { config
     const name = context.req.param("name");
     const patch = { weights, members: members as Record<string, Json> };
     const made = await present(control).change(ADMIN, (text) => patchModel(text, name, patch), base);
-    return context.json(await inForce(config, made));
+    return context.json(await changed(config, made));
   });
 }
 
-function present(control: ConfigControl | undefined): ConfigControl {
+/** @throws ProblemError unsupported */
+export function present(control: ConfigControl | undefined): ConfigControl {
   if (control) return control;
   throw new ProblemError({
     kind: "unsupported",
@@ -70,7 +71,7 @@ function present(control: ConfigControl | undefined): ConfigControl {
 }
 
 /** The version as the store has it now, with since when it is in force. */
-async function inForce(config: ConfigStore, made: ConfigVersion): Promise<object> {
+export async function changed(config: ConfigStore, made: ConfigVersion): Promise<object> {
   return describe((await config.read(made.version)) ?? made, undefined);
 }
 

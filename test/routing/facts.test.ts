@@ -172,7 +172,7 @@ describe("affinity", () => {
       return tie;
     };
     const sticky: Alias = alias("a", "fallback", ["x", "y"]);
-    for (const session of ["1", "2", "1", "3"]) memory.remember(of(session).key, target("x"), AT);
+    for (const session of ["1", "2", "1", "3"]) memory.remember(sticky, of(session).key, target("x"), AT);
     expect(memory.size).toBe(2);
     expect(["1", "2", "3"].map((session) => memory.find(sticky, of(session), AT))).toEqual(["p/x", undefined, "p/x"]);
     expect(memory.tieOf(sticky, facts({ session: "s".repeat(1000) }))).toBeUndefined();
