@@ -96,6 +96,7 @@ async function furnish(
     log,
     book: () => book,
     health,
+    retry: config.retry,
     seal: folderSeal(folder),
     guards: options.guards ?? [],
     node,
@@ -108,6 +109,7 @@ async function furnish(
     book = bookOf(next);
     snapshot = snapshotOf(next, number, openProviders(next, { clock, env, randomness, book }));
     health.configure(snapshot, next.health);
+    gateway.retries.configure(next.retry);
     // Calls keep the snapshot they began with, and may try its providers again to their end. Until then it costs a few idle connections.
     retired.add(before);
     clock.after(RETIRE_MS, () => {
@@ -160,7 +162,7 @@ async function furnish(
   };
 }
 
-interface Joined extends Pick<GatewayOptions, "clock" | "randomness" | "snapshot" | "stores" | "guards" | "node" | "seal"> {
+interface Joined extends Pick<GatewayOptions, "clock" | "randomness" | "snapshot" | "stores" | "guards" | "node" | "seal" | "retry"> {
   readonly log: (line: string) => void;
   /** Facts and prices in force. */
   readonly book: () => ModelBook;
@@ -182,7 +184,7 @@ function joined({ book, health, log, ...rest }: Joined): GatewayDeps {
       countTokens: (...asked) => book().countTokens(...asked),
     },
     counter: new RateLimiter(rest.clock),
-    view: health,
+    health,
     onSwitches: (switches) => health.applySwitches(switches),
     report: (error, callId) => log(`defect in ${callId}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
   });
@@ -219,6 +221,7 @@ export async function openStage(
     log,
     book: () => book,
     health,
+    retry: config.retry,
     guards: [],
     node: "rehearsal",
   });

@@ -31,6 +31,8 @@ export interface Caller {
   readonly scopes: Scopes;
   readonly limits: readonly RequestLimit[];
   readonly anonymous: boolean;
+  /** 0 to 9, higher first where calls wait for a place; undefined: the default. */
+  readonly priority?: number;
   /** Milliseconds since 1970. */
   readonly expiresAt?: number;
 }

@@ -69,6 +69,9 @@ class AliasReader implements AliasReading {
       retries: written?.retries ?? DEFAULT_RETRIES,
       timeoutMs: written?.timeoutMs ?? this.#values.serve.limits.defaultTimeoutMs,
       continue: written?.continue ?? "never",
+      ...(written && written.continue !== "never" && { maxContinuations: written.maxContinuations }),
+      ...(written?.timeouts && { timeouts: present(written.timeouts) }),
+      ...(written?.hedge && { hedge: present(written.hedge) }),
       ...(rules.length > 0 && { rules }),
       ...(written && { sticky: written.sticky }),
       ...(written?.requires && { requires: requirementsOf(written.requires) }),
@@ -76,7 +79,6 @@ class AliasReader implements AliasReading {
       ...(written?.cache && { cache: aliasCacheOf(written.cache) }),
       ...(written && this.#release(name, written)),
     });
-    if (written) this.#warnOfMissing(name, written);
   }
 
   #release(name: string, written: WrittenAlias): Pick<Alias, "canary" | "shadow" | "warm"> {
@@ -202,19 +204,11 @@ class AliasReader implements AliasReading {
         this.problems.push(this.#document.problem(["models", name, "complexity", "model"], `models.${name}.complexity: ${fault}`));
     }
   }
+}
 
-  /** Harmless when missing, so they are accepted; but nobody should believe that they work. */
-  #warnOfMissing(name: string, model: WrittenAlias): void {
-    if (model.continue !== "never") {
-      this.warnings.push(
-        this.#document.problem(
-          ["models", name, "continue"],
-          `models.${name}.continue: Continuing a broken stream is not built yet; such a stream ends in a problem.`,
-          true,
-        ),
-      );
-    }
-  }
+/** Without the members that were left out. */
+function present<T extends object>(written: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(written).filter(([, value]) => value !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> };
 }
 
 function targetOf(text: string, written: Exclude<WrittenTarget, string> | undefined): Target {

@@ -1,13 +1,30 @@
-import type { AnswerContext, Call, Clock, Dialect, Guard, Headers, Item, Limits, Provider, UpstreamCall } from "../canon/index.ts";
+import type {
+  AnswerContext,
+  Call,
+  Clock,
+  Diagnostic,
+  Dialect,
+  Guard,
+  Headers,
+  Item,
+  Limits,
+  Provider,
+  Target,
+  UpstreamCall,
+} from "../canon/index.ts";
+import { ProblemError } from "../canon/index.ts";
 import { Attempt, type AttemptOptions } from "../routing/attempt.ts";
+import type { Permit } from "../routing/health/index.ts";
 import type { Addressed } from "./address.ts";
 import { carriedText } from "./carried.ts";
 import { answerContext } from "./context.ts";
 import type { LiveCall } from "./live.ts";
+import { SLOWER } from "./race.ts";
 import { answerHeaders } from "./refuse.ts";
 import { tapped } from "./recall.ts";
 import { openReply, type Reply, type ReplyContext } from "./reply.ts";
-import { callOf, type GatewayDeps, type Run } from "./run.ts";
+import { callOf, operationOf, type GatewayDeps, type Run } from "./run.ts";
+import type { Break } from "./stitch.ts";
 
 /**
  * One request to a provider and its answer, begun when it is made: what the attempt asks and what the reply needs to know. One object
@@ -16,6 +33,7 @@ import { callOf, type GatewayDeps, type Run } from "./run.ts";
 export class Exchange implements AttemptOptions, ReplyContext {
   readonly attempt: Attempt;
   readonly provider: Provider;
+  readonly target: Target;
   readonly dialect: Dialect;
   readonly call: UpstreamCall;
   readonly clock: Clock;
@@ -29,17 +47,29 @@ export class Exchange implements AttemptOptions, ReplyContext {
   readonly keep: boolean;
   readonly guards: readonly Guard[];
   readonly limits: Limits;
+  readonly continues: boolean;
+  readonly gap: Break | undefined;
+  /** What was lost or bent on the way to this provider. */
+  readonly diagnostics: Diagnostic[];
+  reply: Reply | undefined;
   readonly #run: Run;
   readonly #deps: GatewayDeps;
+  readonly #permit: Permit;
+  readonly #startedMs: number;
+  #began = false;
 
-  constructor(deps: GatewayDeps, run: Run, provider: Provider, address: Addressed) {
+  constructor(deps: GatewayDeps, run: Run, target: Target, provider: Provider, address: Addressed, permit: Permit, gap: Break | undefined) {
     const { limits } = run.snapshot;
+    const alias = run.plan?.alias;
+    const timeouts = alias?.timeouts;
+    const timeoutMs = alias?.timeoutMs ?? limits.defaultTimeoutMs;
     this.provider = provider;
+    this.target = target;
     this.dialect = address.dialect;
     this.call = address.call;
     this.clock = deps.clock;
-    this.timeoutMs = run.plan?.alias.timeoutMs ?? limits.defaultTimeoutMs;
-    this.betweenDataMs = limits.betweenDataMs;
+    this.timeoutMs = timeouts === undefined || !run.stream ? timeoutMs : (timeouts.firstOutputMs ?? timeoutMs);
+    this.betweenDataMs = timeouts?.betweenMs ?? limits.betweenDataMs;
     this.live = run.live;
     this.client = run.request.dialect;
     this.wantsStream = run.stream;
@@ -48,8 +78,13 @@ export class Exchange implements AttemptOptions, ReplyContext {
     this.keep = run.keep || run.shadow !== undefined || run.request.shadow !== undefined;
     this.guards = deps.guards;
     this.limits = limits;
+    this.continues = run.stream && alias !== undefined && alias.continue !== "never" && operationOf(run) === "generate";
+    this.gap = gap;
+    this.diagnostics = address.diagnostics;
     this.#run = run;
     this.#deps = deps;
+    this.#permit = permit;
+    this.#startedMs = run.live.elapsedMs();
     // The last of all: a provider may answer before it returns.
     this.attempt = new Attempt(this);
   }
@@ -59,9 +94,12 @@ export class Exchange implements AttemptOptions, ReplyContext {
   }
 
   read(_status: number, headers: Headers): Reply {
+    const run = this.#run;
     const reply = openReply(this, headers);
-    this.#run.reply = this.#run.recalled ? this.#tapped(reply, headers) : reply;
-    return this.#run.reply;
+    this.reply = run.recalled ? this.#tapped(reply, headers) : reply;
+    // Of two that race nobody's reply is the call's before one has won.
+    if (!run.race) run.reply = this.reply;
+    return this.reply;
   }
   #tapped(reply: Reply, headers: Headers): Reply {
     const from = { dialect: this.dialect.id, provider: this.provider.id, model: this.call.model, forward: this.forward };
@@ -82,6 +120,12 @@ export class Exchange implements AttemptOptions, ReplyContext {
     return answerHeaders(this.#run);
   }
   onOutput(): void {
+    const run = this.#run;
+    if (run.race && !run.race.claim(this)) throw new ProblemError(SLOWER);
     this.attempt.started();
+    if (!this.call.stream || this.#began) return;
+    this.#began = true;
+    this.#permit.started();
+    if (run.plan?.alias.hedge && !this.gap) this.#deps.hedges.began(this.target, run.live.elapsedMs() - this.#startedMs);
   }
 }

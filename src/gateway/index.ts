@@ -1,6 +1,10 @@
 import type { Problem, Snapshot, Stores, Switch } from "../canon/index.ts";
+import { Health } from "../routing/health/index.ts";
+import { healthOptions } from "../routing/health/options.ts";
+import { Hedges } from "../routing/hedge.ts";
 import { Planner } from "../routing/plan.ts";
-import { OPEN_VIEW, type TargetView } from "../routing/view.ts";
+import { retryOptions, type RetryOptions } from "../routing/retry-options.ts";
+import { Retries } from "../routing/retry.ts";
 import { Admission, type RequestCounter } from "./admission.ts";
 import { Journal } from "./journal.ts";
 import { LiveCalls } from "./live-calls.ts";
@@ -24,8 +28,10 @@ export interface GatewayOptions extends Pick<
   /** One line for the operator. */
   readonly log?: (line: string) => void;
   readonly counter: RequestCounter;
-  /** What is known of the targets' health; without it every target may be asked. */
-  readonly view?: TargetView;
+  /** Who may be asked; without it one that begins with knowing nothing. */
+  readonly health?: Health;
+  /** How failed attempts are repeated. */
+  readonly retry?: RetryOptions;
   /** What a person has forced, whenever it changes. */
   readonly onSwitches?: (switches: readonly Switch[]) => void;
 }
@@ -54,6 +60,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     },
     report: (error) => options.report(error, "switches"),
   });
+  const health = options.health ?? new Health({ clock, randomness, options: healthOptions.parse({}) });
   const deps: GatewayDeps = {
     clock,
     randomness,
@@ -62,7 +69,10 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     ledger: stores.ledger,
     book: options.book,
     admission: new Admission({ keys: stores.keys, clock, counter: options.counter }),
-    planner: new Planner(randomness, switchedView(switches, options.view ?? OPEN_VIEW)),
+    planner: new Planner(randomness, switchedView(switches, health)),
+    health,
+    retries: new Retries(options.retry ?? retryOptions.parse({}), clock, randomness),
+    hedges: new Hedges(),
     turns: new Turns({ store: stores.calls, clock, limits }),
     live,
     switches,

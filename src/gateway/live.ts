@@ -181,6 +181,11 @@ export class LiveCall implements Bagged {
     for (const seat of this.#seats) seat.reader.head(status, headers);
   }
 
+  /** The frames still remembered, and the number of the first of them. */
+  told(): { readonly first: number; readonly frames: readonly Buffer[] } {
+    return { first: this.#first, frames: this.#frames };
+  }
+
   /** Adds one complete frame; `flush` sends what was added. */
   frame(frame: Buffer): void {
     this.#frames.push(frame);

@@ -49,7 +49,7 @@ export function answerHeaders(run: Run): Record<string, string> {
   const { dialect } = run.request;
   const headers: Record<string, string> = {
     "x-gimbal-call-id": run.live.id,
-    "x-gimbal-attempts": String(run.attempts.length + (run.attempt ? 1 : 0)),
+    "x-gimbal-attempts": String(run.attempts.length + (run.race ? run.race.size : run.attempt ? 1 : 0)),
     "x-gimbal-cache": run.recalled?.status ?? "bypass",
   };
   if (dialect.requestIdHeader) headers[dialect.requestIdHeader] = run.live.id;

@@ -20,13 +20,18 @@ import type {
 import type { JsonDocument } from "../kit/index.ts";
 import type { Attempt } from "../routing/attempt.ts";
 import type { CallFacts } from "../routing/facts.ts";
+import type { Health } from "../routing/health/index.ts";
+import type { Hedges } from "../routing/hedge.ts";
 import type { Plan, Planner } from "../routing/plan.ts";
+import type { Retries } from "../routing/retry.ts";
 import type { Admission } from "./admission.ts";
 import type { TextSeal } from "./carried.ts";
+import type { Exchange } from "./exchange.ts";
 import type { KeyHold } from "./idempotency.ts";
 import type { Journal } from "./journal.ts";
 import type { LiveCall, Reader } from "./live.ts";
 import type { LiveCalls } from "./live-calls.ts";
+import type { Race } from "./race.ts";
 import type { Recall, Recalled } from "./recall.ts";
 import type { AnswerReport, Reply } from "./reply.ts";
 import type { CallRequest, Wishes } from "./request.ts";
@@ -45,6 +50,9 @@ export interface GatewayDeps {
   readonly book: ModelBook;
   readonly admission: Admission;
   readonly planner: Planner;
+  readonly health: Health;
+  readonly retries: Retries;
+  readonly hedges: Hedges;
   readonly turns: Turns;
   readonly live: LiveCalls;
   /** Writes what is new of all running calls to `journal`. */
@@ -114,6 +122,10 @@ export interface Run {
   stopped: Problem | undefined;
   /** The attempt under way. */
   attempt: Attempt | undefined;
+  /** The newest that was under way. */
+  exchange: Exchange | undefined;
+  /** Two attempts are under way, of which one will answer. */
+  race: Race | undefined;
   /** Ends a wait between two attempts early. */
   wake: (() => void) | undefined;
 }
@@ -152,6 +164,8 @@ export function newRun(live: LiveCall, request: CallRequest, snapshot: Snapshot)
     problem: undefined,
     stopped: undefined,
     attempt: undefined,
+    exchange: undefined,
+    race: undefined,
     wake: undefined,
   };
 }
@@ -176,5 +190,21 @@ export function stop(run: Run, problem: Problem): void {
   if (run.stopped) return;
   run.stopped = problem;
   run.attempt?.cancel(problem);
+  run.race?.stop(problem);
   run.wake?.();
+}
+
+/** Waits, unless the call is stopped meanwhile. */
+export function pause(deps: GatewayDeps, run: Run, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const over = (): void => {
+      run.wake = undefined;
+      resolve();
+    };
+    const cancel = deps.clock.after(ms, over);
+    run.wake = () => {
+      cancel();
+      over();
+    };
+  });
 }

@@ -1,13 +1,4 @@
-import {
-  addUsage,
-  NO_USAGE,
-  type AttemptRecord,
-  type CallState,
-  type LedgerRow,
-  type Problem,
-  type ShadowRecord,
-  type Usage,
-} from "../canon/index.ts";
+import type { CallState, LedgerRow, Problem, ShadowRecord, Usage } from "../canon/index.ts";
 import { answerContext } from "./context.ts";
 import { learnFrom, planTrace } from "./explain.ts";
 import { settleKey } from "./idempotency.ts";
@@ -15,9 +6,7 @@ import type { LiveCall } from "./live.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
 import { shadowRecord, type ShadowOf } from "./shadow.ts";
 import { wireAnswer } from "./turns.ts";
-
-/** Characters of text in a token, for estimates where the upstream gave no usage. */
-const CHARACTERS_PER_TOKEN = 4;
+import { itemise, usageOfCall } from "./usage.ts";
 
 /**
  * Always, also when the client is gone: one row, the turn kept, the call's life over. The call counts as running until its row is
@@ -82,7 +71,8 @@ function stateOf(problem: Problem | undefined): Exclude<CallState, "open"> {
 /** Every row has the same fields in the same order, absent ones being undefined: one shape is cheaper to make and to read than many. */
 function rowOf(deps: GatewayDeps, run: Run): LedgerRow {
   const { live, caller, wishes, target, problem, report, recalled } = run;
-  const usage = usageOf(run);
+  const usage = usageOfCall(run.attempts);
+  const { attempts, cost } = run.attempts.length > 1 ? itemise(deps, run) : { attempts: run.attempts, cost: undefined };
   return {
     callId: live.id,
     state: stateOf(problem),
@@ -99,10 +89,10 @@ function rowOf(deps: GatewayDeps, run: Run): LedgerRow {
     stream: run.stream,
     fastPath: run.forwarded,
     usage,
-    costNanodollars: target && recalled?.status !== "hit" ? deps.book.cost(target.provider, target.model, usage, live.startedAt) : 0,
+    costNanodollars: attempts.length > 1 ? cost : priceOf(deps, run, usage),
     priceVersion: deps.book.version,
     timings: { readyMs: run.readyMs, totalMs: live.elapsedMs(), firstOutputMs: live.firstOutputMs },
-    attempts: run.attempts,
+    attempts,
     problem: problem?.kind,
     problemMessage: problem?.message,
     stop: report?.stop,
@@ -119,6 +109,11 @@ function rowOf(deps: GatewayDeps, run: Run): LedgerRow {
   };
 }
 
+/** Of a call with one attempt or none. */
+function priceOf(deps: GatewayDeps, { target, recalled, live }: Run, usage: Usage): number | undefined {
+  return target && recalled?.status !== "hit" ? deps.book.cost(target.provider, target.model, usage, live.startedAt) : 0;
+}
+
 function compared(run: Run, shadow: ShadowOf): ShadowRecord {
   try {
     return shadowRecord(shadow, run.problem ? undefined : run.reply?.answer());
@@ -132,34 +127,4 @@ function compared(run: Run, shadow: ShadowOf): ShadowRecord {
 function originalOf({ problem, stop, costNanodollars, timings, usage }: LedgerRow): Omit<ShadowRecord["original"], "target"> {
   const { firstOutputMs, totalMs } = timings;
   return { problem, stop, costNanodollars, firstOutputMs, totalMs, outputTokens: usage.output };
-}
-
-/** The sum over all attempts. What an upstream produced without naming its usage is estimated and marked so. */
-function usageOf(run: Run): Usage {
-  const last = run.attempts.at(-1);
-  if (!last) return NO_USAGE;
-  const unnamed = wantsEstimate(run, last) ? estimate(run) : unreported(run, last);
-  let usage = unnamed;
-  for (const attempt of run.attempts) if (attempt.usage) usage = usage === NO_USAGE ? attempt.usage : addUsage(usage, attempt.usage);
-  return usage;
-}
-
-/** A stream that was cut may have named its input and not yet its output: what was seen of it was spent all the same. */
-function unreported(run: Run, last: AttemptRecord): Usage {
-  if (!run.problem || !last.usage) return NO_USAGE;
-  const missing = Math.ceil((run.report?.outputCharacters ?? 0) / CHARACTERS_PER_TOKEN) - last.usage.output;
-  return missing > 0 ? { ...NO_USAGE, output: missing, estimated: true } : NO_USAGE;
-}
-
-/** Output flowed or the upstream was stopped while working: something was spent that nobody told us. */
-function wantsEstimate(run: Run, last: AttemptRecord): boolean {
-  if (operationOf(run) !== "generate" || last.usage) return false;
-  if (last.status === undefined || last.status > 299) return run.stopped !== undefined || run.problem?.kind === "upstream_timeout";
-  return true;
-}
-
-function estimate(run: Run): Usage {
-  const input = Math.ceil((run.document?.text.length ?? 0) / CHARACTERS_PER_TOKEN);
-  const output = Math.ceil((run.report?.outputCharacters ?? 0) / CHARACTERS_PER_TOKEN);
-  return { ...NO_USAGE, inputUncached: input, output, estimated: true };
 }

@@ -1,4 +1,4 @@
-import { addUsage, ProblemError, textOf, type AnswerFold, type Event, type Item, type Problem, type Usage } from "../canon/index.ts";
+import { addUsage, ProblemError, textOf, type AnswerFold, type Call, type Event, type Item, type Problem, type Usage } from "../canon/index.ts";
 import { parseJson } from "../kit/index.ts";
 import { ClientWriter, type EventWriter } from "./client-writer.ts";
 import { Joint, type GoingOn } from "./joint.ts";
@@ -13,6 +13,8 @@ export interface Break {
   readonly used: Usage | undefined;
   /** The answer must be JSON. */
   readonly json: boolean;
+  /** What asks for the rest. */
+  readonly call: Call;
 }
 
 /** Where an item of the new answer goes; undefined: it is not told. */

@@ -170,6 +170,7 @@ export class Attempt implements UpstreamSink {
       body: parseJson(text),
       text: text.slice(0, 500),
       provider: this.#options.provider.id,
+      now: this.#options.clock.now(),
     });
   }
 
@@ -195,14 +196,4 @@ export class Attempt implements UpstreamSink {
     const { provider, call } = this.#options;
     this.cancel({ kind: "upstream_timeout", message: `${provider.id}/${call.model} did not answer in time.` });
   }
-}
-
-/** Longest wait before a try is repeated, whatever the provider asks for. */
-const MAX_BACKOFF_MS = 10_000;
-const FIRST_BACKOFF_MS = 100;
-
-/** Full jitter (Brooker, "Exponential Backoff And Jitter", 2015); a provider's own retry-after is obeyed up to the limit. Undefined: it asks for longer than we wait. */
-export function backoffMs(repeat: number, problem: Problem, random: number): number | undefined {
-  if (problem.retryAfterMs !== undefined) return problem.retryAfterMs <= MAX_BACKOFF_MS ? problem.retryAfterMs : undefined;
-  return Math.floor(random * Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** repeat));
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ProblemError, type Dialect, type Problem, type Provider, type UpstreamSink } from "../../src/canon/index.ts";
 import { ManualClock } from "../../src/kit/index.ts";
-import { Attempt, backoffMs, type BodyReader } from "../../src/routing/attempt.ts";
+import { Attempt, type BodyReader } from "../../src/routing/attempt.ts";
 
 function setUp(
   options: { readonly stream?: boolean; readonly reader?: Partial<BodyReader>; readonly open?: (sink: UpstreamSink) => void } = {},
@@ -139,16 +139,5 @@ describe("an attempt", () => {
     attempt.cancel({ kind: "internal", message: "again" });
     expect((await attempt.done).problem?.kind).toBe("cancelled");
     expect(state.cancelled).toBe(1);
-  });
-});
-
-describe("backoff", () => {
-  it("has full jitter, grows, is bounded and obeys the provider", () => {
-    const problem: Problem = { kind: "upstream_unavailable", message: "" };
-    expect(backoffMs(0, problem, 0.5)).toBe(50);
-    expect(backoffMs(3, problem, 0.5)).toBe(400);
-    expect(backoffMs(30, problem, 0.999)).toBeLessThanOrEqual(10_000);
-    expect(backoffMs(0, { ...problem, retryAfterMs: 700 }, 0)).toBe(700);
-    expect(backoffMs(0, { ...problem, retryAfterMs: 60_000 }, 0)).toBeUndefined();
   });
 });

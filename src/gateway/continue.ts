@@ -1,0 +1,191 @@
+import {
+  amend,
+  ProblemError,
+  problemFrom,
+  requestToGoOn,
+  type Alias,
+  type Call,
+  type Capabilities,
+  type Item,
+  type MessageItem,
+  type Problem,
+  type StopReason,
+  type Target,
+} from "../canon/index.ts";
+import { DEFAULT_CONTINUATIONS } from "../routing/attempt-options.ts";
+import { classOf } from "../routing/retry.ts";
+import { attemptOnce } from "./attempt-once.ts";
+import type { Exchange } from "./exchange.ts";
+import { anchorOf, type GoingOn } from "./joint.ts";
+import type { LiveCall } from "./live.ts";
+import { callOf, pause, type GatewayDeps, type Run } from "./run.ts";
+import { saidIn, type Said } from "./said.ts";
+import { ContinuedWriter, type Break } from "./stitch.ts";
+import { CHARACTERS_PER_TOKEN, usageOfCall } from "./usage.ts";
+
+/** Bytes of frames read from the journal at a time. */
+const PAGE_BYTES = 1024 * 1024;
+/** Characters of a JSON Schema that the request to go on repeats. */
+const SCHEMA_CHARACTERS = 20_000;
+
+/**
+ * A stream broke after something was said: the same target is asked to go on, then the others that may be. Its client sees one answer.
+ * @throws ProblemError when it cannot be gone on with, or nobody could
+ */
+export async function goOn(deps: GatewayDeps, run: Run, broke: Problem): Promise<void> {
+  const alias = run.plan?.alias;
+  if (!alias || alias.continue === "never" || !run.stream) throw new ProblemError(broke);
+  const targets = targetsOf(run, alias);
+  const limit = alias.maxContinuations ?? DEFAULT_CONTINUATIONS;
+  let problem = broke;
+  let place = 0;
+  let asked = 0;
+  for (let made = 0; made < limit;) {
+    const failure = classOf(problem);
+    if (failure === "give up") break;
+    const another = place < targets.length - 1;
+    if (another && (asked > 0 || failure === "move on")) {
+      place++;
+      asked = 0;
+    } else if (asked > 0) {
+      const anotherKey = deps.health.anotherKey(targets[place]?.provider ?? "");
+      const step = deps.retries.next(problem, { repeats: asked - 1, retries: limit, another: false, anotherKey, keyChanges: 0 });
+      if (step.do !== "repeat") break;
+      await pause(deps, run, step.waitMs);
+    }
+    const target = targets[place];
+    const said = await saidSoFar(deps, run);
+    if (run.stopped) throw new ProblemError(run.stopped);
+    if (!target || !said) break;
+    if (run.forwarded && run.report?.stop !== undefined && run.exchange) return complete(run, run.exchange, said, run.report.stop);
+    const before = run.attempts.length;
+    const failed = await ask(deps, run, target, said, place < targets.length - 1);
+    if (!failed) return;
+    if (run.stopped) throw new ProblemError(run.stopped);
+    problem = failed;
+    asked++;
+    if (run.attempts.length > before) made++;
+    else if (place === targets.length - 1) break;
+  }
+  throw new ProblemError(problem);
+}
+
+/** The one that broke first, then whoever else may go on. */
+function targetsOf(run: Run, { continue: whom }: Alias): readonly Target[] {
+  const all = (run.plan?.steps ?? []).map(({ target }) => target);
+  const own = all.filter(({ provider, model }) => provider === run.target?.provider && model === run.target.model);
+  const others = all.filter((target) => !own.includes(target) && (whom === "always" || target.model === run.target?.model));
+  return [...own.slice(0, 1), ...others];
+}
+
+async function ask(deps: GatewayDeps, run: Run, target: Target, said: Said, another: boolean): Promise<Problem | undefined> {
+  try {
+    const capabilities = run.snapshot.providers.get(target.provider)?.capabilities(target.model) ?? {};
+    return await attemptOnce(deps, run, target, another, gapOf(run, said, capabilities));
+  } catch (error) {
+    if (!(error instanceof ProblemError)) throw error;
+    return problemFrom(error);
+  }
+}
+
+function gapOf(run: Run, said: Said, capabilities: Capabilities): Break {
+  const call = callOf(run);
+  const how = howToGoOn(call, said, capabilities);
+  const used = usageOfCall(run.attempts);
+  return {
+    said,
+    how,
+    used: run.attempts.some(({ usage }) => usage) ? used : undefined,
+    json: isJson(call) && how !== "anew",
+    call: continued(call, said, how),
+  };
+}
+
+/** Upstream said how its answer ended, and only its last frame is missing: there is nothing to ask. */
+function complete(run: Run, exchange: Exchange, said: Said, stop: StopReason): void {
+  const used = run.attempts.some(({ usage }) => usage) ? usageOfCall(run.attempts) : undefined;
+  const writer = new ContinuedWriter(exchange, { said, how: "anew", used, json: false, call: callOf(run) });
+  const report = run.report;
+  writer.complete(stop);
+  run.reply = {
+    state: "done",
+    data: () => true,
+    end: () => undefined,
+    report: () => report ?? writer.report(),
+    answer: () => writer.fold.answer(),
+  };
+  run.live.flush();
+  writer.finish();
+}
+
+/** What the client was told, or undefined where it cannot be gone on from. */
+async function saidSoFar(deps: GatewayDeps, run: Run): Promise<Said | undefined> {
+  const frames = await framesOf(deps, run.live);
+  if (!frames || (callOf(run).sampling.n ?? 1) !== 1) return undefined;
+  const said = saidIn(frames, run.request.dialect, run.target?.provider);
+  return said.isWords ? said : undefined;
+}
+
+/** Every frame of the call: the oldest may be only in the journal by now. */
+async function framesOf(deps: GatewayDeps, live: LiveCall): Promise<readonly Uint8Array[] | undefined> {
+  if (live.told().first > 1) await deps.spilling.flush();
+  const frames: Uint8Array[] = [];
+  for (let from = 0; frames.length + 1 < live.told().first;) {
+    const page = await deps.journal.read(live.id, frames.length, PAGE_BYTES, deps.clock.now(), from);
+    if (!page || page.frames.length === 0 || page.first !== frames.length + 1) return undefined;
+    frames.push(...page.frames);
+    from = page.next;
+  }
+  const { first, frames: newest } = live.told();
+  return [...frames.slice(0, first - 1), ...newest];
+}
+
+function howToGoOn(call: Call, said: Said, capabilities: Capabilities): GoingOn {
+  if (said.text.trim() === "") return "anew";
+  // Whoever is to think first cannot be in the middle of its answer.
+  return capabilities.prefill === true && !thinks(call) ? "prefill" : "turn";
+}
+
+function thinks({ reasoning }: Call): boolean {
+  if (!reasoning || reasoning.mode === "disabled" || reasoning.effort === "none") return false;
+  return reasoning.mode !== undefined || reasoning.effort !== undefined || reasoning.budgetTokens !== undefined;
+}
+
+/** The call that asks for the rest. */
+function continued(call: Call, said: Said, how: GoingOn): Call {
+  if (how === "anew") return call;
+  const partial = how === "prefill" ? withPrefill(call.items, said.text.trimEnd()) : [...call.items, message("assistant", said.text)];
+  const items = how === "prefill" ? partial : [...partial, message("user", requestToGoOn(anchorOf(said.text), formOf(call)))];
+  const { maxOutputTokens: room, output: { verbosity } = {} } = call;
+  const left = room === undefined ? undefined : Math.max(1, room - Math.ceil(said.text.length / CHARACTERS_PER_TOKEN));
+  return amend(call, {
+    items,
+    ...(left !== undefined && { maxOutputTokens: left }),
+    // The rest of a JSON text is no JSON text: whoever is held to one could only begin anew.
+    ...(isJson(call) && { output: verbosity === undefined ? undefined : { verbosity } }),
+  });
+}
+
+/** A client may have begun the answer itself; then that goes on. */
+function withPrefill(items: readonly Item[], text: string): readonly Item[] {
+  const last = items.at(-1);
+  if (last?.type !== "message" || last.role !== "assistant") return [...items, message("assistant", text)];
+  const { raw: _raw, envelope: _envelope, ...bare } = last;
+  return [...items.slice(0, -1), { ...bare, parts: [...last.parts, { type: "text", text }] }];
+}
+
+function message(role: "assistant" | "user", text: string): MessageItem {
+  return { type: "message", role, parts: [{ type: "text", text }] };
+}
+
+function isJson({ output }: Call): boolean {
+  return output?.format?.type === "json_object" || output?.format?.type === "json_schema";
+}
+
+function formOf(call: Call): string {
+  const format = call.output?.format;
+  if (!format || format.type === "text") return "";
+  const schema = format.type === "json_schema" ? JSON.stringify(format.schema) : "";
+  const fits = schema !== "" && schema.length <= SCHEMA_CHARACTERS ? ` that fits this JSON Schema: ${schema}` : "";
+  return `Both pieces together must be one JSON text${fits}, without anything around it.`;
+}
