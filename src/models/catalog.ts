@@ -276,4 +276,7 @@ export const MEDIA_UNITS: Readonly<Record<string, MediaUnit>> = {
   input_audio_seconds: { priceKey: "input_audio_hours", optional: true },
   audio_seconds: { priceKey: "audio_hours" },
   pages_processed: { priceKey: "input_document_kpages" },
+  images: { priceKey: "images_count" },
+  characters: { priceKey: "characters_mcount" },
+  search_units: { priceKey: "search_units_count" },
 };

@@ -1,3 +1,5 @@
-export { createModelBook, defined } from "./book.ts";
+export { createModelBook } from "./book.ts";
+export { defined } from "./entry.ts";
+export { localPricesOptions, type LocalPrices } from "./local-options.ts";
 export { capabilityOptions, priceOptions, type CapabilityOptions, type PriceOptions } from "./options.ts";
 export type { ModelOverlay, ModelOverride } from "./overlay.ts";

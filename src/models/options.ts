@@ -1,14 +1,20 @@
 import { z } from "zod";
 import { nanodollarsOf } from "./decimal.ts";
 
-const dollars = (meaning: string) =>
+/** Dearest price of a million units, and of one. */
+const MOST_DOLLARS = 1_000_000;
+const MOST_DOLLARS_A_UNIT = 1000;
+
+const dollars = (meaning: string, most = MOST_DOLLARS) =>
   z
     .number()
     .nonnegative()
-    .max(1_000_000)
+    .max(most)
     .refine((amount) => isPrice(amount), "must be an amount of dollars")
     .optional()
     .describe(meaning);
+
+const each = (meaning: string) => dollars(meaning, MOST_DOLLARS_A_UNIT);
 
 function isPrice(amount: number): boolean {
   try {
@@ -19,20 +25,44 @@ function isPrice(amount: number): boolean {
   }
 }
 
+/** Prices of tokens; these may also depend on the size of the input and on the service tier. */
+export const tokenPriceShape = {
+  inputUsd: dollars("US dollars for a million input tokens."),
+  outputUsd: dollars("US dollars for a million output tokens, reasoning included."),
+  cacheReadUsd: dollars("US dollars for a million input tokens read from a prompt cache; default: the price of input."),
+  cacheWriteUsd: dollars("US dollars for a million input tokens written to a prompt cache; default: the price of input."),
+  cacheWrite1hUsd: dollars("The same for a cache that lives an hour; default: as cacheWriteUsd."),
+  reasoningUsd: dollars("US dollars for a million output tokens of reasoning; default: the price of output."),
+  inputAudioUsd: dollars("US dollars for a million input tokens of sound; default: the price of input."),
+  inputImageUsd: dollars("US dollars for a million input tokens of images; default: the price of input."),
+  outputAudioUsd: dollars("US dollars for a million output tokens of sound; default: the price of output."),
+  outputImageUsd: dollars("US dollars for a million output tokens of images; default: the price of output."),
+};
+
+/** Everything that can have a price. */
+export const priceShape = {
+  ...tokenPriceShape,
+  perCallUsd: each("US dollars for each call, besides its tokens."),
+  gpuHourUsd: each("US dollars for an hour of the machine: each attempt costs the time from its opening to its end."),
+  imageUsd: each("US dollars for each image made."),
+  audioMinuteUsd: each("US dollars for each minute of sound heard or spoken."),
+  characterUsd: dollars("US dollars for a million characters spoken."),
+  searchUsd: each("US dollars for each search of the web."),
+  rerankUsd: each("US dollars for each search unit of a reranking."),
+  pageUsd: each("US dollars for each page read."),
+};
+
+/** Does a price name tokens at all? Then what it does not name is unknown; else tokens are part of what it names. */
+export function namesTokens(price: Readonly<Record<string, unknown>>): boolean {
+  return Object.keys(tokenPriceShape).some((key) => price[key] !== undefined);
+}
+
 /** What a model costs, written by a person. */
 export const priceOptions = z
-  .strictObject({
-    inputUsd: dollars("US dollars for a million input tokens."),
-    outputUsd: dollars("US dollars for a million output tokens, reasoning included."),
-    cacheReadUsd: dollars("US dollars for a million input tokens read from a prompt cache; default: the price of input."),
-    cacheWriteUsd: dollars("US dollars for a million input tokens written to a prompt cache; default: the price of input."),
-    cacheWrite1hUsd: dollars("The same for a cache that lives an hour; default: as cacheWriteUsd."),
-    perCallUsd: dollars("US dollars for each call, besides its tokens."),
-    free: z.literal(true).optional().describe("The model costs nothing."),
-  })
+  .strictObject({ ...priceShape, free: z.literal(true).optional().describe("The model costs nothing.") })
   .refine((price) => Object.values(price).some((value) => value !== undefined), "must name at least one price, or free: true")
   .refine((price) => !price.free || Object.values(price).filter((value) => value !== undefined).length === 1, "free: true stands alone")
-  .describe("What the model costs; without it the price book is asked.");
+  .describe("What the model costs; without it the price book is asked. A price that is not named is unknown, unless no tokens have one.");
 
 export type PriceOptions = z.infer<typeof priceOptions>;
 

@@ -1,3 +1,4 @@
+import type { LocalPrices } from "./local-options.ts";
 import type { CapabilityOptions, PriceOptions } from "./options.ts";
 
 /** What the configuration says of one model. */
@@ -17,4 +18,8 @@ export interface ModelOverlay {
   readonly kinds?: Readonly<Record<string, string>>;
   /** By `provider/model`, where the model may hold `*`; an exact name wins, then the first pattern that matches. */
   readonly models?: Readonly<Record<string, ModelOverride>>;
+  /** The price file: before the configuration's own prices, and these before the price book's. */
+  readonly local?: LocalPrices | undefined;
+  /** Whose figure a call costs where both are known; default `book`. The other one stands beside it. */
+  readonly prefer?: "book" | "provider" | undefined;
 }

@@ -1,7 +1,7 @@
 import { costOf, totalInput, type Nanodollars, type NanodollarsPerMillion, type Usage } from "../canon/index.ts";
 import { MEDIA_UNITS, type MediaUnit } from "./catalog.ts";
 import { nanodollarsOf } from "./decimal.ts";
-import type { PriceOptions } from "./options.ts";
+import { ONE, type Fraction } from "./fraction.ts";
 
 /** Prices of one model in one stretch of time, for one range of input length. Undefined: there is no such price. */
 export interface Rates {
@@ -15,10 +15,21 @@ export interface Rates {
   readonly media: ReadonlyMap<string, NanodollarsPerMillion>;
 }
 
+export interface Range {
+  readonly above: number;
+  readonly rates: Rates;
+}
+
 export interface Sheet {
   readonly perCall: Nanodollars;
   /** Longest input first; the last has `above` -1. All of a call's tokens have the price of the range its input is in. */
-  readonly ranges: readonly { readonly above: number; readonly rates: Rates }[];
+  readonly ranges: readonly Range[];
+  /** Of a million milliseconds of an attempt. */
+  readonly perTime?: NanodollarsPerMillion;
+  /** Somebody said that it costs nothing. */
+  readonly free?: true;
+  /** Service tiers priced here, as a part of this sheet or by a sheet of their own; of others the catalogue knows. */
+  readonly serviceTiers?: ReadonlyMap<string, Fraction | Sheet>;
 }
 
 /** As the price package has it: dollars for the unit in the key's name, or tiers by input tokens. */
@@ -75,24 +86,6 @@ function dollarsAbove(price: PackagePrice, start: number): number {
   return dollars;
 }
 
-/** The sheet of a price that a person configured. What is not named costs nothing, but for the caches, which cost what input costs. */
-export function sheetFromOptions(price: PriceOptions): Sheet {
-  const rate = (dollars: number | undefined): number | undefined => (dollars === undefined ? undefined : nanodollarsOf(dollars));
-  const input = rate(price.inputUsd) ?? 0;
-  const write = rate(price.cacheWriteUsd) ?? input;
-  const output = rate(price.outputUsd) ?? 0;
-  const rates: Rates = {
-    input,
-    cacheRead: rate(price.cacheReadUsd) ?? input,
-    cacheWrite5m: write,
-    cacheWrite1h: rate(price.cacheWrite1hUsd) ?? write,
-    output,
-    reasoning: output,
-    media: new Map(),
-  };
-  return { perCall: rate(price.perCallUsd) ?? 0, ranges: [{ above: -1, rates }] };
-}
-
 /** A sum of units times prices, in integers; it leaves the doubles only where they would lose count. */
 class Sum {
   known = true;
@@ -110,11 +103,12 @@ class Sum {
     if (units > 0) this.#accumulate(units, to - (from ?? 0));
   }
 
-  /** Rounded half up, after the tier's fraction. */
-  total(numerator: number, denominator: number): Nanodollars {
+  /** Undefined while something in it has no price. Of the fraction, rounded half up: the only place where a cost is rounded. */
+  total({ numerator, denominator }: Fraction): Nanodollars | undefined {
+    if (!this.known) return undefined;
     if (this.#large === 0n && numerator === denominator) return costOf(1, this.#small);
-    const top = (this.#large + BigInt(this.#small)) * BigInt(numerator);
-    const bottom = 1_000_000n * BigInt(denominator);
+    const top = (this.#large + BigInt(this.#small)) * numerator;
+    const bottom = 1_000_000n * denominator;
     return Number((2n * top + bottom) / (2n * bottom));
   }
 
@@ -125,8 +119,11 @@ class Sum {
   }
 }
 
-/** Undefined when something that was used has no price. */
-export function costBySheet(sheet: Sheet, usage: Usage, numerator: number, denominator: number): Nanodollars | undefined {
+/**
+ * What one attempt costs: all its units times their prices, of which `part` is paid, rounded half up to a nanodollar once, at the end.
+ * Undefined when something that was used has no price.
+ */
+export function costBySheet(sheet: Sheet, usage: Usage, part: Fraction = ONE, durationMs?: number): Nanodollars | undefined {
   const rates = ratesFor(sheet, usage);
   if (!rates) return undefined;
   const sum = new Sum();
@@ -138,8 +135,16 @@ export function costBySheet(sheet: Sheet, usage: Usage, numerator: number, denom
   sum.add(usage.output - reasoning, rates.output);
   sum.add(reasoning, rates.reasoning);
   if (usage.media) for (const [name, units] of Object.entries(usage.media)) addMedia(sum, rates, usage, name, units);
-  sum.add(sheet.perCall, 1_000_000);
-  return sum.known ? sum.total(numerator, denominator) : undefined;
+  addRest(sum, sheet, durationMs);
+  return sum.total(part);
+}
+
+/** What is neither tokens nor another unit of the usage. */
+function addRest(sum: Sum, sheet: Sheet, durationMs: number | undefined): void {
+  sum.add(sheet.perCall, MILLION);
+  if (sheet.perTime === undefined) return;
+  if (durationMs === undefined) sum.known = false;
+  else sum.add(Math.ceil(durationMs), sheet.perTime);
 }
 
 function ratesFor(sheet: Sheet, usage: Usage): Rates | undefined {
@@ -165,4 +170,50 @@ function addMedia(sum: Sum, rates: Rates, usage: Usage, name: string, units: num
         ? [usage.cacheRead, rates.cacheRead]
         : [usage.output, rates.output];
   sum.shift(Math.min(whole, counted), from, price);
+}
+
+/** How large a call may become, for an upper bound of its cost. */
+export interface Extent {
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  /** False: the call writes to no prompt cache. */
+  readonly cacheWrite: boolean;
+  /** It may hold or make sound and images. */
+  readonly media: boolean;
+  /** Longest time of an attempt. */
+  readonly durationMs: number | undefined;
+}
+
+/** No attempt of this extent costs more: every token has the dearest price that it can have. Undefined when one of these is unknown. */
+export function largestCost(sheet: Sheet, extent: Extent, part: Fraction): Nanodollars | undefined {
+  let largest = 0;
+  for (const { above, rates } of sheet.ranges) {
+    if (above >= extent.inputTokens && above >= 0) continue;
+    const sum = new Sum();
+    sum.add(extent.inputTokens, dearest(inputRates(rates, extent)));
+    sum.add(extent.outputTokens, dearest([rates.output, rates.reasoning, ...mediaRates(rates, "output", extent)]));
+    addRest(sum, sheet, extent.durationMs);
+    const cost = sum.total(part);
+    if (cost === undefined) return undefined;
+    largest = Math.max(largest, cost);
+  }
+  return largest;
+}
+
+function inputRates(rates: Rates, extent: Extent): readonly (number | undefined)[] {
+  const written = extent.cacheWrite ? [rates.cacheWrite5m, rates.cacheWrite1h] : [];
+  return [rates.input, rates.cacheRead, ...written, ...mediaRates(rates, "input", extent)];
+}
+
+function mediaRates(rates: Rates, within: "input" | "output", extent: Extent): readonly number[] {
+  if (!extent.media) return [];
+  return Object.values(MEDIA_UNITS).flatMap((unit) => {
+    const price = unit.within === within ? rates.media.get(unit.priceKey) : undefined;
+    return price === undefined ? [] : [price];
+  });
+}
+
+/** Undefined when the first, which is the plain one, is unknown. */
+function dearest(rates: readonly (number | undefined)[]): number | undefined {
+  return rates[0] === undefined ? undefined : Math.max(...rates.map((rate) => rate ?? 0));
 }
