@@ -8,6 +8,8 @@ import { FILE_AUTHOR, newestFromFile } from "./versions.ts";
 
 /** Editors write a file in several steps; what settles within this time is one change. */
 const SETTLE_MS = 150;
+/** Where something in its folder changes all the time (the record may lie there too), the file is looked at no later than this. */
+const SETTLE_LIMIT_MS = 500;
 /** A change made from the newest version is made anew when another one came first, so many times. */
 const TRIES = 5;
 
@@ -203,9 +205,15 @@ export class ConfigControl {
   /** The folder is watched, not the file: editors and mounted volumes replace the file, and a watch on the old one would never speak again. */
   #followFile(): () => void {
     const { notice = noticeChanges, file, clock } = this.#options;
+    let since: number | undefined;
     return notice(dirname(file), () => {
+      const now = clock.monotonic();
+      since ??= now;
       this.#cancelSettling?.();
-      this.#cancelSettling = clock.after(SETTLE_MS, () => void this.reload());
+      this.#cancelSettling = clock.after(Math.max(0, Math.min(SETTLE_MS, since + SETTLE_LIMIT_MS - now)), () => {
+        since = undefined;
+        void this.reload();
+      });
     });
   }
 }

@@ -54,6 +54,7 @@ function run(...argv: string[]): Promise<number> {
     discover: () => Promise.resolve({ providers: {}, models: {} }),
     openProviders: () => Promise.resolve(new Map()),
     book: () => createModelBook(),
+    openStage: () => Promise.reject(new Error("no rehearsal here")),
     isRunning: () => running,
     fetch,
   });

@@ -94,6 +94,17 @@ describe("the configuration in force", () => {
     expect(applied).toEqual(["b 2", "a 3"]);
   });
 
+  it("looks at its file in time where something beside it changes all the time", async () => {
+    const { control, applied } = await start();
+    writeFileSync(file, SECOND);
+    for (let ms = 0; ms < 600; ms += 100) {
+      touch();
+      clock.advance(100);
+    }
+    await control.catchUp();
+    expect(applied).toEqual(["b 2"]);
+  });
+
   it("tries again what could not be kept, when the same text is saved again", async () => {
     let full = false;
     const append: ConfigStore["append"] = (...entry) => (full ? Promise.reject(new Error("disk is full")) : store.append(...entry));
