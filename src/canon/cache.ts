@@ -1,3 +1,5 @@
+import type { AuditNote } from "./audit.ts";
+
 /** One answer kept for identical calls. What the store must look at has fields of its own; `content` is sealed. */
 export interface CachedAnswer {
   /** Who may get it: one caller, a team, a project or everybody. */
@@ -31,8 +33,8 @@ export interface CacheStore {
    */
   keep(answer: CachedAnswer, generation: number, maxBytes: number): Promise<boolean>;
   read(scope: string, key: string, now: number): Promise<CachedAnswer | undefined>;
-  /** How many answers were forgotten. */
-  forget(selection: CacheSelection): Promise<number>;
+  /** How many answers were forgotten. `note` is kept with the change. */
+  forget(selection: CacheSelection, note?: AuditNote): Promise<number>;
   /** Rises with every `forget` by any process, so that copies in memory are dropped. */
   generation(): Promise<number>;
   /** Forgets what has expired; returns how many. */

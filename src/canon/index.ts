@@ -20,3 +20,5 @@ export * from "./fold.ts";
 export * from "./check.ts";
 export * from "./flatten.ts";
 export * from "./continuation.ts";
+export * from "./audit.ts";
+export * from "./budget.ts";

@@ -1,3 +1,5 @@
+import type { AuditNote, AuditStore } from "./audit.ts";
+import type { Budget, BudgetStore, CounterHold, CounterSpend } from "./budget.ts";
 import type { CacheStore } from "./cache.ts";
 import type { Diagnostic } from "./call.ts";
 import type { Caller, RequestLimit, Scopes } from "./caller.ts";
@@ -46,6 +48,8 @@ export interface OpenRecord {
   readonly inputEstimate: number;
   /** Which running gateway owns it; a start-up interrupts what its own node left. */
   readonly node: string;
+  /** What it may use of its budgets, booked if nobody ever settles it. */
+  readonly holds?: readonly CounterHold[];
 }
 
 /** The one immutable row a call leaves. Absent and undefined are the same. Dollars are derived: tokens and the price book's version are the truth. */
@@ -129,15 +133,18 @@ export interface LedgerQuery {
 export interface LedgerStore {
   /** Queued for the next group commit; not waited for. A call settled before the commit needs no open record. */
   open(record: OpenRecord): void;
-  /** Queued for the next group commit; resolves when it is durable. */
-  settle(row: LedgerRow): Promise<void>;
+  /** Queued for the next group commit; resolves when it is durable. `spends`, of leases of `node`, are booked in the same commit, once. */
+  settle(row: LedgerRow, spends?: readonly CounterSpend[], node?: string): Promise<void>;
   read(callId: string): Promise<LedgerRow | undefined>;
   /** The record of a call under way, in this process or another; undefined also in its first milliseconds. */
   readOpen(callId: string): Promise<OpenRecord | undefined>;
   /** Newest first. */
   list(query: LedgerQuery): Promise<readonly LedgerRow[]>;
   count(): Promise<number>;
-  /** Turns open records of `node` (all nodes when undefined) into `interrupted` rows; returns how many. */
+  /**
+   * Turns open records of `node` (all nodes when undefined) into `interrupted` rows, books their holds as spent, and takes back what the
+   * node had leased; returns how many records.
+   */
   interruptOpen(node: string | undefined, priceVersion: string): Promise<number>;
   /** Resolves when everything queued so far is durable. */
   flush(): Promise<void>;
@@ -200,17 +207,19 @@ export interface KeyRecord {
   readonly tags?: readonly string[];
   readonly scopes: Scopes;
   readonly limits: readonly RequestLimit[];
+  readonly budgets?: readonly Budget[];
   readonly createdAt: number;
   readonly expiresAt?: number;
   readonly revokedAt?: number;
 }
 
 export interface KeyStore {
-  create(key: KeyRecord): Promise<void>;
+  /** `note`, here and below: kept in the same transaction as the change, and only with it. */
+  create(key: KeyRecord, note?: AuditNote): Promise<void>;
   byHash(hash: string): Promise<KeyRecord | undefined>;
   list(): Promise<readonly KeyRecord[]>;
   /** False when there is no such key or it was revoked before. */
-  revoke(id: string, at: number): Promise<boolean>;
+  revoke(id: string, at: number, note?: AuditNote): Promise<boolean>;
   /** Rises with every change by any process, so that caches know when to forget. */
   generation(): Promise<number>;
 }
@@ -232,7 +241,7 @@ export interface ConfigStore {
    * Appends unless the newest version has the same text; returns the version in force.
    * @param base the version the text was made from; rejects with `conflict` when another has been appended since
    */
-  append(entry: Omit<ConfigVersion, "version" | "inForce">, base?: number): Promise<ConfigVersion>;
+  append(entry: Omit<ConfigVersion, "version" | "inForce">, base?: number, note?: AuditNote): Promise<ConfigVersion>;
   /** The running gateway `node` serves by this version since `at`. */
   markInForce(version: number, node: string, at: number): Promise<void>;
   read(version: number): Promise<ConfigVersion | undefined>;
@@ -256,13 +265,22 @@ export interface Switch {
 }
 
 export interface SwitchStore {
-  put(entry: Switch): Promise<void>;
+  put(entry: Switch, note?: AuditNote): Promise<void>;
   /** False when there is none of this id. */
-  remove(id: string): Promise<boolean>;
+  remove(id: string, note?: AuditNote): Promise<boolean>;
   /** Oldest first. */
   list(): Promise<readonly Switch[]>;
   /** Tells within a second of changes made by any process, until the function returned is called. */
   watch(listener: () => void): () => void;
+}
+
+/** Where several gateways share one record: which of them are gone without having settled what they had begun. */
+export interface NodeWatch {
+  /**
+   * Calls `bury` with the name of each gateway whose calls nobody runs any more; again, here or in another gateway, until it has resolved.
+   * The function returned ends it.
+   */
+  onDead(bury: (node: string) => Promise<void>): () => void;
 }
 
 /** One engine behind all seams. */
@@ -273,9 +291,13 @@ export interface Stores {
   readonly keys: KeyStore;
   readonly config: ConfigStore;
   readonly switches: SwitchStore;
+  readonly budgets: BudgetStore;
   readonly journal: JournalStore;
   readonly idempotency: IdempotencyStore;
   readonly signals: Signals;
+  readonly audit: AuditStore;
+  /** Absent where one process has the record to itself: at its start everything left open is a dead one's. */
+  readonly nodes?: NodeWatch;
   close(): Promise<void>;
 }
 
@@ -289,6 +311,7 @@ export function callerFromKey(key: KeyRecord): Caller {
     ...(key.tags !== undefined && { tags: key.tags }),
     scopes: key.scopes,
     limits: key.limits,
+    ...(key.budgets && key.budgets.length > 0 && { budgets: key.budgets }),
     anonymous: false,
     ...(key.expiresAt !== undefined && { expiresAt: key.expiresAt }),
   };

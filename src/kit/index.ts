@@ -7,3 +7,4 @@ export * from "./ids.ts";
 export * from "./nearest.ts";
 export * from "./bag.ts";
 export * from "./retry-after.ts";
+export * from "./canonical-json.ts";

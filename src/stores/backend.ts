@@ -1,4 +1,8 @@
 import type {
+  AuditCheckpoint,
+  AuditLink,
+  AuditNote,
+  AuditRecord,
   CachedAnswer,
   CacheSelection,
   ConfigVersion,
@@ -88,6 +92,10 @@ export interface Writes {
   configInForce: { args: readonly [version: number, node: string, at: number]; result: void };
   putSwitch: { args: readonly [entry: Switch]; result: void };
   removeSwitch: { args: readonly [id: string]; result: boolean };
+  appendAudit: { args: readonly [note: AuditNote]; result: AuditLink };
+  /** Another write and the note of it: both or neither. A write that changed nothing leaves no note. */
+  noted: { args: readonly [note: AuditNote, write: Command]; result: unknown };
+  keepCheckpoint: { args: readonly [checkpoint: AuditCheckpoint]; result: void };
   /** Writes nothing that lasts: is the disk back, has everything before it landed? */
   probe: { args: readonly []; result: void };
 }
@@ -132,6 +140,10 @@ export interface Reads {
   config: { args: readonly [version: number]; result: ConfigVersion | undefined };
   configs: { args: readonly [limit: number]; result: readonly ConfigVersion[] };
   switches: { args: readonly []; result: readonly Switch[] };
+  auditHead: { args: readonly []; result: AuditLink | undefined };
+  auditEntries: { args: readonly [after: number, limit: number]; result: readonly AuditRecord[] };
+  checkpoints: { args: readonly [after: number, limit: number]; result: readonly AuditCheckpoint[] };
+  lastCheckpoint: { args: readonly []; result: AuditCheckpoint | undefined };
 }
 /** Who holds an idempotency key; `answer` as `packAnswer` made it, null while there is none. */
 export interface HeldColumns {
@@ -202,6 +214,10 @@ export function sizeOf(name: WriteName, args: readonly unknown[]): number {
       return SMALL_CHARACTERS + lengthOf(args.at(-1));
     case "appendConfig":
       return SMALL_CHARACTERS + lengthOf(args[2]);
+    case "noted": {
+      const [, write] = args as Writes["noted"]["args"];
+      return SMALL_CHARACTERS + sizeOf(write.name, write.args);
+    }
     default:
       return SMALL_CHARACTERS;
   }

@@ -1,4 +1,5 @@
 import type { CachedAnswer, CacheSelection, CacheStore } from "../canon/index.ts";
+import { writeNoted } from "./audit.ts";
 import type { Backend } from "./backend.ts";
 
 /** Answers forgotten in one transaction, so that other writes are not kept waiting. */
@@ -29,7 +30,15 @@ export function cacheStore(backend: Backend): CacheStore {
         answer.content,
       ]),
     read: (scope, key, now) => backend.read("cached", [scope, key, Math.round(now)]),
-    forget: (selection) => inPortions(() => backend.write("forgetCached", [selection.kind, valueOf(selection), FORGET_ROWS])),
+    forget(selection, note) {
+      // The note goes with the first portion, which also says that there is something to forget.
+      let next = note;
+      return inPortions(() => {
+        const first = next;
+        next = undefined;
+        return writeNoted(backend, first, "forgetCached", [selection.kind, valueOf(selection), FORGET_ROWS]);
+      });
+    },
     generation: () => backend.read("cacheGeneration", []),
     expire: (now) => inPortions(() => backend.write("expireCached", [Math.round(now), FORGET_ROWS])),
   };

@@ -14,6 +14,7 @@ import type {
   Switch,
   SwitchStore,
 } from "../canon/index.ts";
+import { memoryAudit, noting } from "./audit.ts";
 import { memoryCache } from "./cache-stores.ts";
 import { interruptedRow } from "./ledger-values.ts";
 import { memoryIdempotency, memoryJournal } from "./memory-journal.ts";
@@ -24,7 +25,7 @@ import { packItems, packTurn, type TurnHead, unpackItems, unpackTurn } from "./t
 /** Stores that forget everything with the process: for tests. They keep copies, as a database does. */
 export function memoryStores(clock: Clock): Stores {
   const keys = new Map<string, KeyRecord>();
-  return {
+  return noting({
     calls: memoryCalls(),
     ledger: memoryLedger(clock, keys),
     cache: memoryCache(),
@@ -34,8 +35,9 @@ export function memoryStores(clock: Clock): Stores {
     journal: memoryJournal(),
     idempotency: memoryIdempotency(),
     signals: NO_SIGNALS,
+    audit: memoryAudit(),
     close: () => Promise.resolve(),
-  };
+  });
 }
 
 function memoryLedger(clock: Clock, keys: ReadonlyMap<string, KeyRecord>): LedgerStore {

@@ -13,6 +13,7 @@ import type {
 } from "../canon/index.ts";
 import type { Backend, HeldColumns } from "./backend.ts";
 import { packAnswer, packSpill, unpackAnswer } from "./journal-block.ts";
+import { auditStore, writeNoted } from "./audit.ts";
 import { cacheStore } from "./cache-stores.ts";
 import { rowFromValues, rowToValues } from "./ledger-values.ts";
 import { packItems, packTurn, unpackItems, unpackTurn } from "./turn-text.ts";
@@ -42,6 +43,7 @@ export function storesOver(backend: Backend, clock: Clock, close: () => Promise<
     journal: journalStore(backend),
     idempotency: idempotencyStore(backend),
     signals: backend.signals ?? NO_SIGNALS,
+    audit: auditStore(backend),
     close,
   };
 }
@@ -150,18 +152,18 @@ class Landing {
 
 function keyStore(backend: Backend): KeyStore {
   return {
-    create: (key) => backend.write("createKey", [key]),
+    create: (key, note) => writeNoted(backend, note, "createKey", [key]),
     byHash: (hash) => backend.read("keyByHash", [hash]),
     list: () => backend.read("keys", []),
-    revoke: (id, at) => backend.write("revokeKey", [id, at]),
+    revoke: (id, at, note) => writeNoted(backend, note, "revokeKey", [id, at]),
     generation: () => Promise.resolve(backend.generation()),
   };
 }
 
 function configStore(backend: Backend): ConfigStore {
   return {
-    append: ({ createdAt, author, text, rollbackOf }, base) =>
-      backend.write("appendConfig", [createdAt, author, text, rollbackOf ?? null, base ?? null]),
+    append: ({ createdAt, author, text, rollbackOf }, base, note) =>
+      writeNoted(backend, note, "appendConfig", [createdAt, author, text, rollbackOf ?? null, base ?? null]),
     markInForce: (version, node, at) => backend.write("configInForce", [version, node, at]),
     read: (version) => backend.read("config", [version]),
     list: (limit) => backend.read("configs", [Math.min(limit, LIST_ROWS)]),
@@ -171,8 +173,8 @@ function configStore(backend: Backend): ConfigStore {
 
 function switchStore(backend: Backend): SwitchStore {
   return {
-    put: (entry) => backend.write("putSwitch", [entry]),
-    remove: (id) => backend.write("removeSwitch", [id]),
+    put: (entry, note) => writeNoted(backend, note, "putSwitch", [entry]),
+    remove: (id, note) => writeNoted(backend, note, "removeSwitch", [id]),
     list: () => backend.read("switches", []),
     watch: (listener) => whenRaised(backend, listener),
   };

@@ -3,6 +3,7 @@ import { ManualClock } from "../../src/kit/index.ts";
 import { type Channel, memoryStores, openSqlite, primaryHost, workerStores } from "../../src/stores/index.ts";
 import { temporaryFolder } from "../stores/folders.ts";
 import { START } from "../stores/rows.ts";
+import { auditContract } from "./audit.contract.ts";
 import { cacheContract } from "./cache.contract.ts";
 import { journalContract } from "./journal.contract.ts";
 import { storeContract } from "./stores.contract.ts";
@@ -49,3 +50,7 @@ journalContract("sqlite by way of another process", openRemote);
 cacheContract("memory", async () => memoryStores(clock));
 cacheContract("sqlite", openFolder);
 cacheContract("sqlite by way of another process", openRemote);
+
+auditContract("memory", async () => memoryStores(clock));
+auditContract("sqlite", openFolder);
+auditContract("sqlite by way of another process", openRemote);

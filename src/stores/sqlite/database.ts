@@ -2,9 +2,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { type Problem, ProblemError } from "../../canon/index.ts";
+import { innerName } from "../audit.ts";
 import type { BatchOutcome, Command, Outcome, ReadName, Reads, ReadTable, WriteName, Writes, WriteTable } from "../backend.ts";
 import { reasonOf } from "../problems.ts";
 import { adminReads, adminWrites, keyGeneration, RAISES_GENERATION } from "./admin-tables.ts";
+import { auditReads, auditWrites } from "./audit-table.ts";
 import { cacheReads, cacheWrites } from "./cache-tables.ts";
 import { callReads, callWrites } from "./call-tables.ts";
 import { idempotencyReads, idempotencyWrites } from "./idempotency-table.ts";
@@ -119,7 +121,7 @@ function transact(writer: Writer, commands: readonly Command[]): BatchOutcome {
   for (const [index, command] of commands.entries()) {
     const outcome = attempt(writer.table, command.name, command.args);
     if (outcome) (outcomes ??= [])[index] = outcome;
-    raised ||= RAISES_GENERATION.has(command.name);
+    raised ||= RAISES_GENERATION.has(innerName(command));
   }
   writer.commit.run();
   return { ...(outcomes && { outcomes }), ...(raised && { generation: writer.generation() }) };
@@ -155,15 +157,16 @@ function openWriter(folder: string, sealer: Sealer): Writer {
         `PRAGMA ${schema}.synchronous = FULL; PRAGMA ${schema}.wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA ${schema}.journal_size_limit = ${LOG_BYTES}`,
       );
     }
+    const plain = {
+      ...ledgerWrites(database),
+      ...callWrites(database, sealer),
+      ...idempotencyWrites(database, sealer),
+      ...cacheWrites(database, sealer),
+      ...adminWrites(database, sealer),
+    };
     return {
       database,
-      table: {
-        ...ledgerWrites(database),
-        ...callWrites(database, sealer),
-        ...idempotencyWrites(database, sealer),
-        ...cacheWrites(database, sealer),
-        ...adminWrites(database, sealer),
-      },
+      table: { ...plain, ...auditWrites(database, plain) },
       generation: keyGeneration(database),
       begin: database.prepare("BEGIN"),
       commit: database.prepare("COMMIT"),
@@ -185,6 +188,7 @@ function openReader(folder: string, sealer: Sealer, journal: JournalFile): Reade
         ...idempotencyReads(database, sealer),
         ...cacheReads(database, sealer),
         ...adminReads(database, sealer),
+        ...auditReads(database),
         ...journalReads(journal),
       },
     };
