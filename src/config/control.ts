@@ -28,9 +28,9 @@ export interface ControlOptions {
   /** Text of the file at the start. */
   readonly fileText: string;
   /** Puts a valid configuration in force; runs before the next change is looked at. */
-  apply(config: GimbalConfig, version: number): Promise<void> | void;
+  readonly apply: (config: GimbalConfig, version: number) => Promise<void> | void;
   /** Says to a person what happened: one sentence a line. */
-  report(lines: readonly string[]): void;
+  readonly report: (lines: readonly string[]) => void;
   /** Calls back whenever something in `folder` may have changed; returns how to stop. Defaults to the file system's own notices. */
   readonly notice?: (folder: string, changed: () => void) => () => void;
 }
