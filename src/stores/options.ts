@@ -47,6 +47,19 @@ export const storageOptions = z
       .min(MEBIBYTE)
       .default(256 * MEBIBYTE)
       .describe("Bytes of streamed answers on disk for clients that come back; beyond it the oldest are forgotten first."),
+    connections: z
+      .int()
+      .min(1)
+      .max(100)
+      .default(8)
+      .describe("PostgreSQL only: connections for reads, at most; four more write, listen and keep the journal."),
+    spoolBytes: z
+      .int()
+      .min(MEBIBYTE)
+      .default(256 * MEBIBYTE)
+      .describe(
+        "PostgreSQL only: bytes of rows that wait in the data folder while the database is away; when they are used up, calls are refused.",
+      ),
     retryMs: z
       .int()
       .min(1)

@@ -27,9 +27,9 @@ export class Sealer {
 
   /** 32 bytes each; the first seals, all open. */
   constructor(keys: readonly [Buffer, ...Buffer[]]) {
-    this.#keys = new Map(keys.map((key) => [idOf(key), key]));
+    this.#keys = new Map(keys.map((key) => [keyIdOf(key), key]));
     this.#current = keys[0];
-    this.#currentId = idOf(keys[0]);
+    this.#currentId = keyIdOf(keys[0]);
   }
 
   seal(content: string | Uint8Array, identity: readonly string[]): Sealed {
@@ -68,7 +68,7 @@ function bytesOf(identity: readonly string[]): Buffer {
 }
 
 /** Names a key without telling anything of it: the first 64 bits of its SHA-256. */
-function idOf(key: Buffer): string {
+export function keyIdOf(key: Buffer): string {
   return createHash("sha256").update(key).digest("hex").slice(0, 16);
 }
 

@@ -1,0 +1,196 @@
+import type { ConfigVersion, KeyRecord, RequestLimit, Scopes, Switch } from "../../canon/index.ts";
+import { conflict, staleBase } from "../problems.ts";
+import { openConfigText, sealConfigText } from "../sqlite/sealed-config.ts";
+import type { Sealer } from "../sqlite/serving-key.ts";
+import { type Session, statement, type Value } from "./connections.ts";
+import type { BatchContext, PostgresReads, PostgresWrites } from "./tables.ts";
+
+interface KeyColumns {
+  readonly id: string;
+  readonly hash: string;
+  readonly prefix: string;
+  readonly name: string;
+  readonly team: string | null;
+  readonly project: string | null;
+  readonly tags: string | null;
+  readonly scopes: string;
+  readonly limits: string;
+  readonly created_at: number;
+  readonly expires_at: number | null;
+  readonly revoked_at: number | null;
+}
+interface ConfigColumns {
+  readonly version: number;
+  readonly created_at: number;
+  readonly author: string;
+  readonly text: string;
+  readonly rollback_of: number | null;
+  readonly first?: number | null;
+  readonly last?: number | null;
+  readonly processes?: number;
+}
+interface SwitchColumns {
+  readonly id: string;
+  readonly kind: Switch["kind"];
+  readonly scope: Switch["scope"];
+  readonly value: string;
+  readonly author: string;
+  readonly reason: string | null;
+  readonly created_at: number;
+}
+interface GenerationColumns {
+  readonly generation: number;
+}
+
+/** Whoever changes keys, configuration or switches does so alone: nobody else's change comes between a look and a write. */
+const HOLD = statement("admin.hold", "SELECT generation FROM key_generation FOR UPDATE");
+const RAISE = statement("admin.raise", "UPDATE key_generation SET generation = generation + 1 RETURNING generation");
+const GENERATION = statement("admin.generation", "SELECT generation FROM key_generation");
+const TELL = statement("admin.tell", "SELECT pg_notify($1, $2)");
+
+export async function readGeneration(session: Session): Promise<number> {
+  return (await session.rows<GenerationColumns>(GENERATION))[0]?.generation ?? 0;
+}
+
+/** Other gateways hear of it as soon as this is committed. */
+async function raise(batch: BatchContext): Promise<void> {
+  const [raised] = await batch.session.rows<GenerationColumns>(RAISE);
+  if (!raised) return;
+  batch.generation = raised.generation;
+  await batch.session.rows(TELL, [batch.channel, JSON.stringify({ generation: raised.generation })]);
+}
+
+const TAKEN = statement("keys.taken", "SELECT id FROM keys WHERE id = $1 OR hash = $2");
+const CREATE = statement("keys.create", "INSERT INTO keys VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)");
+const REVOKE = statement("keys.revoke", "UPDATE keys SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL");
+const NEWEST_CONFIG = statement("config.newest", "SELECT * FROM config_versions ORDER BY version DESC LIMIT 1");
+const APPEND = statement("config.append", "INSERT INTO config_versions VALUES ($1, $2, $3, $4, $5)");
+const IN_FORCE = statement("config.in-force", "INSERT INTO config_in_force VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
+const PUT = statement(
+  "switches.put",
+  `INSERT INTO switches VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, scope = excluded.scope,
+     value = excluded.value, author = excluded.author, reason = excluded.reason, created_at = excluded.created_at`,
+);
+const REMOVE = statement("switches.remove", "DELETE FROM switches WHERE id = $1");
+
+export const adminWrites = {
+  createKey: async (batch, [key]) => {
+    const { session } = batch;
+    await session.rows(HOLD);
+    if ((await session.rows(TAKEN, [key.id, key.hash])).length > 0)
+      throw conflict(`A key with the id ${key.id} or the same secret exists already.`);
+    await session.changes(CREATE, keyToValues(key));
+    await raise(batch);
+  },
+  revokeKey: async (batch, [id, at]) => {
+    const revoked = (await batch.session.changes(REVOKE, [at, id])) > 0;
+    if (revoked) await raise(batch);
+    return revoked;
+  },
+  appendConfig: async (batch, [createdAt, author, text, rollbackOf, base]) => {
+    const { session, sealer } = batch;
+    await session.rows(HOLD);
+    const [last] = await session.rows<ConfigColumns>(NEWEST_CONFIG);
+    const known = last && configFrom(last, sealer);
+    // Before the base is looked at: a write that is repeated after a crash finds what it wrote.
+    if (known?.text === text) return known;
+    if (base !== null && base !== (last?.version ?? 0)) throw staleBase(base, last?.version ?? 0);
+    const version = (last?.version ?? 0) + 1;
+    await session.changes(APPEND, [version, createdAt, author, sealConfigText(sealer, version, text), rollbackOf]);
+    await raise(batch);
+    return { version, createdAt, author, text, ...(rollbackOf !== null && { rollbackOf }) };
+  },
+  configInForce: async ({ session }, args) => {
+    await session.changes(IN_FORCE, args);
+  },
+  putSwitch: async (batch, [{ id, kind, scope, value, author, reason, createdAt }]) => {
+    await batch.session.changes(PUT, [id, kind, scope, value, author, reason ?? null, createdAt]);
+    await raise(batch);
+  },
+  removeSwitch: async (batch, [id]) => {
+    const removed = (await batch.session.changes(REMOVE, [id])) > 0;
+    if (removed) await raise(batch);
+    return removed;
+  },
+} satisfies Partial<PostgresWrites>;
+
+const KEY_BY_HASH = statement("keys.by-hash", "SELECT * FROM keys WHERE hash = $1");
+const KEYS = statement("keys.list", 'SELECT * FROM keys ORDER BY created_at, id COLLATE "C"');
+const WITH_FORCE = `SELECT versions.*, min(at) AS first, max(at) AS last, count(at)::int AS processes
+  FROM config_versions AS versions LEFT JOIN config_in_force USING (version)`;
+const CONFIG = statement("config.read", `${WITH_FORCE} WHERE version = $1 GROUP BY versions.version`);
+const CONFIGS = statement("config.list", `${WITH_FORCE} GROUP BY versions.version ORDER BY versions.version DESC LIMIT $1`);
+const SWITCHES = statement("switches.list", 'SELECT * FROM switches ORDER BY created_at, id COLLATE "C"');
+
+export const adminReads = {
+  keyByHash: async (session, [hash]) => {
+    const [columns] = await session.rows<KeyColumns>(KEY_BY_HASH, [hash]);
+    return columns && keyFrom(columns);
+  },
+  keys: async (session) => (await session.rows<KeyColumns>(KEYS)).map(keyFrom),
+  config: async (session, [version], sealer) => {
+    const [columns] = await session.rows<ConfigColumns>(CONFIG, [version]);
+    return columns && configFrom(columns, sealer);
+  },
+  configs: async (session, [limit], sealer) =>
+    (await session.rows<ConfigColumns>(CONFIGS, [limit])).map((columns) => configFrom(columns, sealer) ?? lost(columns)),
+  switches: async (session) => (await session.rows<SwitchColumns>(SWITCHES)).map(switchFrom),
+} satisfies Partial<PostgresReads>;
+
+function keyToValues(key: KeyRecord): readonly Value[] {
+  return [
+    key.id,
+    key.hash,
+    key.prefix,
+    key.name,
+    key.team ?? null,
+    key.project ?? null,
+    key.tags ? JSON.stringify(key.tags) : null,
+    JSON.stringify(key.scopes),
+    JSON.stringify(key.limits),
+    key.createdAt,
+    key.expiresAt ?? null,
+    key.revokedAt ?? null,
+  ];
+}
+
+function keyFrom(columns: KeyColumns): KeyRecord {
+  return {
+    id: columns.id,
+    name: columns.name,
+    hash: columns.hash,
+    prefix: columns.prefix,
+    ...(columns.team !== null && { team: columns.team }),
+    ...(columns.project !== null && { project: columns.project }),
+    ...(columns.tags !== null && { tags: JSON.parse(columns.tags) as string[] }),
+    scopes: JSON.parse(columns.scopes) as Scopes,
+    limits: JSON.parse(columns.limits) as RequestLimit[],
+    createdAt: columns.created_at,
+    ...(columns.expires_at !== null && { expiresAt: columns.expires_at }),
+    ...(columns.revoked_at !== null && { revokedAt: columns.revoked_at }),
+  };
+}
+
+/** Undefined when the key that sealed it is gone: such a version cannot be gone back to. */
+function configFrom(columns: ConfigColumns, sealer: Sealer): ConfigVersion | undefined {
+  const text = openConfigText(sealer, columns.version, columns.text);
+  if (text === undefined) return undefined;
+  const { version, created_at: createdAt, author, rollback_of: rollbackOf, first, last, processes } = columns;
+  return {
+    version,
+    createdAt,
+    author,
+    text,
+    ...(rollbackOf !== null && { rollbackOf }),
+    ...(typeof first === "number" && typeof last === "number" && { inForce: { first, last, processes: processes ?? 0 } }),
+  };
+}
+
+function switchFrom({ id, kind, scope, value, author, reason, created_at: createdAt }: SwitchColumns): Switch {
+  return { id, kind, scope, value, author, createdAt, ...(reason !== null && { reason }) };
+}
+
+/** In the list it keeps its place, with a comment for its text. */
+function lost({ version, created_at: createdAt, author }: ConfigColumns): ConfigVersion {
+  return { version, createdAt, author, text: "# The key that sealed this version is gone.\n" };
+}

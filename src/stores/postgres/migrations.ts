@@ -1,0 +1,199 @@
+/** One step forward. Steps are numbered from 1 without gaps and never change once released; there is no way back but the backup. */
+export interface PostgresMigration {
+  readonly number: number;
+  readonly name: string;
+  readonly sql: string;
+}
+
+/**
+ * The tables, in the schema the connection looks in. Times are milliseconds since 1970 and money is nanodollars, both `bigint`; `sealed` is
+ * nonce, tag and ciphertext of AES-256-GCM under the key that `key_id` names. The ledger's `seq` rises with time, over all gateways about.
+ */
+export const postgresMigrations: readonly PostgresMigration[] = [
+  {
+    number: 1,
+    name: "the record and the serving data",
+    sql: `
+      CREATE TABLE ledger (
+        seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        call_id text NOT NULL UNIQUE,
+        state text NOT NULL,
+        started_at bigint NOT NULL,
+        caller_id text NOT NULL,
+        caller_name text NOT NULL,
+        team text,
+        project text,
+        dialect text NOT NULL,
+        operation text NOT NULL,
+        model text NOT NULL,
+        target text,
+        stream smallint NOT NULL,
+        fast_path smallint NOT NULL,
+        input_uncached bigint NOT NULL,
+        cache_read bigint NOT NULL,
+        cache_write_5m bigint NOT NULL,
+        cache_write_1h bigint NOT NULL,
+        output bigint NOT NULL,
+        reasoning bigint NOT NULL,
+        usage_estimated smallint NOT NULL,
+        cost_nanodollars bigint,
+        price_version text NOT NULL,
+        ready_ms double precision NOT NULL,
+        first_output_ms double precision,
+        total_ms double precision NOT NULL,
+        problem text,
+        session text,
+        config_version bigint NOT NULL,
+        detail text NOT NULL
+      );
+      CREATE TABLE open_calls (
+        call_id text PRIMARY KEY,
+        started_at bigint NOT NULL,
+        caller_id text NOT NULL,
+        model text NOT NULL,
+        dialect text NOT NULL,
+        input_estimate bigint NOT NULL,
+        node text NOT NULL
+      );
+      CREATE TABLE nodes (node text PRIMARY KEY, seen_at timestamptz NOT NULL);
+      CREATE TABLE keys (
+        id text PRIMARY KEY,
+        hash text NOT NULL UNIQUE,
+        prefix text NOT NULL,
+        name text NOT NULL,
+        team text,
+        project text,
+        tags text,
+        scopes text NOT NULL,
+        limits text NOT NULL,
+        created_at bigint NOT NULL,
+        expires_at bigint,
+        revoked_at bigint
+      );
+      CREATE TABLE key_generation (one smallint PRIMARY KEY CHECK (one = 1), generation bigint NOT NULL);
+      INSERT INTO key_generation VALUES (1, 0);
+      CREATE TABLE config_versions (
+        version bigint PRIMARY KEY,
+        created_at bigint NOT NULL,
+        author text NOT NULL,
+        text text NOT NULL,
+        rollback_of bigint
+      );
+      CREATE TABLE config_in_force (version bigint NOT NULL, node text NOT NULL, at bigint NOT NULL, PRIMARY KEY (version, node));
+      CREATE TABLE switches (
+        id text PRIMARY KEY,
+        kind text NOT NULL,
+        scope text NOT NULL,
+        value text NOT NULL,
+        author text NOT NULL,
+        reason text,
+        created_at bigint NOT NULL
+      );
+      CREATE TABLE audit (sequence bigint PRIMARY KEY, id text NOT NULL UNIQUE, hash text NOT NULL, text text NOT NULL);
+      CREATE TABLE audit_turn (one smallint PRIMARY KEY CHECK (one = 1));
+      INSERT INTO audit_turn VALUES (1);
+      CREATE FUNCTION audit_unchanged() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'the audit is only appended to'; END $$;
+      CREATE TRIGGER audit_unchanged BEFORE UPDATE OR DELETE OR TRUNCATE ON audit EXECUTE FUNCTION audit_unchanged();
+      CREATE TABLE audit_checkpoints (size bigint PRIMARY KEY, at bigint NOT NULL, note text NOT NULL, frontier text NOT NULL);
+      CREATE TABLE data_keys (key_id text PRIMARY KEY, registered_at timestamptz NOT NULL);
+
+      CREATE TABLE turns (
+        scope text NOT NULL,
+        id text NOT NULL,
+        previous_id text,
+        created_at bigint NOT NULL,
+        expires_at bigint NOT NULL,
+        key_id text NOT NULL,
+        sealed bytea NOT NULL,
+        PRIMARY KEY (scope, id)
+      );
+      CREATE INDEX turns_by_expiry ON turns (expires_at);
+      CREATE TABLE natives (
+        scope text NOT NULL,
+        anchor text NOT NULL,
+        expires_at bigint NOT NULL,
+        key_id text NOT NULL,
+        sealed bytea NOT NULL,
+        PRIMARY KEY (scope, anchor)
+      );
+      CREATE INDEX natives_by_expiry ON natives (expires_at);
+      CREATE TABLE idempotency (
+        scope text NOT NULL,
+        key_hash text NOT NULL,
+        fingerprint text NOT NULL,
+        call_id text NOT NULL,
+        node text NOT NULL,
+        expires_at bigint NOT NULL,
+        key_id text,
+        sealed bytea,
+        PRIMARY KEY (scope, key_hash)
+      );
+      CREATE INDEX idempotency_by_expiry ON idempotency (expires_at);
+
+      CREATE TABLE cached_answers (
+        scope text NOT NULL,
+        key text NOT NULL,
+        model text NOT NULL,
+        target text NOT NULL,
+        created_at bigint NOT NULL,
+        fresh_until bigint NOT NULL,
+        expires_at bigint NOT NULL,
+        tags text NOT NULL,
+        bytes bigint NOT NULL,
+        key_id text NOT NULL,
+        sealed bytea NOT NULL,
+        PRIMARY KEY (scope, key)
+      );
+      CREATE INDEX cached_answers_by_expiry ON cached_answers (expires_at);
+      CREATE TABLE cache_tags (
+        tag text NOT NULL,
+        scope text NOT NULL,
+        key text NOT NULL,
+        PRIMARY KEY (tag, scope, key),
+        FOREIGN KEY (scope, key) REFERENCES cached_answers ON DELETE CASCADE
+      );
+      CREATE INDEX cache_tags_by_key ON cache_tags (scope, key);
+      CREATE TABLE cache_generation (one smallint PRIMARY KEY CHECK (one = 1), generation bigint NOT NULL);
+      INSERT INTO cache_generation VALUES (1, 0);
+      -- The sum of bytes in parts, so that gateways do not wait for each other at one row.
+      CREATE TABLE cache_bytes (part smallint PRIMARY KEY, bytes bigint NOT NULL);
+      INSERT INTO cache_bytes SELECT part, 0 FROM generate_series(0, 15) AS part;
+
+      CREATE SEQUENCE journal_writers;
+      CREATE TABLE journal_blocks (
+        writer bigint NOT NULL,
+        id bigint NOT NULL,
+        calls text NOT NULL,
+        key_id text NOT NULL,
+        sealed bytea NOT NULL,
+        PRIMARY KEY (writer, id)
+      );
+      -- Sealed bytes cannot be compressed: trying costs and gains nothing.
+      ALTER TABLE journal_blocks ALTER COLUMN sealed SET STORAGE EXTERNAL;
+      ALTER TABLE turns ALTER COLUMN sealed SET STORAGE EXTERNAL;
+      ALTER TABLE natives ALTER COLUMN sealed SET STORAGE EXTERNAL;
+      ALTER TABLE cached_answers ALTER COLUMN sealed SET STORAGE EXTERNAL;
+      ALTER TABLE idempotency ALTER COLUMN sealed SET STORAGE EXTERNAL;
+      CREATE TABLE journal_calls (
+        seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        call_id text NOT NULL UNIQUE,
+        scope text NOT NULL,
+        dialect text NOT NULL,
+        node text NOT NULL,
+        answer_id text,
+        began_at bigint NOT NULL,
+        writer bigint NOT NULL,
+        first_block bigint NOT NULL,
+        last_block bigint,
+        last_frame bigint,
+        state text NOT NULL,
+        expires_at bigint
+      );
+      CREATE INDEX journal_calls_by_expiry ON journal_calls (expires_at) WHERE expires_at IS NOT NULL;
+      CREATE INDEX journal_calls_by_answer ON journal_calls (scope, answer_id) WHERE answer_id IS NOT NULL;
+      CREATE INDEX journal_calls_by_writer ON journal_calls (writer, first_block);
+      CREATE INDEX journal_calls_open ON journal_calls (node) WHERE state = 'open';
+    `,
+  },
+];
