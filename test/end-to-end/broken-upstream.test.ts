@@ -18,6 +18,7 @@ beforeAll(async () => {
   elsewhere = await startUpstream();
   const alias = (name: string): string => `  ${name}: { targets: [lab-${name}/m], retries: 0 }\n`;
   gateway = await startGateway({
+    trusting: true,
     config: `
 providers:
   lab-openai-chat: { kind: openai-compatible, baseUrl: "${upstream.url}/v1", apiKey: ${SECRET}, dialects: [openai-chat], allowPrivateNetwork: true }
