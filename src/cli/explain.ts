@@ -208,7 +208,7 @@ class FileFacts implements FactsSource {
 }
 
 function inWords(plan: Plan, facts: CallFacts, dialect: Dialect, wouldAsk: string | undefined): string {
-  const { alias, strategy, rules, steps, skipped } = plan;
+  const { alias, strategy, rules, arm, steps, skipped } = plan;
   const needs = facts.needWords.length > 0 ? `; needs ${facts.needWords.join(", ")}` : "";
   const { score, parts } = facts.complexity;
   const made = parts.length > 0 ? ` (${parts.map(({ what, points }) => `${what}: ${points}`).join(", ")})` : "";
@@ -217,6 +217,7 @@ function inWords(plan: Plan, facts: CallFacts, dialect: Dialect, wouldAsk: strin
     `Read as ${dialect.title}: about ${facts.inputTokens} input tokens${needs}; complexity ${score}${made}.`,
     ...(wouldAsk === undefined ? [] : [`The gateway would ask ${wouldAsk} how demanding it is; here that is counted.`]),
     ...(rules ?? []).map(({ rule, matched, reason }) => `Rule ${rule.name} ${matched ? "matches" : "does not match"}: ${reason}.`),
+    ...(arm ? [`Part ${arm.name}: ${arm.reason}.`] : []),
   ];
   const rows = [
     ...steps.map(({ target, reason }, place) => [String(place + 1), nameOf(target), reason]),

@@ -18,6 +18,7 @@ const WHOLE = 100;
 const NO_TARGETS: readonly Target[] = [];
 /** Digits of a draw that people are shown. */
 const SHOWN_DIGITS = 2;
+const SHARE_DIGITS = 4;
 
 /**
  * The arm of a call that no rule sent elsewhere. Drawn by hash, so that a session goes the same way in every process and after a restart,
@@ -28,15 +29,15 @@ export function armOf(alias: Alias, facts: CallFacts, tie: Tie | undefined, tied
   const { canary, warm } = alias;
   const drawn = drawerOf(alias, facts);
   // What continues an answer has no name of its own to be drawn by: it goes where the answer came from.
-  const followed = drawn.what === "call" && canary?.sticky !== "call" && tie ? tiedTo : undefined;
+  const followed = drawn?.what !== "session" && canary?.sticky !== "call" && tie ? tiedTo : undefined;
   if (followed !== undefined) return following(alias, followed, tie?.what ?? "");
-  const own = callDrawer(alias, facts);
   if (warm && warm.share > 0) {
-    const draw = drawOf(drawn, "warm");
-    if (draw < warm.share * WHOLE) return { name: "warm", targets: [warm.target], reason: kept(warm.share) };
+    if (!drawn) return undrawn(alias);
+    if (drawOf(drawn, "warm") < warm.share * WHOLE) return { name: "warm", targets: [warm.target], reason: kept(warm.share) };
   }
   if (!canary) return { name: "main", targets: NO_TARGETS, reason: "none of the calls that keep the other warm" };
-  const by = canary.sticky === "call" ? own : drawn;
+  const by = canary.sticky === "call" ? callDrawer(alias, facts) : drawn;
+  if (!by) return undrawn(alias);
   const draw = drawOf(by, "canary");
   if (draw < canary.percent) return { name: "canary", targets: canary.targets, reason: `canary: ${canary.percent}% of the ${by.what}s` };
   return {
@@ -46,21 +47,32 @@ export function armOf(alias: Alias, facts: CallFacts, tie: Tie | undefined, tied
   };
 }
 
+/** A dry run of a call without a session: which way it goes is known only when it is made. */
+function undrawn({ canary, warm }: Alias): Arm {
+  const shares = [
+    ...(warm ? [`${percentOf(warm.share)}% go to ${nameOf(warm.target)} first`] : []),
+    ...(canary
+      ? [`${canary.percent}% ${warm ? "of the others " : "go "}to ${canary.targets.map(nameOf).join(", ")}${warm ? "" : " first"}`]
+      : []),
+  ];
+  return { name: "main", targets: NO_TARGETS, reason: `each such call is drawn: ${shares.join(", ")}` };
+}
+
 interface Drawer {
   readonly what: "session" | "call";
   readonly text: string;
 }
 
 /** Scopes keep the sessions of two callers apart that happen to have the same name. */
-function drawerOf(alias: Alias, facts: CallFacts): Drawer {
+function drawerOf(alias: Alias, facts: CallFacts): Drawer | undefined {
   const session = facts.source.session ?? (facts.source.previousId === undefined ? facts.needs.cacheKey : undefined);
   if (session === undefined) return callDrawer(alias, facts);
   return { what: "session", text: `${alias.name}\0${facts.caller.scope}\0${session}` };
 }
 
-/** A dry run has no call id: it draws like any other text. */
-function callDrawer(alias: Alias, facts: CallFacts): Drawer {
-  return { what: "call", text: `${alias.name}\0${facts.source.callId ?? ""}` };
+function callDrawer(alias: Alias, facts: CallFacts): Drawer | undefined {
+  const { callId } = facts.source;
+  return callId === undefined ? undefined : { what: "call", text: `${alias.name}\0${callId}` };
 }
 
 function following({ canary, warm }: Alias, tiedTo: string, why: string): Arm {
@@ -72,7 +84,11 @@ function following({ canary, warm }: Alias, tiedTo: string, why: string): Arm {
 }
 
 function kept(share: number): string {
-  return `kept warm with ${Number((share * WHOLE).toPrecision(4))}% of the calls`;
+  return `kept warm with ${percentOf(share)}% of the calls`;
+}
+
+function percentOf(share: number): number {
+  return Number((share * WHOLE).toPrecision(SHARE_DIGITS));
 }
 
 /** From 0 to just under 100. `purpose` keeps two draws of one text apart. */

@@ -110,20 +110,26 @@ describe("a canary", () => {
   it("falls back where it is blocked or cannot take the call", () => {
     const sick = new Planner(new SeededRandomness(1), view({ new: "its breaker is open" }));
     const one = alias("a", "fallback", ["old"], canary(100));
-    const blocked = plan(sick, one);
+    const blocked = plan(sick, one, { callId: "call_1" });
     expect([models(blocked), blocked.arm?.name]).toEqual(["old", "canary"]);
     expect(blocked.skipped).toMatchObject([{ target: { model: "new" }, reason: "its breaker is open" }]);
-    const blind = plan(planner, one, needs("vision"), AT, { new: { vision: false } });
+    const blind = plan(planner, one, { callId: "call_1", ...needs("vision") }, AT, { new: { vision: false } });
     expect([models(blind), blind.skipped[0]?.reason]).toEqual(["old", "takes no images"]);
     expect(hadChoice(blind)).toBe(true);
   });
 
   it("may try one of the alias's own targets, and several by its strategy", () => {
     const own = alias("a", "fallback", ["old", "new"], canary(100));
-    expect(models(plan(planner, own))).toBe("new old");
+    expect(models(plan(planner, own, { callId: "call_1" }))).toBe("new old");
     const several = canary(100, { targets: [target("new", { weight: 0 }), target("newer", { weight: 3 })] });
-    const drawn = plan(planner, alias("a", "weighted", ["old"], several));
+    const drawn = plan(planner, alias("a", "weighted", ["old"], several), { callId: "call_1" });
     expect(models(drawn)).toBe("newer new old");
+  });
+
+  it("is not drawn in a dry run of a call without a session", () => {
+    const one = alias("a", "fallback", ["old"], canary(5));
+    expect(plan(planner, one).arm).toMatchObject({ name: "main", reason: "each such call is drawn: 5% go to p/new first" });
+    expect(plan(planner, one, { session: "s" }).arm?.reason).toContain("the session drew");
   });
 
   it("leaves calls alone that a rule sends elsewhere", () => {
