@@ -1,3 +1,4 @@
+import type { Budget } from "./budget.ts";
 import type { Requirements } from "./snapshot.ts";
 
 /** What a key may do. Absent means no restriction of that kind. */
@@ -12,9 +13,13 @@ export interface Scopes {
   readonly requires?: Requirements;
 }
 
-/** A rate limit on one caller. */
+/** A rate limit on one caller: at least one of the four. */
 export interface RequestLimit {
-  readonly requests: number;
+  readonly requests?: number | undefined;
+  readonly inputTokens?: number | undefined;
+  readonly outputTokens?: number | undefined;
+  /** Calls running at once. */
+  readonly concurrency?: number | undefined;
   readonly per: "minute" | "hour" | "day";
 }
 
@@ -30,6 +35,8 @@ export interface Caller {
   readonly tags?: readonly string[];
   readonly scopes: Scopes;
   readonly limits: readonly RequestLimit[];
+  /** Its key's own. */
+  readonly budgets?: readonly Budget[];
   readonly anonymous: boolean;
   /** 0 to 9, higher first where calls wait for a place; undefined: the default. */
   readonly priority?: number;

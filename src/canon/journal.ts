@@ -117,9 +117,7 @@ export interface Signals {
   hear(listener: (signal: Signal) => void): () => void;
 }
 
-/** `cancel`: whoever runs this call of this scope is to stop it. */
-export interface Signal {
-  readonly type: "cancel";
-  readonly callId: string;
-  readonly scope: string;
-}
+/** `cancel`: whoever runs this call of this scope is to stop it. `recall`: what is leased of this counter and not used is to be given back. */
+export type Signal =
+  | { readonly type: "cancel"; readonly callId: string; readonly scope: string }
+  | { readonly type: "recall"; readonly counter: string };

@@ -1,3 +1,4 @@
+import type { Budget, RateLimit } from "./budget.ts";
 import type { Provider } from "./provider.ts";
 
 /** One place a call can go. */
@@ -175,6 +176,7 @@ export interface Snapshot {
   /** Undefined: the defaults of `cache:`. */
   readonly cache?: CacheLimits;
   readonly access: { readonly anonymous: "loopback" | "never" | "any" };
-  /** Requests a minute and the like for callers whose key has no limits of its own; matched by key name or `*`. */
-  readonly callerLimits: readonly { readonly key: string; readonly requests: number; readonly per: "minute" | "hour" | "day" }[];
+  /** Limits of callers, models and providers. A key's own limits take the place of those that are for keys. */
+  readonly callerLimits: readonly RateLimit[];
+  readonly budgets?: readonly Budget[];
 }

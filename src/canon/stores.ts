@@ -74,6 +74,8 @@ export interface LedgerRow {
   readonly usage: Usage;
   /** Undefined when the price is unknown; never 0 instead. */
   readonly costNanodollars?: number | undefined;
+  /** What the attempts cost whose provider said so, by it and by us. */
+  readonly reported?: ReportedCost | undefined;
   readonly priceVersion: string;
   readonly timings: Timings;
   readonly attempts: readonly AttemptRecord[];
@@ -96,6 +98,14 @@ export interface LedgerRow {
   readonly arm?: "canary" | "warm" | "main" | undefined;
   /** It is a copy of another call, whose answer nobody got. */
   readonly shadow?: ShadowRecord | undefined;
+}
+
+/** Both of the same attempts, in nanodollars. */
+export interface ReportedCost {
+  /** What their providers said. */
+  readonly nanodollars: number;
+  /** What our price book says; absent where it has no price. */
+  readonly ownNanodollars?: number;
 }
 
 /** How the answer of a copied call compares with the one its caller got. No content: figures only. */

@@ -22,7 +22,7 @@ export type { GatewayDeps } from "./run.ts";
 /** What the house brings; the rest of `GatewayDeps` is made from it. */
 export interface GatewayOptions extends Pick<
   GatewayDeps,
-  "clock" | "randomness" | "snapshot" | "dialects" | "book" | "guards" | "node" | "report" | "seal"
+  "clock" | "randomness" | "snapshot" | "dialects" | "book" | "alerts" | "guards" | "node" | "report" | "seal"
 > {
   readonly stores: Stores;
   /** One line for the operator. */
@@ -47,7 +47,9 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
   const log = options.log ?? (() => {});
   const spilling = new Journal({ store: journal, clock, node: options.node, limits, log, onKept: (call) => live.release(call) });
   const live = new LiveCalls(clock, limits, spilling);
-  signals.hear(({ callId, scope }) => {
+  signals.hear((signal) => {
+    if (signal.type !== "cancel") return;
+    const { callId, scope } = signal;
     const call = live.find(callId);
     if (call?.caller?.scope === scope) call.stop(CANCELLED);
   });
@@ -68,6 +70,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     dialects: options.dialects,
     ledger: stores.ledger,
     book: options.book,
+    alerts: options.alerts,
     admission: new Admission({ keys: stores.keys, clock, counter: options.counter }),
     planner: new Planner(randomness, switchedView(switches, health)),
     health,

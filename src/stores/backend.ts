@@ -6,9 +6,13 @@ import type {
   CachedAnswer,
   CacheSelection,
   ConfigVersion,
+  CounterSpend,
+  CounterState,
   JournalEntry,
   JournalPage,
   KeyRecord,
+  LeaseAnswer,
+  LeaseAsk,
   LedgerRow,
   OpenRecord,
   Problem,
@@ -33,11 +37,15 @@ export interface Writes {
       dialect: string,
       inputEstimate: number,
       node: string,
+      holds?: string,
     ];
     result: void;
   };
-  /** `opened` 0: no open record of this call was handed over. */
-  settle: { args: readonly [opened: 0 | 1, row: RowValues]; result: void };
+  /** `opened` 0: no open record of this call was handed over. `spends`, of leases of `node`, are booked when the row is new. */
+  settle: { args: readonly [opened: 0 | 1, row: RowValues, spends?: Spends]; result: void };
+  lease: { args: readonly [node: string, now: number, asks: readonly LeaseAsk[]]; result: readonly LeaseAnswer[] };
+  expireCounters: { args: readonly [before: number, limit: number]; result: number };
+  /** Also books the holds of what it interrupts, and takes back what the node had leased. */
   interrupt: { args: readonly [node: string | null, priceVersion: string, at: number]; result: number };
   keepTurn: {
     args: readonly [scope: string, id: string, previousId: string | null, createdAt: number, expiresAt: number, content: string];
@@ -100,6 +108,7 @@ export interface Writes {
   probe: { args: readonly []; result: void };
 }
 export interface Reads {
+  counters: { args: readonly [since: number, limit: number]; result: readonly CounterState[] };
   row: { args: readonly [callId: string]; result: LedgerRow | undefined };
   rows: { args: readonly [limit: number, callerId: string | null]; result: readonly LedgerRow[] };
   /** The same of the newest `lookedBack` rows only. */
@@ -145,6 +154,12 @@ export interface Reads {
   checkpoints: { args: readonly [after: number, limit: number]; result: readonly AuditCheckpoint[] };
   lastCheckpoint: { args: readonly []; result: AuditCheckpoint | undefined };
 }
+/** What a row books besides itself. */
+export interface Spends {
+  readonly node: string;
+  readonly entries: readonly CounterSpend[];
+}
+
 /** Who holds an idempotency key; `answer` as `packAnswer` made it, null while there is none. */
 export interface HeldColumns {
   readonly callId: string;
@@ -172,7 +187,7 @@ export interface Backend {
   /** May be dropped again by the `settle` of the same call. Never waited for. */
   open(args: Writes["open"]["args"]): void;
   /** Resolves when the row is durable. Waits out a disk that refuses, as long as the queue has room. `opened`: see Writes. */
-  settle(callId: string, row: RowValues, opened?: 0 | 1): Promise<void>;
+  settle(callId: string, row: RowValues, opened?: 0 | 1, spends?: Spends): Promise<void>;
   /** A row on its way to the disk: who asks for a call that has just ended must find it. */
   underWay(callId: string): RowValues | undefined;
   read<K extends ReadName>(name: K, args: Reads[K]["args"]): Promise<Reads[K]["result"]>;

@@ -17,6 +17,7 @@ import type {
 import { memoryAudit, noting } from "./audit.ts";
 import { memoryCache } from "./cache-stores.ts";
 import { interruptedRow } from "./ledger-values.ts";
+import { MemoryCounters } from "./memory-counters.ts";
 import { memoryIdempotency, memoryJournal } from "./memory-journal.ts";
 import { NO_SIGNALS } from "./over-backend.ts";
 import { conflict, staleBase } from "./problems.ts";
@@ -25,13 +26,15 @@ import { packItems, packTurn, type TurnHead, unpackItems, unpackTurn } from "./t
 /** Stores that forget everything with the process: for tests. They keep copies, as a database does. */
 export function memoryStores(clock: Clock): Stores {
   const keys = new Map<string, KeyRecord>();
+  const counters = new MemoryCounters();
   return noting({
     calls: memoryCalls(),
-    ledger: memoryLedger(clock, keys),
+    ledger: memoryLedger(clock, keys, counters),
     cache: memoryCache(),
     keys: memoryKeys(keys),
     config: memoryConfig(),
     switches: memorySwitches(),
+    budgets: counters,
     journal: memoryJournal(),
     idempotency: memoryIdempotency(),
     signals: NO_SIGNALS,
@@ -40,7 +43,7 @@ export function memoryStores(clock: Clock): Stores {
   });
 }
 
-function memoryLedger(clock: Clock, keys: ReadonlyMap<string, KeyRecord>): LedgerStore {
+function memoryLedger(clock: Clock, keys: ReadonlyMap<string, KeyRecord>, counters: MemoryCounters): LedgerStore {
   const rows = new Map<string, LedgerRow>();
   const open = new Map<string, OpenRecord>();
   const add = (row: LedgerRow): boolean => {
@@ -53,8 +56,8 @@ function memoryLedger(clock: Clock, keys: ReadonlyMap<string, KeyRecord>): Ledge
     open(record) {
       if (!rows.has(record.callId)) open.set(record.callId, structuredClone(record));
     },
-    async settle(row) {
-      add(row);
+    async settle(row, spends = [], node = "") {
+      if (add(row)) counters.spend(node, spends);
     },
     read: async (callId) => structuredClone(rows.get(callId)),
     readOpen: async (callId) => structuredClone(open.get(callId)),
@@ -72,7 +75,10 @@ function memoryLedger(clock: Clock, keys: ReadonlyMap<string, KeyRecord>): Ledge
       const left = [...open.values()]
         .filter((record) => node === undefined || record.node === node)
         .toSorted((a, b) => a.startedAt - b.startedAt);
-      return left.filter((record) => add(interrupted(record, keys.get(record.callerId), priceVersion, clock.now()))).length;
+      const added = left.filter((record) => add(interrupted(record, keys.get(record.callerId), priceVersion, clock.now())));
+      for (const { holds = [] } of added) counters.bookHolds(holds);
+      counters.takeBack(node);
+      return added.length;
     },
     flush: () => Promise.resolve(),
     failure: () => undefined,

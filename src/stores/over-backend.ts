@@ -1,4 +1,5 @@
 import type {
+  BudgetStore,
   CallStore,
   Clock,
   ConfigStore,
@@ -40,6 +41,7 @@ export function storesOver(backend: Backend, clock: Clock, close: () => Promise<
     keys: keyStore(backend),
     config: configStore(backend),
     switches: switchStore(backend),
+    budgets: budgetStore(backend),
     journal: journalStore(backend),
     idempotency: idempotencyStore(backend),
     signals: backend.signals ?? NO_SIGNALS,
@@ -50,17 +52,14 @@ export function storesOver(backend: Backend, clock: Clock, close: () => Promise<
 
 function ledgerStore(backend: Backend, clock: Clock): LedgerStore {
   return {
-    open: (record) =>
-      backend.open([
-        record.callId,
-        Math.round(record.startedAt),
-        record.callerId,
-        record.model,
-        record.dialect,
-        Math.round(record.inputEstimate),
-        record.node,
-      ]),
-    settle: (row) => backend.settle(row.callId, rowToValues(row)),
+    open({ callId, startedAt, callerId, model, dialect, inputEstimate, node, holds = [] }) {
+      const began = [callId, Math.round(startedAt), callerId, model, dialect, Math.round(inputEstimate), node] as const;
+      backend.open(holds.length === 0 ? began : [...began, JSON.stringify(holds)]);
+    },
+    settle: (row, entries = [], node = "") =>
+      entries.length === 0
+        ? backend.settle(row.callId, rowToValues(row))
+        : backend.settle(row.callId, rowToValues(row), 1, { node, entries }),
     async read(callId) {
       const underWay = backend.underWay(callId);
       return underWay ? rowFromValues(underWay) : backend.read("row", [callId]);
@@ -177,6 +176,21 @@ function switchStore(backend: Backend): SwitchStore {
     remove: (id, note) => writeNoted(backend, note, "removeSwitch", [id]),
     list: () => backend.read("switches", []),
     watch: (listener) => whenRaised(backend, listener),
+  };
+}
+
+function budgetStore(backend: Backend): BudgetStore {
+  return {
+    lease: (node, asks, now) => backend.write("lease", [node, now, asks]),
+    list: (since, limit) => backend.read("counters", [since, Math.min(limit, LIST_ROWS)]),
+    async expire(before) {
+      let forgotten = 0;
+      for (;;) {
+        const some = await backend.write("expireCounters", [before, EXPIRE_ROWS]);
+        forgotten += some;
+        if (some < EXPIRE_ROWS) return forgotten;
+      }
+    },
   };
 }
 

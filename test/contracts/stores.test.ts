@@ -4,6 +4,7 @@ import { type Channel, memoryStores, openSqlite, primaryHost, workerStores } fro
 import { temporaryFolder } from "../stores/folders.ts";
 import { START } from "../stores/rows.ts";
 import { auditContract } from "./audit.contract.ts";
+import { budgetContract } from "./budgets.contract.ts";
 import { cacheContract } from "./cache.contract.ts";
 import { journalContract } from "./journal.contract.ts";
 import { storeContract } from "./stores.contract.ts";
@@ -54,3 +55,7 @@ cacheContract("sqlite by way of another process", openRemote);
 auditContract("memory", async () => memoryStores(clock));
 auditContract("sqlite", openFolder);
 auditContract("sqlite by way of another process", openRemote);
+
+budgetContract("memory", async () => memoryStores(clock));
+budgetContract("sqlite", openFolder);
+budgetContract("sqlite by way of another process", openRemote);

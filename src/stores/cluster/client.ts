@@ -6,6 +6,7 @@ import {
   type ReadName,
   type Reads,
   sizeOf,
+  type Spends,
   type WriteName,
   type Writes,
 } from "../backend.ts";
@@ -92,8 +93,9 @@ class RemoteBackend implements Backend {
     if (this.#ended === undefined && this.#waitingWrites + this.#hold.size < this.#options.queueRows) this.#hold.add(args);
   }
 
-  settle(callId: string, row: RowValues, opened: 0 | 1 = 1): Promise<void> {
-    return this.#write({ name: "settle", args: [this.#hold.drop(callId) ? 0 : opened, row] }, row);
+  settle(callId: string, row: RowValues, opened: 0 | 1 = 1, spends?: Spends): Promise<void> {
+    const known = this.#hold.drop(callId) ? 0 : opened;
+    return this.#write({ name: "settle", args: spends ? [known, row, spends] : [known, row] }, row);
   }
 
   underWay(callId: string): RowValues | undefined {

@@ -66,8 +66,8 @@ function owned(written: JournalWrite): JournalWrite {
 
 function write(backend: Backend, command: Command): Promise<unknown> {
   if (!isSettle(command)) return backend.write(command.name, command.args);
-  const [opened, row] = command.args;
-  return backend.settle(String(row[0]), row, opened);
+  const [opened, row, spends] = command.args;
+  return backend.settle(String(row[0]), row, opened, spends);
 }
 
 function isSettle(command: Command): command is Command<"settle"> {

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
-import type { ConfigVersion, KeyRecord, RequestLimit, Scopes, Switch } from "../../canon/index.ts";
+import type { Budget, ConfigVersion, KeyRecord, RequestLimit, Scopes, Switch } from "../../canon/index.ts";
 import type { ReadTable, WriteTable } from "../backend.ts";
 import { conflict, staleBase } from "../problems.ts";
 import { openConfigText, sealConfigText } from "./sealed-config.ts";
@@ -18,6 +18,7 @@ interface KeyColumns {
   readonly created_at: number;
   readonly expires_at: number | null;
   readonly revoked_at: number | null;
+  readonly budgets: string | null;
 }
 interface ConfigColumns {
   readonly version: number;
@@ -55,7 +56,10 @@ export const RAISES_GENERATION: ReadonlySet<string> = new Set<AdminWrites>([
 
 export function adminWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteTable, AdminWrites> {
   const taken = database.prepare("SELECT id FROM keys WHERE id = ? OR hash = ?");
-  const create = database.prepare("INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  const create = database.prepare(
+    `INSERT INTO keys (id, hash, prefix, name, team, project, tags, scopes, limits, created_at, expires_at, revoked_at, budgets)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
   const revoke = database.prepare("UPDATE keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL");
   const bump = database.prepare("UPDATE key_generation SET generation = generation + 1");
   const newest = database.prepare("SELECT * FROM config_versions ORDER BY version DESC LIMIT 1");
@@ -148,6 +152,7 @@ function keyToValues(key: KeyRecord): (string | number | null)[] {
     key.createdAt,
     key.expiresAt ?? null,
     key.revokedAt ?? null,
+    key.budgets ? JSON.stringify(key.budgets) : null,
   ];
 }
 
@@ -162,6 +167,7 @@ function keyFrom(columns: KeyColumns): KeyRecord {
     ...(columns.tags !== null && { tags: JSON.parse(columns.tags) as string[] }),
     scopes: JSON.parse(columns.scopes) as Scopes,
     limits: JSON.parse(columns.limits) as RequestLimit[],
+    ...(columns.budgets !== null && { budgets: JSON.parse(columns.budgets) as Budget[] }),
     createdAt: columns.created_at,
     ...(columns.expires_at !== null && { expiresAt: columns.expires_at }),
     ...(columns.revoked_at !== null && { revokedAt: columns.revoked_at }),

@@ -9,6 +9,7 @@ import { adminReads, adminWrites, keyGeneration, RAISES_GENERATION } from "./adm
 import { auditReads, auditWrites } from "./audit-table.ts";
 import { cacheReads, cacheWrites } from "./cache-tables.ts";
 import { callReads, callWrites } from "./call-tables.ts";
+import { counterReads, counterWrites } from "./counter-table.ts";
 import { idempotencyReads, idempotencyWrites } from "./idempotency-table.ts";
 import type { JournalFile } from "./journal-file.ts";
 import { ledgerReads, ledgerWrites } from "./ledger-table.ts";
@@ -163,6 +164,7 @@ function openWriter(folder: string, sealer: Sealer): Writer {
       ...idempotencyWrites(database, sealer),
       ...cacheWrites(database, sealer),
       ...adminWrites(database, sealer),
+      ...counterWrites(database),
     };
     return {
       database,
@@ -188,6 +190,7 @@ function openReader(folder: string, sealer: Sealer, journal: JournalFile): Reade
         ...idempotencyReads(database, sealer),
         ...cacheReads(database, sealer),
         ...adminReads(database, sealer),
+        ...counterReads(database),
         ...auditReads(database),
         ...journalReads(journal),
       },

@@ -1,5 +1,5 @@
 import { type Clock, ProblemError } from "../../canon/index.ts";
-import { type BatchOutcome, type Command, type Outcome, rowAmong, sizeOf, type WriteName, type Writes } from "../backend.ts";
+import { type BatchOutcome, type Command, type Outcome, rowAmong, sizeOf, type Spends, type WriteName, type Writes } from "../backend.ts";
 import type { RowValues } from "../ledger-values.ts";
 import { OpenHold } from "../open-hold.ts";
 import type { StorageOptions } from "../options.ts";
@@ -68,8 +68,9 @@ export class GroupCommit {
     return rowAmong(callId, this.#underWay ?? []) ?? rowAmong(callId, this.#queue);
   }
 
-  settle(callId: string, opened: 0 | 1, row: RowValues): Promise<void> {
-    return this.#enqueue("settle", [this.#hold.drop(callId) ? 0 : opened, row], true);
+  settle(callId: string, opened: 0 | 1, row: RowValues, spends?: Spends): Promise<void> {
+    const known = this.#hold.drop(callId) ? 0 : opened;
+    return this.#enqueue("settle", spends ? [known, row, spends] : [known, row], true);
   }
 
   /** Rejects when the disk refuses. */

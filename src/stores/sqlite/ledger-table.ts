@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
-import type { LedgerRow, OpenRecord } from "../../canon/index.ts";
+import type { CounterHold, LedgerRow, OpenRecord } from "../../canon/index.ts";
 import type { ReadTable, WriteTable } from "../backend.ts";
+import { CounterBook } from "./counter-table.ts";
 import { interruptedRow, LEDGER_COLUMNS, rowFromColumns, rowToValues } from "../ledger-values.ts";
 
 interface OpenColumns {
@@ -11,6 +12,7 @@ interface OpenColumns {
   readonly dialect: string;
   readonly input_estimate: number;
   readonly node: string;
+  readonly holds: string | null;
   readonly caller_name: string | null;
   readonly team: string | null;
   readonly project: string | null;
@@ -22,7 +24,7 @@ export function ledgerWrites(database: DatabaseSync): Pick<WriteTable, "open" | 
     `INSERT INTO ledger (${LEDGER_COLUMNS.join(",")}) VALUES (${marks(LEDGER_COLUMNS.length)}) ON CONFLICT (call_id) DO NOTHING`,
   );
   const insertOpen = database.prepare(
-    `INSERT INTO open_calls SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM ledger WHERE call_id = ?1) ON CONFLICT (call_id) DO NOTHING`,
+    `INSERT INTO open_calls SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (SELECT 1 FROM ledger WHERE call_id = ?1) ON CONFLICT (call_id) DO NOTHING`,
   );
   const deleteOpen = database.prepare("DELETE FROM open_calls WHERE call_id = ?");
   const leftOpen = database.prepare(
@@ -30,20 +32,26 @@ export function ledgerWrites(database: DatabaseSync): Pick<WriteTable, "open" | 
      FROM open_calls LEFT JOIN keys ON keys.id = open_calls.caller_id
      WHERE ?1 IS NULL OR node = ?1 ORDER BY started_at, call_id`,
   );
+  const counters = new CounterBook(database);
   const probe = database.prepare("UPDATE probe SET writes = writes + 1");
   return {
-    open: (args) => void insertOpen.run(...args),
-    settle: ([opened, row]) => {
-      insert.run(...row);
+    open: ([callId, startedAt, callerId, model, dialect, inputEstimate, node, holds]) =>
+      void insertOpen.run(callId, startedAt, callerId, model, dialect, inputEstimate, node, holds ?? null),
+    settle: ([opened, row, spends]) => {
+      const { changes } = insert.run(...row);
+      if (spends && changes === 1) counters.spend(spends);
       if (opened === 1 && typeof row[0] === "string") deleteOpen.run(row[0]);
     },
     interrupt: ([node, priceVersion, at]) => {
       const left = leftOpen.all(node) as unknown as readonly OpenColumns[];
       let interrupted = 0;
       for (const columns of left) {
-        interrupted += Number(insert.run(...rowToValues(rowOfOpen(columns, priceVersion, at))).changes);
+        const { changes } = insert.run(...rowToValues(rowOfOpen(columns, priceVersion, at)));
+        interrupted += Number(changes);
+        if (changes === 1 && columns.holds !== null) counters.bookHolds(JSON.parse(columns.holds) as CounterHold[]);
         deleteOpen.run(columns.call_id);
       }
+      counters.takeBack(node);
       return interrupted;
     },
     probe: () => void probe.run(),
@@ -59,6 +67,7 @@ function openOf(columns: OpenColumns): OpenRecord {
     dialect: columns.dialect,
     inputEstimate: columns.input_estimate,
     node: columns.node,
+    ...(columns.holds !== null && { holds: JSON.parse(columns.holds) as CounterHold[] }),
   };
 }
 

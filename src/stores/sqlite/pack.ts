@@ -28,7 +28,7 @@ const CELLS = LEDGER_COLUMNS.length - 1;
 type Settle = Command<"settle">;
 
 function isSettle(command: Command): command is Settle {
-  return command.name === "settle";
+  return command.name === "settle" && command.args.length === 2;
 }
 
 export function packBatch(commands: readonly Command[]): PackedBatch {

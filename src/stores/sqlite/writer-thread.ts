@@ -1,6 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { type Clock, ProblemError } from "../../canon/index.ts";
-import type { Backend, BatchOutcome, Command, JournalWrite, ReadName, Reads, WriteName, Writes } from "../backend.ts";
+import type { Backend, BatchOutcome, Command, JournalWrite, ReadName, Reads, Spends, WriteName, Writes } from "../backend.ts";
 import type { RowValues } from "../ledger-values.ts";
 import type { StorageOptions } from "../options.ts";
 import { reasonOf, unavailable } from "../problems.ts";
@@ -60,8 +60,8 @@ export class WriterThread implements Backend {
   open(args: Writes["open"]["args"]): void {
     this.#group.open(args);
   }
-  settle(callId: string, row: RowValues, opened: 0 | 1 = 1): Promise<void> {
-    return this.#group.settle(callId, opened, row);
+  settle(callId: string, row: RowValues, opened: 0 | 1 = 1, spends?: Spends): Promise<void> {
+    return this.#group.settle(callId, opened, row, spends);
   }
   underWay(callId: string): RowValues | undefined {
     return this.#group.underWay(callId);

@@ -109,4 +109,35 @@ export const recordMigrations: readonly Migration[] = [
       CREATE TABLE audit_checkpoints (size INTEGER PRIMARY KEY, at INTEGER NOT NULL, note TEXT NOT NULL, frontier TEXT NOT NULL) STRICT;
     `,
   },
+  {
+    number: 4,
+    name: "budgets",
+    sql: `
+      ALTER TABLE keys ADD COLUMN budgets TEXT;
+      ALTER TABLE open_calls ADD COLUMN holds TEXT;
+      CREATE TABLE counters (
+        key TEXT NOT NULL,
+        begins INTEGER NOT NULL,
+        ends INTEGER NOT NULL,
+        refill_ms INTEGER NOT NULL,
+        spent INTEGER NOT NULL,
+        leased INTEGER NOT NULL,
+        at REAL NOT NULL,
+        contended_until INTEGER NOT NULL,
+        PRIMARY KEY (key, begins)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX counters_by_end ON counters (ends);
+      CREATE TABLE leases (
+        key TEXT NOT NULL,
+        begins INTEGER NOT NULL,
+        node TEXT NOT NULL,
+        leased INTEGER NOT NULL,
+        turn INTEGER NOT NULL,
+        granted INTEGER NOT NULL,
+        asked INTEGER NOT NULL,
+        PRIMARY KEY (key, begins, node)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX leases_by_node ON leases (node);
+    `,
+  },
 ];
