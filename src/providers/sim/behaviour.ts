@@ -1,4 +1,5 @@
 import {
+  anchorIn,
   offeredTools,
   ProblemError,
   textOf,
@@ -35,8 +36,9 @@ const RESULT_CHARACTERS = 2000;
  * @param unique distinguishes the ids of this answer's tool calls from those of others
  * @throws ProblemError when the call is longer than the model's context
  */
-export function replyTo(call: Call, model: SimModel, origin: Origin, unique: string): Reply {
-  const input = inputTokens(call);
+export function replyTo(given: Call, model: SimModel, origin: Origin, unique: string): Reply {
+  const input = inputTokens(given);
+  const { call, begun } = withoutBeginning(given);
   if (model.contextTokens !== undefined && input > model.contextTokens) {
     throw new ProblemError({
       kind: "invalid_request",
@@ -49,7 +51,7 @@ export function replyTo(call: Call, model: SimModel, origin: Origin, unique: str
     const items: Item[] = [{ type: "message", role: "assistant", parts: [{ type: "refusal", text: model.refusal }], origin }];
     return { items, stop: "refusal", usage: usageOf(model, input, tokensOf(model.refusal), 0) };
   }
-  const saying = say(call, model, origin, unique);
+  const saying = restOf(say(call, model, origin, unique), begun);
   const reasoning = wantsReasoning(call) ? saying.reasoning : undefined;
   const [text, stop] = limited(saying.text, call, tokensOf(reasoning ?? ""));
   const items: Item[] = [];
@@ -88,7 +90,7 @@ function say(call: Call, model: SimModel, origin: Origin, unique: string): Sayin
   const toolCalls = wanted && call.toolChoice?.type !== "none" ? callsOf(call, wanted, origin, unique) : [];
   if (toolCalls.length > 0) return { text: turn?.text, reasoning: turn?.reasoning ?? model.reasoning, toolCalls };
   const own = turn?.text ?? plainText(call, model);
-  const text = afterPrefill(call, structured(call, own) ?? own);
+  const text = structured(call, own) ?? own;
   return { text, reasoning: turn?.reasoning ?? model.reasoning, toolCalls };
 }
 
@@ -206,12 +208,32 @@ function isJsonObject(text: string): boolean {
   }
 }
 
-/** A call that ends in the assistant's own words asks for the rest of them: so a stream that broke is gone on with. */
-function afterPrefill(call: Call, text: string): string {
+/** An answer that was begun before. `again`: the words that its rest is to begin with. */
+interface Beginning {
+  readonly said: string;
+  readonly again: string;
+}
+
+/**
+ * A call that ends in the assistant's own words asks for the rest of them, and so does one that says so in a user's words behind them: so
+ * a stream that broke is gone on with. What is left is the call as it was when the answer was begun.
+ */
+function withoutBeginning(call: Call): { readonly call: Call; readonly begun: Beginning | undefined } {
   const last = call.items.at(-1);
-  if (last?.type !== "message" || last.role !== "assistant") return text;
-  const said = textOf(last.parts);
-  return text.startsWith(said) ? text.slice(said.length) : text;
+  if (last?.type !== "message") return { call, begun: undefined };
+  if (last.role === "assistant") return { call, begun: { said: textOf(last.parts), again: "" } };
+  const again = last.role === "user" ? anchorIn(textOf(last.parts)) : undefined;
+  const before = call.items.at(-2);
+  if (again === undefined || before?.type !== "message" || before.role !== "assistant") return { call, begun: undefined };
+  return { call: { ...call, items: call.items.slice(0, -2) }, begun: { said: textOf(before.parts), again } };
+}
+
+/** What is begun otherwise than this model would begin is answered anew. */
+function restOf(saying: Saying, begun: Beginning | undefined): Saying {
+  const { text, toolCalls } = saying;
+  if (!begun || text === undefined || !text.startsWith(begun.said)) return saying;
+  const rest = begun.again === "" ? text.slice(begun.said.length) : begun.again + text.slice(begun.said.trimEnd().length);
+  return { ...saying, text: rest === "" && toolCalls.length > 0 ? undefined : rest };
 }
 
 function wantsReasoning(call: Call): boolean {

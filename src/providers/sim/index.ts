@@ -46,6 +46,7 @@ const CAPABILITIES: Capabilities = {
   betas: ["*"],
   maxTokensField: "max_completion_tokens",
   instructionsRole: "developer",
+  prefill: true,
   maxOutputTokens: 32_000,
 };
 
