@@ -21,7 +21,7 @@ import type { Stage, StageParts } from "./rehearsal/index.ts";
 import { Health } from "./routing/health/index.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, upgradeHandler } from "./server/index.ts";
-import { folderSeal, openSqlite } from "./stores/index.ts";
+import { folderSeal, type HostedStores, openPostgres, openSqlite, sharedSeal, type SqliteOptions } from "./stores/index.ts";
 import { connect } from "./wire/client.ts";
 import { listen } from "./wire/front.ts";
 import type { ClientOptions, Front, HttpClient } from "./wire/types.ts";
@@ -66,7 +66,7 @@ export interface House {
 export async function openHouse(options: HouseOptions): Promise<House> {
   const { folder, log, clock = systemClock, randomness = new SystemRandomness(), node = randomness.id("node_") } = options;
   const config = await configOf(options);
-  const stores = options.stores ?? (await openSqlite({ folder, node, clock, options: config.storage, onFailure: tellFailure(log) }));
+  const stores = options.stores ?? (await openRecord({ folder, node, clock, env: options.env, log, options: config.storage }));
   try {
     return await furnish({ ...options, clock, randomness, node }, config, stores);
   } catch (error) {
@@ -77,6 +77,28 @@ export async function openHouse(options: HouseOptions): Promise<House> {
 }
 
 async function furnish(
+/** By this variable the record is in PostgreSQL, for all gateways that have it. */
+const DATABASE_VARIABLE = "GIMBAL_DATABASE_URL";
+
+export interface RecordOptions extends Pick<SqliteOptions, "folder" | "node" | "clock" | "options"> {
+  readonly env: HouseOptions["env"];
+  readonly log: HouseOptions["log"];
+  /** A command that runs for a moment, perhaps beside a gateway. */
+  readonly brief?: boolean;
+}
+
+/** The record where the environment says it is: in a PostgreSQL database, else in the data folder. @throws ProblemError */
+export function openRecord({ env, log, brief = false, ...rest }: RecordOptions): Promise<HostedStores> {
+  const url = databaseUrl(env);
+  const onFailure = tellFailure(log);
+  return url === undefined ? openSqlite({ ...rest, onFailure }) : openPostgres({ ...rest, url, env, log, brief, onFailure });
+}
+
+function databaseUrl(env: HouseOptions["env"]): string | undefined {
+  const url = env[DATABASE_VARIABLE];
+  return url === "" ? undefined : url;
+}
+
   options: HouseOptions & Required<Pick<HouseOptions, "clock" | "randomness" | "node">>,
   fileConfig: GimbalConfig,
   stores: Stores,
@@ -84,7 +106,7 @@ async function furnish(
   const { folder, env, log, clock, randomness, node } = options;
   const { config, version } = await inForceAtStart(options, fileConfig, stores);
   let book = bookOf(config);
-  if (!options.stores) await interruptLeft(stores, undefined, book.version, clock.now() + config.limits.journalMs);
+  const unwatch = options.stores ? () => {} : await settleLeft(stores, () => book.version, () => clock.now() + config.limits.journalMs);
   let snapshot = snapshotOf(config, version?.version ?? 0, openProviders(config, { clock, env, randomness, book }));
   const health = openHealth(config, snapshot, { clock, randomness, log });
 
@@ -97,7 +119,7 @@ async function furnish(
     book: () => book,
     health,
     retry: config.retry,
-    seal: folderSeal(folder),
+    seal: databaseUrl(env) === undefined ? folderSeal(folder) : sharedSeal(env, folder),
     guards: options.guards ?? [],
     node,
   });
@@ -150,6 +172,7 @@ async function furnish(
       ready = false;
       control?.close();
       gateway.switches.close();
+      unwatch();
       gateway.shadows.close();
       sweep();
       await drain(gateway, front, snapshot.limits.drainMs);
@@ -318,6 +341,16 @@ export async function interruptLeft(stores: Stores, node: string | undefined, pr
 export function tellFailure(log: (line: string) => void): (why: string | undefined) => void {
   return (why) => log(why === undefined ? "The record can be written again." : `The record cannot be written: ${why}`);
 }
+/**
+ * Settles what others left: all of it where this process has the record to itself; where gateways share it, of each that dies, from now on
+ * until the function returned is called.
+ */
+export async function settleLeft(stores: Stores, priceVersion: () => string, until: () => number): Promise<() => void> {
+  if (stores.nodes) return stores.nodes.onDead((node) => interruptLeft(stores, node, priceVersion(), until()));
+  await interruptLeft(stores, undefined, priceVersion(), until());
+  return () => {};
+}
+
 
 /** How often what has expired is forgotten. */
 const EXPIRE_EVERY_MS = 10 * 60_000;

@@ -6,12 +6,12 @@ import { setFlagsFromString } from "node:v8";
 import { ProblemError } from "./canon/index.ts";
 import { runCli, type ServeSettings } from "./cli/index.ts";
 import { type GimbalConfig } from "./config/index.ts";
-import { bookOf, discovered, interruptLeft, openHouse, openProviders, openStage, tellFailure, type House, type HouseOptions } from "./house.ts";
+import { bookOf, discovered, interruptLeft, openHouse, openProviders, openRecord, openStage, settleLeft, type House, type HouseOptions } from "./house.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { createModelBook } from "./models/index.ts";
 import { adminTokenOf, announce } from "./server/admin-token.ts";
 import { NODE_VARIABLE, startWorkers, type ReadyMessage } from "./server/workers.ts";
-import { ipcChannel, openSqlite, primaryHost, workerStores, type HostedStores } from "./stores/index.ts";
+import { DATABASE_UNUSABLE, ipcChannel, primaryHost, workerStores, type HostedStores } from "./stores/index.ts";
 
 /** How long streams cut off by a dead process can be read again; the primary reads no configuration of its own. */
 const JOURNAL_MS = 600_000;
@@ -38,7 +38,8 @@ async function serve(settings: ServeSettings): Promise<number> {
         : await serveAlone(settings);
   } catch (error) {
     log(error instanceof ProblemError || error instanceof Error ? error.message : String(error));
-    return 1;
+    // What it was told to use cannot be used: that is for whoever started it to correct.
+    return error instanceof ProblemError && error.problem.code === DATABASE_UNUSABLE ? 2 : 1;
   }
 }
 
@@ -75,7 +76,7 @@ async function serveAsWorker(settings: ServeSettings): Promise<number> {
 async function serveWithWorkers(settings: ServeSettings): Promise<number> {
   const { dataFolder } = settings;
   const node = randomness.id("node_");
-  const stores = await openSqlite({ folder: dataFolder, node, clock, onFailure: tellFailure(log) });
+  const stores = await openRecord({ folder: dataFolder, node, clock, env: process.env, log });
   try {
     return await serveOver(stores, settings, node);
   } finally {
@@ -87,7 +88,7 @@ async function serveOver(stores: HostedStores, settings: ServeSettings, node: st
   const { dataFolder } = settings;
   const { version } = createModelBook();
   const until = (): number => clock.now() + JOURNAL_MS;
-  await interruptLeft(stores, undefined, version, until());
+  const unwatch = await settleLeft(stores, () => version, until);
   const adminToken = settings.adminToken ?? (await adminTokenOf(dataFolder));
   const host = primaryHost(stores);
   const workers = startWorkers({
@@ -107,6 +108,7 @@ async function serveOver(stores: HostedStores, settings: ServeSettings, node: st
     await retract();
     return 0;
   } finally {
+    unwatch();
     await workers.stop();
   }
 }
@@ -162,7 +164,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
   serve,
-  openStores: (folder) => openSqlite({ folder, node: "cli", clock }),
+  openStores: (folder) => openRecord({ folder, node: "cli", clock, env: process.env, log: () => {}, brief: true }),
   discover: () => discovered(process.env, clock),
   book: bookOf,
   openProviders: async (config: GimbalConfig) => openProviders(config, { clock, env: process.env, randomness, book: bookOf(config) }),

@@ -33,11 +33,6 @@ export const SERVE_FLAGS: Readonly<Record<string, Flag>> = {
 
 /** What the command line and the environment say; the flag wins. @throws UsageError */
 export function settingsOf(input: Input, deps: CliDeps): ServeSettings {
-  if (setting(deps, "GIMBAL_DATABASE_URL") !== undefined) {
-    throw new UsageError(
-      "GIMBAL_DATABASE_URL is set, but the PostgreSQL record is not built yet. Unset it to keep the record in the data folder (SQLite).",
-    );
-  }
   const token = setting(deps, "GIMBAL_ADMIN_TOKEN");
   return {
     configFile: configFileOf(input, deps),

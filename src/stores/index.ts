@@ -1,5 +1,6 @@
 export { openSqlite, type SqliteOptions } from "./sqlite/open.ts";
 export { folderSeal } from "./sqlite/folder-seal.ts";
+export { sharedSeal } from "./postgres/data-key.ts";
 export { DATABASE_UNUSABLE, migrateRecord, openPostgres, type PostgresOptions } from "./postgres/open.ts";
 export { memoryStores } from "./memory.ts";
 export { primaryHost, type PrimaryHost } from "./cluster/host.ts";

@@ -3,6 +3,7 @@ import type { Stores } from "../../src/canon/index.ts";
 import { ManualClock } from "../../src/kit/index.ts";
 import { openPostgres } from "../../src/stores/index.ts";
 import { auditContract } from "../contracts/audit.contract.ts";
+import { budgetContract } from "../contracts/budgets.contract.ts";
 import { cacheContract } from "../contracts/cache.contract.ts";
 import { journalContract } from "../contracts/journal.contract.ts";
 import { storeContract } from "../contracts/stores.contract.ts";
@@ -21,4 +22,5 @@ describe.skipIf(!hasPostgres)("PostgreSQL", () => {
   journalContract("postgres", open);
   cacheContract("postgres", open);
   auditContract("postgres", open);
+  budgetContract("postgres", open);
 });

@@ -1,4 +1,4 @@
-import type { ConfigVersion, KeyRecord, RequestLimit, Scopes, Switch } from "../../canon/index.ts";
+import type { Budget, ConfigVersion, KeyRecord, RequestLimit, Scopes, Switch } from "../../canon/index.ts";
 import { conflict, staleBase } from "../problems.ts";
 import { openConfigText, sealConfigText } from "../sqlite/sealed-config.ts";
 import type { Sealer } from "../sqlite/serving-key.ts";
@@ -18,6 +18,7 @@ interface KeyColumns {
   readonly created_at: number;
   readonly expires_at: number | null;
   readonly revoked_at: number | null;
+  readonly budgets: string | null;
 }
 interface ConfigColumns {
   readonly version: number;
@@ -61,7 +62,7 @@ async function raise(batch: BatchContext): Promise<void> {
 }
 
 const TAKEN = statement("keys.taken", "SELECT id FROM keys WHERE id = $1 OR hash = $2");
-const CREATE = statement("keys.create", "INSERT INTO keys VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)");
+const CREATE = statement("keys.create", "INSERT INTO keys VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)");
 const REVOKE = statement("keys.revoke", "UPDATE keys SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL");
 const NEWEST_CONFIG = statement("config.newest", "SELECT * FROM config_versions ORDER BY version DESC LIMIT 1");
 const APPEND = statement("config.append", "INSERT INTO config_versions VALUES ($1, $2, $3, $4, $5)");
@@ -151,6 +152,7 @@ function keyToValues(key: KeyRecord): readonly Value[] {
     key.createdAt,
     key.expiresAt ?? null,
     key.revokedAt ?? null,
+    key.budgets ? JSON.stringify(key.budgets) : null,
   ];
 }
 
@@ -168,6 +170,7 @@ function keyFrom(columns: KeyColumns): KeyRecord {
     createdAt: columns.created_at,
     ...(columns.expires_at !== null && { expiresAt: columns.expires_at }),
     ...(columns.revoked_at !== null && { revokedAt: columns.revoked_at }),
+    ...(columns.budgets !== null && { budgets: JSON.parse(columns.budgets) as Budget[] }),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Clock, Signals } from "../../canon/index.ts";
-import type { Backend, BatchOutcome, Command, JournalWrite, ReadName, Reads, WriteName, Writes } from "../backend.ts";
+import type { Backend, BatchOutcome, Command, JournalWrite, ReadName, Reads, Spends, WriteName, Writes } from "../backend.ts";
 import type { RowValues } from "../ledger-values.ts";
 import type { StorageOptions } from "../options.ts";
 import { unavailable } from "../problems.ts";
@@ -11,6 +11,7 @@ import type { BatchWriter } from "./batch.ts";
 import { cacheReads } from "./cache-tables.ts";
 import type { Connections } from "./connections.ts";
 import { reasonOfDatabase } from "./faults.ts";
+import { counterReads } from "./counter-table.ts";
 import { idempotencyReads } from "./idempotency-table.ts";
 import { JournalWriter, journalReads } from "./journal-tables.ts";
 import { ledgerReads } from "./ledger-table.ts";
@@ -25,6 +26,7 @@ const reads: PostgresReads = {
   ...adminReads,
   ...auditReads,
   ...cacheReads,
+  ...counterReads,
   ...idempotencyReads,
   ...journalReads,
   ...ledgerReads,
@@ -96,8 +98,8 @@ export class PostgresBackend implements Backend {
   open(args: Writes["open"]["args"]): void {
     this.#group.open(args);
   }
-  settle(callId: string, row: RowValues, opened: 0 | 1 = 1): Promise<void> {
-    return this.#group.settle(callId, opened, row);
+  settle(callId: string, row: RowValues, opened: 0 | 1 = 1, spends?: Spends): Promise<void> {
+    return this.#group.settle(callId, opened, row, spends);
   }
   underWay(callId: string): RowValues | undefined {
     return this.#group.underWay(callId);

@@ -5,6 +5,7 @@ import { adminWrites } from "./admin-tables.ts";
 import { auditWrites } from "./audit-table.ts";
 import { CACHE_PARTS, cacheWrites } from "./cache-tables.ts";
 import { type Connections, type Session, statement } from "./connections.ts";
+import { counterWrites, lockCounters } from "./counter-table.ts";
 import { faultOf, reasonOfDatabase } from "./faults.ts";
 import { idempotencyWrites } from "./idempotency-table.ts";
 import { interruptCalls, openCalls, settleCalls } from "./ledger-table.ts";
@@ -16,6 +17,7 @@ const PROBE = statement("probe", "SELECT 1");
 const plain: Omit<PostgresWrites, AuditWrite> = {
   ...adminWrites,
   ...cacheWrites,
+  ...counterWrites,
   ...idempotencyWrites,
   ...turnWrites,
   interrupt: ({ session }, args) => interruptCalls(session, args),
@@ -31,6 +33,7 @@ const COLLISION_TRIES = 5;
 /** Which waiting groups a write must find written. */
 const NEEDS: Readonly<Partial<Record<WriteName, readonly GroupedWrite[]>>> = {
   interrupt: ["open", "settle"],
+  lease: ["settle"],
   deleteTurn: ["keepTurn"],
   expire: ["keepTurn", "keepNative"],
 };
@@ -124,7 +127,7 @@ export class BatchWriter {
     const { connections, sealer, channel } = this.#options;
     const work = (session: Session): Promise<BatchOutcome> => runBatch({ session, sealer, channel, part: this.#part }, commands);
     // One statement is a transaction by itself.
-    const isOneStatement = commands.length > 0 && commands.every(({ name }) => name === "settle");
+    const isOneStatement = commands.length > 0 && commands.every(({ name, args }) => name === "settle" && args.length === 2);
     return isOneStatement ? connections.use(work) : connections.transaction(work);
   }
 }
@@ -133,6 +136,7 @@ async function runBatch(context: BatchContext, commands: readonly Command[]): Pr
   const groups = new Groups(context);
   const outcomes: Outcome[] = [];
   if (commands.length === 0) await singles.probe(context, []);
+  await lockCounters(context.session, commands);
   for (const [place, command] of commands.entries()) {
     if (groups.add(command)) continue;
     const needs = NEEDS[command.name];

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { ProblemError } from "../../canon/index.ts";
 import { reasonOf } from "../problems.ts";
+import { type FolderSeal, sealWith } from "../sqlite/folder-seal.ts";
 import { keyIdOf, openSealer, Sealer } from "../sqlite/serving-key.ts";
 import { type Connections, statement } from "./connections.ts";
 
@@ -35,6 +36,11 @@ export function openDataKeys(env: Readonly<Record<string, string | undefined>>, 
     if (error instanceof ProblemError) throw error;
     throw refusal(`${file} (${KEY_FILE_VARIABLE}) cannot be read: ${reasonOf(error)}.`);
   }
+}
+
+/** Seals what clients carry, so that every gateway of the record opens it. Throws as `openDataKeys`. */
+export function sharedSeal(env: Readonly<Record<string, string | undefined>>, folder: string): FolderSeal {
+  return sealWith(openDataKeys(env, folder).sealer);
 }
 
 function keysIn(text: string, source: string): DataKeys {

@@ -16,7 +16,8 @@ const END = statement("leases.end", "DELETE FROM nodes WHERE node = $1");
 const DEAD = statement(
   "leases.dead",
   `WITH alive AS (SELECT node FROM nodes WHERE seen_at > clock_timestamp() - $1::double precision * interval '1 millisecond'),
-     named AS (SELECT DISTINCT node FROM open_calls UNION SELECT DISTINCT node FROM journal_calls WHERE state = 'open' UNION SELECT node FROM nodes)
+     named AS (SELECT DISTINCT node FROM open_calls UNION SELECT DISTINCT node FROM journal_calls WHERE state = 'open' UNION SELECT node FROM nodes
+       UNION SELECT DISTINCT node FROM leases)
    SELECT node FROM named WHERE NOT EXISTS (SELECT 1 FROM alive WHERE alive.node = split_part(named.node, '.', 1)) ORDER BY node LIMIT 100`,
 );
 

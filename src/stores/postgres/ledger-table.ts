@@ -1,9 +1,10 @@
-import type { LedgerRow, OpenRecord } from "../../canon/index.ts";
+import type { CounterHold, LedgerRow, OpenRecord } from "../../canon/index.ts";
 import type { Reads, Writes } from "../backend.ts";
 import { interruptedRow, LEDGER_COLUMNS, type RowValues, rowFromColumns, rowToValues } from "../ledger-values.ts";
 import { type Session, statement } from "./connections.ts";
+import { bookHolds, bookSpends, takeBack } from "./counter-table.ts";
 import type { PostgresReads } from "./tables.ts";
-import { arrayOf, arrayOfJson } from "./values.ts";
+import { arrayOf, arrayOfJson, storable } from "./values.ts";
 
 const COLUMN_TYPES: Readonly<Record<(typeof LEDGER_COLUMNS)[number], "text" | "bigint" | "smallint" | "float8">> = {
   call_id: "text",
@@ -47,10 +48,11 @@ const SETTLE = statement(
   `WITH settled AS (DELETE FROM open_calls WHERE call_id = ANY ($${LEDGER_COLUMNS.length + 1}::text[]))
    INSERT INTO ledger (${LEDGER_COLUMNS.join(", ")}) SELECT * FROM unnest(${ROWS_IN}) ON CONFLICT (call_id) DO NOTHING`,
 );
+const SETTLE_AND_TELL = statement("ledger.settle-and-tell", `${SETTLE.text} RETURNING call_id`);
 const OPEN = statement(
   "ledger.open",
   `INSERT INTO open_calls
-   SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[]) AS began (call_id)
+   SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[]) AS began (call_id)
    WHERE NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.call_id = began.call_id) ON CONFLICT (call_id) DO NOTHING`,
 );
 /** Two gateways that bury the same dead one share its calls between them. */
@@ -62,21 +64,36 @@ const LEFT_OPEN = statement(
 );
 
 export async function openCalls(session: Session, opens: readonly Writes["open"]["args"][]): Promise<void> {
-  const columns = [0, 1, 2, 3, 4, 5, 6] as const;
+  const columns = [0, 1, 2, 3, 4, 5, 6, 7] as const;
   await session.changes(
     OPEN,
-    columns.map((column) => arrayOf(opens.map((args) => args[column]))),
+    columns.map((column) => arrayOf(opens.map((args) => args[column] ?? null))),
   );
 }
 
-/** Returns how many rows are new. */
-export function settleCalls(session: Session, settles: readonly Writes["settle"]["args"][]): Promise<number> {
+function columnsOf(settles: readonly Writes["settle"]["args"][]): readonly string[] {
   const columns = LEDGER_COLUMNS.map((_, column) => {
     const values = settles.map(([, row]) => row[column] ?? null);
     return column === DETAIL ? arrayOfJson(values as readonly string[]) : arrayOf(values);
   });
   const opened = settles.filter(([wasOpened]) => wasOpened === 1).map(([, row]) => row[CALL_ID] ?? null);
-  return session.changes(SETTLE, [...columns, arrayOf(opened)]);
+  return [...columns, arrayOf(opened)];
+}
+
+/** Rows that are new book what they used on counters, which must be locked. */
+export async function settleCalls(session: Session, settles: readonly Writes["settle"]["args"][]): Promise<void> {
+  const columns = columnsOf(settles);
+  if (settles.every(([, , spends]) => spends === undefined)) return void (await session.changes(SETTLE, columns));
+  const added = await newRows(session, columns);
+  // Of two rows of one call in a batch the first counts.
+  await bookSpends(
+    session,
+    settles.flatMap(([, row, spends]) => (added.delete(storable(String(row[CALL_ID]))) && spends ? [spends] : [])),
+  );
+}
+
+async function newRows(session: Session, columns: readonly string[]): Promise<Set<string>> {
+  return new Set((await session.rows<{ readonly call_id: string }>(SETTLE_AND_TELL, columns)).map((row) => row.call_id));
 }
 
 interface OpenColumns {
@@ -87,6 +104,7 @@ interface OpenColumns {
   readonly dialect: string;
   readonly input_estimate: number;
   readonly node: string;
+  readonly holds: string | null;
   readonly caller_name?: string | null;
   readonly team?: string | null;
   readonly project?: string | null;
@@ -94,11 +112,14 @@ interface OpenColumns {
 
 export async function interruptCalls(session: Session, [node, priceVersion, at]: Writes["interrupt"]["args"]): Promise<number> {
   const left = await session.rows<OpenColumns>(LEFT_OPEN, [node]);
-  if (left.length === 0) return 0;
-  return settleCalls(
+  const rows = left.map((columns): readonly [1, RowValues] => [1, rowToValues(rowOfOpen(columns, priceVersion, at))]);
+  const added = rows.length > 0 ? await newRows(session, columnsOf(rows)) : new Set();
+  await bookHolds(
     session,
-    left.map((columns): readonly [1, RowValues] => [1, rowToValues(rowOfOpen(columns, priceVersion, at))]),
+    left.flatMap(({ call_id: callId, holds }) => (added.has(callId) && holds !== null ? (JSON.parse(holds) as CounterHold[]) : [])),
   );
+  await takeBack(session, node);
+  return added.size;
 }
 
 function openOf(columns: OpenColumns): OpenRecord {
@@ -110,6 +131,7 @@ function openOf(columns: OpenColumns): OpenRecord {
     dialect: columns.dialect,
     inputEstimate: columns.input_estimate,
     node: columns.node,
+    ...(columns.holds !== null && { holds: JSON.parse(columns.holds) as CounterHold[] }),
   };
 }
 

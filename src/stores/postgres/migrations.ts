@@ -53,8 +53,32 @@ export const postgresMigrations: readonly PostgresMigration[] = [
         model text NOT NULL,
         dialect text NOT NULL,
         input_estimate bigint NOT NULL,
-        node text NOT NULL
+        node text NOT NULL,
+        holds text
       );
+      CREATE TABLE counters (
+        key text NOT NULL,
+        begins bigint NOT NULL,
+        ends bigint NOT NULL,
+        refill_ms bigint NOT NULL,
+        spent bigint NOT NULL,
+        leased bigint NOT NULL,
+        at double precision NOT NULL,
+        contended_until bigint NOT NULL,
+        PRIMARY KEY (key, begins)
+      );
+      CREATE INDEX counters_by_end ON counters (ends);
+      CREATE TABLE leases (
+        key text NOT NULL,
+        begins bigint NOT NULL,
+        node text NOT NULL,
+        leased bigint NOT NULL,
+        turn bigint NOT NULL,
+        granted bigint NOT NULL,
+        asked smallint NOT NULL,
+        PRIMARY KEY (key, begins, node)
+      );
+      CREATE INDEX leases_by_node ON leases (node);
       CREATE TABLE nodes (node text PRIMARY KEY, seen_at timestamptz NOT NULL);
       CREATE TABLE keys (
         id text PRIMARY KEY,
@@ -68,7 +92,8 @@ export const postgresMigrations: readonly PostgresMigration[] = [
         limits text NOT NULL,
         created_at bigint NOT NULL,
         expires_at bigint,
-        revoked_at bigint
+        revoked_at bigint,
+        budgets text
       );
       CREATE TABLE key_generation (one smallint PRIMARY KEY CHECK (one = 1), generation bigint NOT NULL);
       INSERT INTO key_generation VALUES (1, 0);

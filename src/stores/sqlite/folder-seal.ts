@@ -1,4 +1,4 @@
-import { openSealer } from "./serving-key.ts";
+import { openSealer, type Sealer } from "./serving-key.ts";
 
 /** Seals texts with the data folder's key into tokens of letters, digits, `-`, `_` and `.`, for whoever sends them back. */
 export interface FolderSeal {
@@ -9,7 +9,10 @@ export interface FolderSeal {
 
 /** Throws `storage_unavailable` when the key cannot be read. */
 export function folderSeal(folder: string): FolderSeal {
-  const sealer = openSealer(folder);
+  return sealWith(openSealer(folder));
+}
+
+export function sealWith(sealer: Sealer): FolderSeal {
   return {
     seal(text, identity) {
       const { keyId, bytes } = sealer.seal(text, identity);
