@@ -1,7 +1,9 @@
+import { resolve } from "node:path";
 import type { Clock, ConfigVersion, Guard, ModelBook, Provider, Randomness, Secret, Snapshot, Stores } from "./canon/index.ts";
 import {
   ConfigControl,
   defaultConfig,
+  diffVersions,
   readConfig,
   SIM,
   snapshotOf,
@@ -13,6 +15,8 @@ import {
 import { dialects } from "./dialects/registry.generated.ts";
 import { createGateway, type GatewayDeps, type GatewayOptions } from "./gateway/index.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
+import { Alerts } from "./ledger/alerts.ts";
+import { Audit, auditing, openAuditKey } from "./ledger/audit/index.ts";
 import { RateLimiter } from "./ledger/rate-limit.ts";
 import { createModelBook } from "./models/index.ts";
 import { createProvider, discover, overlayOf } from "./providers/index.ts";
@@ -66,17 +70,18 @@ export interface House {
 export async function openHouse(options: HouseOptions): Promise<House> {
   const { folder, log, clock = systemClock, randomness = new SystemRandomness(), node = randomness.id("node_") } = options;
   const config = await configOf(options);
-  const stores = options.stores ?? (await openRecord({ folder, node, clock, env: options.env, log, options: config.storage }));
+  const record = options.stores ?? (await openRecord({ folder, node, clock, env: options.env, log, options: config.storage }));
+  const { stores, audit } = auditedRecord(record, { folder, clock, randomness, log, options: config.audit });
   try {
-    return await furnish({ ...options, clock, randomness, node }, config, stores);
+    return await furnish({ ...options, clock, randomness, node, audit }, config, stores);
   } catch (error) {
+    await audit.close();
     // Whoever cannot serve must not hold the record, nor the process.
     if (!options.stores) await stores.close();
     throw error;
   }
 }
 
-async function furnish(
 /** By this variable the record is in PostgreSQL, for all gateways that have it. */
 const DATABASE_VARIABLE = "GIMBAL_DATABASE_URL";
 
@@ -99,11 +104,27 @@ function databaseUrl(env: HouseOptions["env"]): string | undefined {
   return url === "" ? undefined : url;
 }
 
-  options: HouseOptions & Required<Pick<HouseOptions, "clock" | "randomness" | "node">>,
+export interface AuditedOptions {
+  readonly folder: string;
+  readonly clock: Clock;
+  readonly randomness: Randomness;
+  readonly log: HouseOptions["log"];
+  readonly options: GimbalConfig["audit"];
+}
+
+/** The record whose every change of keys, configuration, switches and the like leaves a note, and the audit that keeps it. */
+export function auditedRecord<T extends Stores>(record: T, { folder, options, ...rest }: AuditedOptions): { readonly stores: T; readonly audit: Audit } {
+  const place = { folder, name: options.keyName, file: options.keyFile === undefined ? undefined : resolve(folder, options.keyFile) };
+  const audit = new Audit({ ...rest, options, store: record.audit, key: () => openAuditKey(place, rest.randomness) });
+  return { audit, stores: { ...record, ...auditing(record, { audit, diff: diffVersions }) } };
+}
+
+async function furnish(
+  options: HouseOptions & Required<Pick<HouseOptions, "clock" | "randomness" | "node">> & { readonly audit: Audit },
   fileConfig: GimbalConfig,
   stores: Stores,
 ): Promise<House> {
-  const { folder, env, log, clock, randomness, node } = options;
+  const { folder, env, log, clock, randomness, node, audit } = options;
   const { config, version } = await inForceAtStart(options, fileConfig, stores);
   let book = bookOf(config);
   const unwatch = options.stores ? () => {} : await settleLeft(stores, () => book.version, () => clock.now() + config.limits.journalMs);
@@ -156,11 +177,13 @@ function databaseUrl(env: HouseOptions["env"]): string | undefined {
       adminToken,
       health,
       switches: stores.switches,
+      audit,
       isReady: () => ready,
     }),
     upgrade: upgradeHandler(gateway),
   });
   const sweep = sweeper(stores, clock);
+  await audit.noteRead({ action: "gateway.start", subject: `node:${node}`, details: { config: snapshot.version } });
   return {
     url: urlOf(front),
     adminToken,
@@ -171,8 +194,8 @@ function databaseUrl(env: HouseOptions["env"]): string | undefined {
     close: async () => {
       ready = false;
       control?.close();
-      gateway.switches.close();
       unwatch();
+      gateway.switches.close();
       gateway.shadows.close();
       sweep();
       await drain(gateway, front, snapshot.limits.drainMs);
@@ -180,6 +203,8 @@ function databaseUrl(env: HouseOptions["env"]): string | undefined {
       // A record that cannot be written now gets its last chance when the stores close.
       await stores.ledger.flush().catch(() => {});
       await Promise.all([snapshot, ...retired].map(({ providers }) => closeProviders(providers)));
+      await audit.noteRead({ action: "gateway.stop", subject: `node:${node}` });
+      await audit.close();
       if (!options.stores) await stores.close();
     },
   };
@@ -204,8 +229,13 @@ function joined({ book, health, log, ...rest }: Joined): GatewayDeps {
       },
       facts: (...asked) => book().facts(...asked),
       cost: (...asked) => book().cost(...asked),
+      ownCost: (...asked) => book().ownCost?.(...asked),
+      isFree: (...asked) => book().isFree?.(...asked) ?? false,
+      upperBound: (...asked) => book().upperBound?.(...asked),
       countTokens: (...asked) => book().countTokens(...asked),
+      estimator: (model) => book().estimator?.(model) ?? ((text) => book().countTokens(text, model)),
     },
+    alerts: new Alerts({ clock: rest.clock, log }),
     counter: new RateLimiter(rest.clock),
     health,
     onSwitches: (switches) => health.applySwitches(switches),
@@ -223,13 +253,11 @@ export async function openStage(
   const { clock, randomness, stores, standIn, priceFactor, prices, onChange } = parts;
   const usual = bookOf(config, everywhere(prices, [SIM, ...config.providers.keys()]));
   const book: ModelBook = {
-    version: usual.version,
-    facts: (...asked) => usual.facts(...asked),
-    cost: (provider, model, usage, at) => {
-      const cost = usual.cost(provider, model, usage, at);
+    ...usual,
+    cost: (provider, model, usage, at, durationMs) => {
+      const cost = usual.cost(provider, model, usage, at, durationMs);
       return cost && Math.round(cost * priceFactor(provider, model, at));
     },
-    countTokens: (...asked) => usual.countTokens(...asked),
   };
   const real = openProviders(config, { clock, env, randomness, book, connect: () => NOWHERE });
   const providers = new Map([...real].map(([name, provider]) => [name, standIn(provider)]));
@@ -337,10 +365,6 @@ export async function interruptLeft(stores: Stores, node: string | undefined, pr
   await Promise.all([stores.ledger.interruptOpen(node, priceVersion), stores.journal.abandon(node, until).catch(() => 0)]);
 }
 
-/** Says when the record stops and starts being writable. */
-export function tellFailure(log: (line: string) => void): (why: string | undefined) => void {
-  return (why) => log(why === undefined ? "The record can be written again." : `The record cannot be written: ${why}`);
-}
 /**
  * Settles what others left: all of it where this process has the record to itself; where gateways share it, of each that dies, from now on
  * until the function returned is called.
@@ -351,6 +375,10 @@ export async function settleLeft(stores: Stores, priceVersion: () => string, unt
   return () => {};
 }
 
+/** Says when the record stops and starts being writable. */
+export function tellFailure(log: (line: string) => void): (why: string | undefined) => void {
+  return (why) => log(why === undefined ? "The record can be written again." : `The record cannot be written: ${why}`);
+}
 
 /** How often what has expired is forgotten. */
 const EXPIRE_EVERY_MS = 10 * 60_000;

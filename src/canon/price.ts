@@ -48,4 +48,6 @@ export interface ModelBook {
   ): Nanodollars | undefined;
   /** Tokens of a text, counted locally. */
   countTokens(text: string, model: string): number;
+  /** Counts the texts of one call, exactly as long as that takes no more than some milliseconds together, then in proportion. */
+  estimator?(model: string): (text: string) => number;
 }

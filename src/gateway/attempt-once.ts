@@ -8,7 +8,7 @@ import { adopt, SLOWER, type Race } from "./race.ts";
 import type { AnswerReport } from "./reply.ts";
 import type { GatewayDeps, Run } from "./run.ts";
 import type { Break } from "./stitch.ts";
-import { usageOfAttempt } from "./usage.ts";
+import { usageOfAttempt, type AttemptOutcome } from "./usage.ts";
 
 /** Longest wait for a place at a target when another one could be asked instead. */
 const PATIENCE_MS = 1000;
@@ -36,7 +36,7 @@ export async function attemptOnce(
   if (shut || !provider) return shut;
   const startedMs = run.live.elapsedMs();
   const here = answerHere(deps, run, provider, target);
-  if (here) return answeredHere(run, target, startedMs, here);
+  if (here) return answeredHere(deps, run, target, startedMs, here);
   const { race } = run;
   const entered = enter(deps, run, race, target, another);
   const permit = entered instanceof Promise ? await entered : entered;
@@ -61,7 +61,9 @@ export async function attemptOnce(
     const whole = end.problem !== undefined && !lost && reply?.state === "done" && run.live.committed;
     const failed = whole ? undefined : end.problem;
     problem = run.stopped ? LEFT : failed;
-    book(run, target, startedMs, { status: end.status, problem: failed }, report, lost || run.stopped !== undefined, gap !== undefined, hedge);
+    const stopped = lost || run.stopped !== undefined;
+    const outcome = { status: end.status, problem: failed, report, reply, stopped };
+    book(deps, run, target, startedMs, outcome, gap !== undefined, hedge);
     if (!race) {
       run.report = report;
       run.attempt = undefined;
@@ -98,21 +100,28 @@ function enter(
   });
 }
 
-function answeredHere(run: Run, target: Target, startedMs: number, end: AttemptEnd): Problem | undefined {
+function answeredHere(deps: GatewayDeps, run: Run, target: Target, startedMs: number, end: AttemptEnd): Problem | undefined {
   run.target = { provider: target.provider, model: target.model };
   run.report = run.reply?.report();
-  book(run, target, startedMs, end, run.report, false, false, undefined);
+  book(
+    deps,
+    run,
+    target,
+    startedMs,
+    { status: end.status, problem: end.problem, report: run.report, reply: run.reply, stopped: false },
+    false,
+    undefined,
+  );
   return end.problem;
 }
 
 /** The attempt's line in the row; one shape for all. */
 function book(
+  deps: GatewayDeps,
   run: Run,
   target: Target,
   startedMs: number,
-  { status, problem }: AttemptEnd,
-  report: AnswerReport | undefined,
-  stopped: boolean,
+  outcome: AttemptOutcome,
   continues: boolean,
   hedge: true | undefined,
 ): void {
@@ -120,9 +129,9 @@ function book(
     target: `${target.provider}/${target.model}`,
     startedMs,
     endedMs: run.live.elapsedMs(),
-    status,
-    problem: problem?.kind,
-    usage: usageOfAttempt(run, { status, problem, report, stopped }),
+    status: outcome.status,
+    problem: outcome.problem?.kind,
+    usage: usageOfAttempt(deps, run, target.model, outcome),
     costNanodollars: undefined,
     hedge,
     continues: continues ? true : undefined,

@@ -21,7 +21,8 @@ import type { LiveCall } from "./live.ts";
 import { callOf, pause, type GatewayDeps, type Run } from "./run.ts";
 import { saidIn, type Said } from "./said.ts";
 import { ContinuedWriter, type Break } from "./stitch.ts";
-import { CHARACTERS_PER_TOKEN, usageOfCall } from "./usage.ts";
+import { CHARACTERS_PER_TOKEN } from "./estimate.ts";
+import { usageOfCall } from "./usage.ts";
 
 /** Bytes of frames read from the journal at a time. */
 const PAGE_BYTES = 1024 * 1024;

@@ -18,6 +18,7 @@ import type {
   Snapshot,
 } from "../canon/index.ts";
 import type { JsonDocument } from "../kit/index.ts";
+import type { Alerts } from "../ledger/alerts.ts";
 import type { Attempt } from "../routing/attempt.ts";
 import type { CallFacts } from "../routing/facts.ts";
 import type { Health } from "../routing/health/index.ts";
@@ -48,6 +49,8 @@ export interface GatewayDeps {
   readonly dialects: ReadonlyMap<string, Dialect>;
   readonly ledger: LedgerStore;
   readonly book: ModelBook;
+  /** What an operator should look at; without it nobody is told. */
+  readonly alerts?: Alerts | undefined;
   readonly admission: Admission;
   readonly planner: Planner;
   readonly health: Health;

@@ -1,4 +1,6 @@
-import type { CallState, LedgerRow, Problem, ShadowRecord, Usage } from "../canon/index.ts";
+import type { CallState, LedgerRow, Problem, ShadowRecord } from "../canon/index.ts";
+import { watchCost } from "../ledger/cost-alerts.ts";
+import { priceAttempts } from "../ledger/cost.ts";
 import { answerContext } from "./context.ts";
 import { learnFrom, planTrace } from "./explain.ts";
 import { settleKey } from "./idempotency.ts";
@@ -6,7 +8,7 @@ import type { LiveCall } from "./live.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
 import { shadowRecord, type ShadowOf } from "./shadow.ts";
 import { wireAnswer } from "./turns.ts";
-import { itemise, usageOfCall } from "./usage.ts";
+import { usageOfCall } from "./usage.ts";
 
 /**
  * Always, also when the client is gone: one row, the turn kept, the call's life over. The call counts as running until its row is
@@ -19,6 +21,7 @@ export function settle(deps: GatewayDeps, run: Run): void {
   // The row is queued first, so that a failing turn store cannot cost it.
   const row = rowOf(deps, run);
   const work = [deps.ledger.settle(row)];
+  if (deps.alerts) watchCost(deps.alerts, deps.book, row);
   if (hasTurn(run)) work.push(keepTurns(deps, run));
   if (run.claim) work.push(settleKey(deps, run, run.claim));
   if (run.shadow) deps.shadows.send(run, run.shadow, originalOf(row));
@@ -72,7 +75,7 @@ function stateOf(problem: Problem | undefined): Exclude<CallState, "open"> {
 function rowOf(deps: GatewayDeps, run: Run): LedgerRow {
   const { live, caller, wishes, target, problem, report, recalled } = run;
   const usage = usageOfCall(run.attempts);
-  const { attempts, cost } = run.attempts.length > 1 ? itemise(deps, run) : { attempts: run.attempts, cost: undefined };
+  const { attempts, costNanodollars, reported } = priceAttempts(deps.book, run.attempts, live.startedAt);
   return {
     callId: live.id,
     state: stateOf(problem),
@@ -89,7 +92,8 @@ function rowOf(deps: GatewayDeps, run: Run): LedgerRow {
     stream: run.stream,
     fastPath: run.forwarded,
     usage,
-    costNanodollars: attempts.length > 1 ? cost : priceOf(deps, run, usage),
+    costNanodollars,
+    reported,
     priceVersion: deps.book.version,
     timings: { readyMs: run.readyMs, totalMs: live.elapsedMs(), firstOutputMs: live.firstOutputMs },
     attempts,
@@ -107,11 +111,6 @@ function rowOf(deps: GatewayDeps, run: Run): LedgerRow {
     arm: run.plan?.arm?.name,
     shadow: run.request.shadow && compared(run, run.request.shadow),
   };
-}
-
-/** Of a call with one attempt or none. */
-function priceOf(deps: GatewayDeps, { target, recalled, live }: Run, usage: Usage): number | undefined {
-  return target && recalled?.status !== "hit" ? deps.book.cost(target.provider, target.model, usage, live.startedAt) : 0;
 }
 
 function compared(run: Run, shadow: ShadowOf): ShadowRecord {

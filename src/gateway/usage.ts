@@ -1,15 +1,14 @@
 import { addUsage, NO_USAGE, type AttemptRecord, type Problem, type Usage } from "../canon/index.ts";
-import type { AnswerReport } from "./reply.ts";
+import { CHARACTERS_PER_TOKEN, inputTokens, outputTokens } from "./estimate.ts";
+import type { AnswerReport, Reply } from "./reply.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
-
-/** Characters of text in a token, for estimates where the upstream gave no usage. */
-export const CHARACTERS_PER_TOKEN = 4;
 
 /** How an attempt ended, as far as its usage goes. */
 export interface AttemptOutcome {
   readonly status: number | undefined;
   readonly problem: Problem | undefined;
   readonly report: AnswerReport | undefined;
+  readonly reply?: Reply | undefined;
   /** It was stopped from here while its upstream worked. */
   readonly stopped: boolean;
 }
@@ -18,21 +17,24 @@ export interface AttemptOutcome {
  * What an attempt used. What an upstream produced without naming its usage is estimated and marked so; undefined: it answered nothing that
  * would cost.
  */
-export function usageOfAttempt(run: Run, outcome: AttemptOutcome): Usage | undefined {
+export function usageOfAttempt(deps: GatewayDeps, run: Run, model: string, outcome: AttemptOutcome): Usage | undefined {
   const { status, problem, report, stopped } = outcome;
   if (operationOf(run) !== "generate") return report?.usage;
   const characters = report?.outputCharacters ?? 0;
-  if (report?.usage) return problem ? withUnreported(report.usage, characters) : report.usage;
+  if (report?.usage) return problem ? withUnreported(deps, run, model, report.usage, outcome) : report.usage;
   const answered = status !== undefined && status < 300;
   if (answered ? problem !== undefined && characters === 0 && !stopped && problem.kind !== "upstream_timeout" : !mayHaveWorked(outcome))
     return undefined;
-  const input = Math.ceil((run.document?.text.length ?? 0) / CHARACTERS_PER_TOKEN);
-  return { ...NO_USAGE, inputUncached: input, output: Math.ceil(characters / CHARACTERS_PER_TOKEN), estimated: true };
+  const input = inputTokens(deps, run, model);
+  return { ...NO_USAGE, inputUncached: input, output: outputTokens(deps, run, model, characters, outcome.reply), estimated: true };
 }
 
 /** A stream that was cut may have named its input and not yet its output: what was seen of it was spent all the same. */
-function withUnreported(usage: Usage, characters: number): Usage {
-  const missing = Math.ceil(characters / CHARACTERS_PER_TOKEN) - usage.output;
+function withUnreported(deps: GatewayDeps, run: Run, model: string, usage: Usage, { report, reply }: AttemptOutcome): Usage {
+  const characters = report?.outputCharacters ?? 0;
+  // No token is worth counting while the provider's own count may well be all of it.
+  if (characters <= usage.output * CHARACTERS_PER_TOKEN) return usage;
+  const missing = outputTokens(deps, run, model, characters, reply) - usage.output;
   return missing > 0 ? addUsage(usage, { ...NO_USAGE, output: missing, estimated: true }) : usage;
 }
 
@@ -46,20 +48,4 @@ export function usageOfCall(attempts: readonly AttemptRecord[]): Usage {
   let usage = NO_USAGE;
   for (const attempt of attempts) if (attempt.usage) usage = usage === NO_USAGE ? attempt.usage : addUsage(usage, attempt.usage);
   return usage;
-}
-
-/**
- * What a call of several attempts cost: each at its own target's prices, which are written into its attempts. Undefined when any of them
- * is unknown.
- */
-export function itemise(deps: GatewayDeps, run: Run): { readonly attempts: readonly AttemptRecord[]; readonly cost: number | undefined } {
-  let cost: number | undefined = 0;
-  const attempts = run.attempts.map((attempt) => {
-    if (!attempt.usage) return attempt;
-    const slash = attempt.target.indexOf("/");
-    const own = deps.book.cost(attempt.target.slice(0, slash), attempt.target.slice(slash + 1), attempt.usage, run.live.startedAt);
-    cost = own === undefined || cost === undefined ? undefined : cost + own;
-    return { ...attempt, costNanodollars: own };
-  });
-  return { attempts, cost };
 }

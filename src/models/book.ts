@@ -10,7 +10,7 @@ import { inForce } from "./local.ts";
 import type { ModelOverlay } from "./overlay.ts";
 import { bareModel, compilePattern } from "./pattern.ts";
 import { costBySheet, largestCost, type Sheet } from "./sheet.ts";
-import { countTokensOf } from "./tokens.ts";
+import { countTokensOf, tokenEstimator } from "./tokens.ts";
 
 /** Models remembered; callers choose names, so the memory is bounded and then begun anew. */
 const ENTRIES = 10_000;
@@ -55,6 +55,11 @@ export function createModelBook(overlay: ModelOverlay = {}): ModelBook {
     },
     countTokens(text, model) {
       return Math.ceil((countTokensOf(text) * entryOf("", model).tokensPerThousand) / STANDARD_PER_THOUSAND);
+    },
+    estimator(model) {
+      const count = tokenEstimator();
+      const { tokensPerThousand } = entryOf("", model);
+      return (text) => (count(text) * tokensPerThousand) / STANDARD_PER_THOUSAND;
     },
   };
 }

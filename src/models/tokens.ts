@@ -46,3 +46,22 @@ function countExactly(text: string): number {
   }
   return from < text.length ? tokens + count(text.slice(from), AS_TEXT) : tokens;
 }
+
+/** Characters that one estimate counts exactly: 2 to 4 ms of work (measured: 0.2 to 0.45 µs a character), once, after the answer. */
+const ESTIMATE_CHARACTERS = 8000;
+/** Before anything was counted: what English prose has. */
+const USUAL_CHARACTERS = 4;
+
+/** Counts texts one after the other; once its characters are used up, the rest is taken to have as many tokens as what was counted. */
+export function tokenEstimator(): (text: string) => number {
+  let counted = 0;
+  let tokens = 0;
+  return (text) => {
+    const exact = text.slice(0, Math.max(0, ESTIMATE_CHARACTERS - counted));
+    const found = exact === "" ? 0 : countExactly(exact);
+    counted += exact.length;
+    tokens += found;
+    if (exact.length === text.length) return found;
+    return found + (text.length - exact.length) * (counted === 0 ? 1 / USUAL_CHARACTERS : tokens / counted);
+  };
+}

@@ -112,6 +112,7 @@ function detailOf(row: LedgerRow): unknown {
     plan: row.plan,
     arm: row.arm,
     shadow: row.shadow,
+    reported: row.reported,
     media: usage.media,
     serviceTier: usage.serviceTier,
     providerCost: usage.providerCost,
