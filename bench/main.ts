@@ -12,9 +12,10 @@ import { Helpers } from "./load.ts";
 import { canPin } from "./processes.ts";
 import { report, targetsOf } from "./report.ts";
 import type { Measured } from "./report.ts";
+import { survive } from "./survive.ts";
 
 const ROOT = join(import.meta.dirname, "..");
-const PARTS = ["plain", "10k", "stream", "translated", "latency", "idle", "start"];
+const PARTS = ["plain", "10k", "stream", "translated", "latency", "idle", "start", "survive"];
 /** Load average above which others were at work when the bench began. */
 const QUIET_LOAD = 0.5;
 
@@ -86,6 +87,7 @@ async function measure(folder: string): Promise<Measured> {
   const idle = wanted("idle") ? await idleCase(folder, helpers, bodies, upstream.port, plan) : undefined;
   await upstream.stop();
   const start = wanted("start") ? await startCase(folder, notes) : undefined;
+  const survived = wanted("survive") ? await survive(quick, say) : undefined;
   const versions = Object.fromEntries(all.filter(({ version }) => version).map(({ title, version }) => [title, version]));
   return {
     plan,
@@ -97,6 +99,7 @@ async function measure(folder: string): Promise<Measured> {
     latency,
     ...(idle && { idle }),
     ...(start && { start }),
+    ...(survived && { survive: survived }),
     notes,
     versions: { Node: process.version, ...versions },
   };

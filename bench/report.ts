@@ -1,6 +1,7 @@
 import { cpus, release, totalmem } from "node:os";
 import type { IdleFigures, Plan, Row, StartFigures } from "./cases.ts";
 import { CHUNKS } from "./cases.ts";
+import { surviveSection, surviveTargets, type SurviveFigures } from "./survive/figures.ts";
 
 /** Everything measured in one run. */
 export interface Measured {
@@ -13,6 +14,7 @@ export interface Measured {
   readonly latency?: ReadonlyMap<number, readonly Row[]>;
   readonly idle?: IdleFigures;
   readonly start?: StartFigures;
+  readonly survive?: SurviveFigures;
   readonly notes: readonly string[];
   readonly versions: Readonly<Record<string, string>>;
 }
@@ -97,6 +99,7 @@ export function targetsOf(measured: Measured): Target[] {
     },
     { what: "npm start to ready, second run", kind: "gate", figure: scaled(start?.readyMs), limit: 3, unit: "s" },
     { what: "first answered call after that", kind: "gate", figure: start?.firstCallMs, limit: 50, unit: "ms" },
+    ...(measured.survive ? surviveTargets(measured.survive) : []).map((target) => ({ ...target, kind: "gate" as const })),
   ];
   return targets;
 }
@@ -132,6 +135,7 @@ export function report(measured: Measured): string {
       section(`Latency at ${rate} calls/s`, `open loop, 1 kB plain, counted from the moment a call was due`, rows, 1),
     ),
     ...idleSection(measured.idle),
+    ...(measured.survive ? surviveSection(measured.survive) : []),
     ...(measured.notes.length > 0 ? ["## Notes", "", ...measured.notes.map((note) => `- ${note}`), ""] : []),
   ];
   return `${lines.join("\n").trimEnd()}\n`;

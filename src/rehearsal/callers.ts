@@ -124,7 +124,7 @@ export class Callers {
     const mark = `Call ${this.made}. ${lengthMark(outputTokens)} `;
     const characters = this.#between(part.promptTokens) * CHARACTERS_PER_TOKEN;
     const prompt = { text: mark + "word ".repeat(Math.max(0, Math.ceil((characters - mark.length) / 5))), outputTokens };
-    if (part.repeatShare > 0) known[this.made % PROMPTS] = prompt;
+    if (part.repeatShare > 0) known[known.length < PROMPTS ? known.length : this.made % PROMPTS] = prompt;
     return prompt;
   }
 

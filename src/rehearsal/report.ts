@@ -156,11 +156,16 @@ class Tally {
   row(row: LedgerRow, undisturbed: Usage | undefined, book: Pick<ModelBook, "cost">): void {
     this.attempts += row.attempts.length;
     if (row.cache === "hit") this.cacheHits++;
-    for (const [place, attempt] of row.attempts.entries()) {
+    // They stand in the order in which they ended: the loser of a race before the winner.
+    let before: string | undefined;
+    for (const attempt of row.attempts.toSorted((a, b) => a.startedMs - b.startedMs)) {
       if (attempt.hedge) this.hedges++;
       else if (attempt.continues) this.continuations++;
-      else if (place > 0 && row.attempts[place - 1]?.target === attempt.target) this.retries++;
-      else if (place > 0) this.failovers++;
+      else {
+        if (before === attempt.target) this.retries++;
+        else if (before !== undefined) this.failovers++;
+        before = attempt.target;
+      }
     }
     if (row.costNanodollars === undefined) return void this.unpriced++;
     this.costNanodollars += row.costNanodollars;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { dialects } from "../../src/dialects/registry.generated.ts";
-import { play } from "./support.ts";
+import { CONFIG, play } from "./support.ts";
 
 const MIX = { model: "fast", promptTokens: [50, 500], outputTokens: [20, 200] };
 const LOAD = { callsPerSecond: 4, mix: [MIX] };
@@ -70,7 +70,7 @@ describe("an incident", () => {
   });
 
   it("of a kind that fails before any output is seen by no caller of an alias with a second target", async () => {
-    for (const kind of ["server-error", "overloaded", "rate-limit"]) {
+    for (const kind of ["server-error", "overloaded", "rate-limit", "out-of-credit"]) {
       const { calls, targets } = await play({ ...BASE, incidents: [{ ...AT, target: "lab", kind }] });
       expect([kind, calls.complete]).toEqual([kind, calls.calls]);
       expect(targets.map(({ target }) => target)).toEqual(["lab/small", "labclaude/large"]);
@@ -104,6 +104,36 @@ describe("an incident", () => {
     const load = { callsPerSecond: 4, mix: [{ ...MIX, model: "cheap" }] };
     const { phases } = await play({ duration: "1m", load, incidents: [{ ...AT, target: "lab/small", kind: "price", factor: 10 }] });
     expect(phases.map(({ targets }) => targets.map(({ target }) => target))).toEqual([["lab/small"], ["labclaude/large"], ["lab/small"]]);
+  });
+});
+
+describe("a plan that survives", () => {
+  it("continues broken streams in every language, with no text lost or repeated", async () => {
+    for (const dialect of dialects.keys()) {
+      const mix = [{ ...MIX, dialect }];
+      const incidents = ["cut", "garble"].map((kind) => ({ at: "0s", target: "lab", kind, share: 0.2 }));
+      const { calls } = await play({ duration: "30s", load: { callsPerSecond: 4, mix }, incidents });
+      expect([dialect, calls.successShare, calls.damaged]).toEqual([dialect, 1, 0]);
+      expect(calls.continuations).toBeGreaterThan(5);
+      expect(calls.addedNanodollars).toBeGreaterThan(0);
+    }
+  });
+
+  it("gives a slow target a rival, and counts that as neither retry nor failover", async () => {
+    const config = CONFIG.replace("continue: always", "continue: always, hedge: { afterMs: 1500, maxShare: 1 }");
+    const { calls } = await play({ ...BASE, incidents: [{ ...AT, target: "lab", kind: "slow", factor: 20 }] }, { config });
+    expect(calls).toMatchObject({ successShare: 1, retries: 0, failovers: 0 });
+    expect(calls.hedges).toBeGreaterThan(20);
+    expect(calls.ttftMs?.p99).toBeLessThan(4000);
+  });
+
+  it("leaves a target alone that is down, and comes back to it", async () => {
+    const { health, targets } = await play({ duration: "2m", load: LOAD, incidents: [{ ...AT, target: "lab", kind: "down" }] });
+    const times = (what: string): readonly number[] => health.filter((event) => event.what === what).map(({ atMs }) => atMs);
+    expect(times("breaker opened")[0]).toBeGreaterThanOrEqual(20_000);
+    expect(times("breaker opened")[0]).toBeLessThan(23_000);
+    expect(times("breaker closed")).toHaveLength(1);
+    expect(targets.find(({ target }) => target === "lab/small")?.problems["upstream_unavailable"] ?? 0).toBeLessThan(20);
   });
 });
 
