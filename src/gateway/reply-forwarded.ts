@@ -61,7 +61,9 @@ export class ForwardedStream implements Reply {
 
   report(): AnswerReport {
     const meter = this.#meter;
-    return { id: meter.id(), model: meter.model(), stop: meter.stop(), usage: meter.usage(), outputCharacters: meter.outputCharacters() };
+    // The end of an answer whose calls were held and never told is no end.
+    const stop = this.#called && !this.#over ? undefined : meter.stop();
+    return { id: meter.id(), model: meter.model(), stop, usage: meter.usage(), outputCharacters: meter.outputCharacters() };
   }
 
   answer(): Answer | undefined {
