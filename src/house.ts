@@ -1,9 +1,11 @@
-import { resolve } from "node:path";
 import type { Clock, ConfigVersion, Guard, ModelBook, Provider, Randomness, Secret, Snapshot, Stores } from "./canon/index.ts";
 import {
   ConfigControl,
   defaultConfig,
   diffVersions,
+  loadPrices,
+  PriceFileError,
+  PriceFollower,
   readConfig,
   SIM,
   snapshotOf,
@@ -18,7 +20,7 @@ import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { Alerts } from "./ledger/alerts.ts";
 import { Audit, auditing, openAuditKey } from "./ledger/audit/index.ts";
 import { RateLimiter } from "./ledger/rate-limit.ts";
-import { createModelBook } from "./models/index.ts";
+import { createModelBook, type LocalPrices } from "./models/index.ts";
 import { createProvider, discover, overlayOf } from "./providers/index.ts";
 import { createSimulator, simOverlay } from "./providers/sim/index.ts";
 import type { Stage, StageParts } from "./rehearsal/index.ts";
@@ -109,12 +111,15 @@ export interface AuditedOptions {
   readonly clock: Clock;
   readonly randomness: Randomness;
   readonly log: HouseOptions["log"];
-  readonly options: GimbalConfig["audit"];
+  /** Undefined: nothing is signed unasked. */
+  readonly options: GimbalConfig["audit"] | undefined;
+  /** Who acts where nobody else is named. */
+  readonly actor?: string;
 }
 
 /** The record whose every change of keys, configuration, switches and the like leaves a note, and the audit that keeps it. */
 export function auditedRecord<T extends Stores>(record: T, { folder, options, ...rest }: AuditedOptions): { readonly stores: T; readonly audit: Audit } {
-  const place = { folder, name: options.keyName, file: options.keyFile === undefined ? undefined : resolve(folder, options.keyFile) };
+  const place = { folder, name: options?.keyName, file: options?.keyFile };
   const audit = new Audit({ ...rest, options, store: record.audit, key: () => openAuditKey(place, rest.randomness) });
   return { audit, stores: { ...record, ...auditing(record, { audit, diff: diffVersions }) } };
 }
@@ -126,7 +131,11 @@ async function furnish(
 ): Promise<House> {
   const { folder, env, log, clock, randomness, node, audit } = options;
   const { config, version } = await inForceAtStart(options, fileConfig, stores);
-  let book = bookOf(config);
+  let current = config;
+  const prices = await pricesOf(options, config, (local) => {
+    book = bookOf(current, undefined, local);
+  });
+  let book = bookOf(config, undefined, prices?.prices);
   const unwatch = options.stores ? () => {} : await settleLeft(stores, () => book.version, () => clock.now() + config.limits.journalMs);
   let snapshot = snapshotOf(config, version?.version ?? 0, openProviders(config, { clock, env, randomness, book }));
   const health = openHealth(config, snapshot, { clock, randomness, log });
@@ -147,9 +156,11 @@ async function furnish(
   // Before the first call: what was switched off before a restart stays so.
   await gateway.switches.refresh();
   const retired = new Set<Snapshot>();
-  const control = controlOf(options, stores, version, (next, number) => {
+  const control = controlOf(options, stores, version, async (next, number) => {
+    const local = await prices?.configure(next);
     const before = snapshot;
-    book = bookOf(next);
+    current = next;
+    book = bookOf(next, undefined, local);
     snapshot = snapshotOf(next, number, openProviders(next, { clock, env, randomness, book }));
     health.configure(snapshot, next.health);
     gateway.retries.configure(next.retry);
@@ -194,6 +205,7 @@ async function furnish(
     close: async () => {
       ready = false;
       control?.close();
+      prices?.close();
       unwatch();
       gateway.switches.close();
       gateway.shadows.close();
@@ -409,8 +421,25 @@ function factsOf(book: ModelBook): ModelBook["facts"] {
   return (provider, model) => book.facts(provider, model);
 }
 
-/** Facts and prices as a configuration corrects them. */
-export function bookOf(config: GimbalConfig, prices: StageParts["prices"] = new Map()): ModelBook {
+/** What the house pays, beside the configuration's file. @throws ConfigError */
+async function pricesOf(
+  { config: file, clock = systemClock, log }: HouseOptions,
+  config: GimbalConfig,
+  apply: (prices: LocalPrices | undefined) => void,
+): Promise<PriceFollower | undefined> {
+  if (!file) return undefined;
+  try {
+    const loaded = await loadPrices(file.fileName, config);
+    loaded.warnings.forEach((line) => log(line));
+    const report = (lines: readonly string[]): void => lines.forEach((line) => log(line));
+    return new PriceFollower({ configFile: file.fileName, clock, apply, report }, config, loaded, file.follow ?? false);
+  } catch (error) {
+    throw error instanceof PriceFileError ? new ConfigError(error.lines) : error;
+  }
+}
+
+/** Facts and prices as a configuration corrects them, and a price file them. `prices`: a rehearsal's own. */
+export function bookOf(config: GimbalConfig, prices: StageParts["prices"] = new Map(), local?: LocalPrices): ModelBook {
   const models = overlayOf(config.providers);
   const simulated = simOverlay(SIM, config.sim);
   const overridden = { ...models.models, ...simulated.models };
@@ -419,6 +448,8 @@ export function bookOf(config: GimbalConfig, prices: StageParts["prices"] = new 
   return createModelBook({
     kinds: { ...models.kinds, ...simulated.kinds },
     models: { ...Object.fromEntries(priced), ...overridden, ...Object.fromEntries(priced) },
+    local,
+    prefer: config.pricing.prefer,
   });
 }
 
@@ -469,7 +500,7 @@ function controlOf(
   options: HouseOptions & Required<Pick<HouseOptions, "clock" | "node">>,
   stores: Stores,
   version: ConfigVersion | undefined,
-  apply: (config: GimbalConfig, version: number) => void,
+  apply: (config: GimbalConfig, version: number) => Promise<void>,
 ): ConfigControl | undefined {
   const { config, env, log, clock, node } = options;
   if (!config || !version) return undefined;

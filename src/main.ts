@@ -3,10 +3,10 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setInterval } from "node:timers";
 import { setFlagsFromString } from "node:v8";
-import { ProblemError } from "./canon/index.ts";
+import { ProblemError, type Stores } from "./canon/index.ts";
 import { runCli, type ServeSettings } from "./cli/index.ts";
 import { type GimbalConfig } from "./config/index.ts";
-import { bookOf, discovered, interruptLeft, openHouse, openProviders, openRecord, openStage, settleLeft, type House, type HouseOptions } from "./house.ts";
+import { auditedRecord, bookOf, discovered, interruptLeft, openHouse, openProviders, openRecord, openStage, settleLeft, type House, type HouseOptions } from "./house.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { createModelBook } from "./models/index.ts";
 import { adminTokenOf, announce } from "./server/admin-token.ts";
@@ -139,6 +139,19 @@ async function announceReady(
   return retract;
 }
 
+/** The record for one command. What it changes is noted as the command line's; checkpoints are left to the gateway and its configuration. */
+async function openAlone(folder: string): Promise<Stores> {
+  const record = await openRecord({ folder, node: "cli", clock, env: process.env, log: () => {}, brief: true });
+  const { stores, audit } = auditedRecord(record, { folder, clock, randomness, log, options: undefined, actor: "cli" });
+  return {
+    ...stores,
+    close: async () => {
+      await audit.close();
+      await stores.close();
+    },
+  };
+}
+
 /** Resolves at the first SIGTERM or SIGINT. */
 function ended(): Promise<void> {
   return new Promise((resolve) => {
@@ -164,7 +177,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
   serve,
-  openStores: (folder) => openRecord({ folder, node: "cli", clock, env: process.env, log: () => {}, brief: true }),
+  openStores: openAlone,
   discover: () => discovered(process.env, clock),
   book: bookOf,
   openProviders: async (config: GimbalConfig) => openProviders(config, { clock, env: process.env, randomness, book: bookOf(config) }),

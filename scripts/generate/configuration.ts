@@ -36,7 +36,7 @@ always the simulator.
 * \`\${NAME}\` is replaced by the environment variable, \`\${NAME:-value}\` has a default; an empty variable counts as unset. A provider with
   an unset variable is switched off with a warning; anywhere else it is an error. \`$\${\` is a literal \`\${\`.
 * A valid change to the file is applied without a restart; calls that run keep the configuration they began with. An invalid one is refused,
-  and the old one stays. \`serve.host\`, \`serve.port\` and \`storage\` are read at the start only.
+  and the old one stays. \`serve.host\`, \`serve.port\`, \`audit\` and \`storage\` are read at the start only.
 * A target is \`provider/model\`, split at the first slash. An alias wins over a provider of the same name; aliases cannot be targets.
 `;
 

@@ -19,9 +19,11 @@ export interface GimbalConfig {
   readonly limits: ConfigValues["serve"]["limits"];
   readonly callerLimits: Snapshot["callerLimits"];
   readonly cache: ConfigValues["cache"];
+  readonly pricing: ConfigValues["pricing"];
   readonly access: ConfigValues["access"];
   readonly serve: { readonly host: string; readonly port: number };
   readonly storage: ConfigValues["storage"];
+  readonly audit: ConfigValues["audit"];
   readonly health: ConfigValues["health"];
   readonly retry: ConfigValues["retry"];
 }
@@ -167,9 +169,11 @@ function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, a
     limits: values.serve.limits,
     callerLimits: values.limits.map((limit) => ({ key: limit.match.key, requests: limit.requests, per: limit.per })),
     cache: values.cache,
+    pricing: values.pricing,
     access: values.access,
     serve: { host: values.serve.host, port: values.serve.port },
     storage: values.storage,
+    audit: values.audit,
     health: values.health,
     retry: values.retry,
   };

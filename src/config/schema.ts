@@ -2,6 +2,8 @@ import { z } from "zod";
 import { aliasCacheOptions, cacheOptions } from "../cache/options.ts";
 import { accessOptions, limitsOptions } from "../gateway/options.ts";
 import { storageOptions } from "../stores/options.ts";
+import { auditOptions } from "../ledger/audit/options.ts";
+import { pricingOptions } from "../models/index.ts";
 import { limitsOptions as callerLimitsOptions } from "../ledger/options.ts";
 import { providerOptions } from "../providers/options.ts";
 import { simOptions } from "../providers/sim/options.ts";
@@ -57,12 +59,14 @@ export const configSchema = z.strictObject({
     .default([])
     .describe("Not built yet; anything here is refused."),
   cache: cacheOptions.prefault({}),
+  pricing: pricingOptions.prefault({}).describe("What calls cost."),
   access: accessOptions.describe("Who may call without a key."),
   health: healthOptions.describe(
     "When targets and keys are left alone, and how much runs at once. Everything here holds for each process by itself.",
   ),
   retry: retryOptions.describe("How failed attempts are repeated."),
   serve: serve.describe("Where and within which bounds the gateway serves."),
+  audit: auditOptions.prefault({}).describe("How the audit is signed."),
   storage: storageOptions.prefault({}).describe("How the record on disk is written."),
 });
 

@@ -27,9 +27,11 @@ export function defaultConfig(discovered: Discovered): GimbalConfig {
     limits: values.serve.limits,
     callerLimits: [],
     cache: values.cache,
+    pricing: values.pricing,
     access: values.access,
     serve: { host: values.serve.host, port: values.serve.port },
     storage: values.storage,
+    audit: values.audit,
     health: values.health,
     retry: values.retry,
   };
@@ -57,6 +59,7 @@ export function snapshotOf(config: GimbalConfig, version: number, providers: Rea
     places,
     limits: config.limits,
     cache: config.cache,
+    unknownPrices: config.pricing.unknown,
     access: config.access,
     callerLimits: config.callerLimits,
   };

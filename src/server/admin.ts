@@ -21,6 +21,8 @@ import type { GatewayDeps } from "../gateway/run.ts";
 import { requirementOptions } from "../routing/options.ts";
 import type { Health } from "../routing/health/index.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
+import type { Audit } from "../ledger/audit/index.ts";
+import { auditTrail, mountAudit, signInRefusals } from "./audit.ts";
 import { mountCanary } from "./canary.ts";
 import { mountHealth } from "./health.ts";
 import { mountKill } from "./kill.ts";
@@ -43,6 +45,7 @@ export interface AdminDeps {
   readonly adminToken: Secret;
   readonly health: Health;
   readonly switches: SwitchStore;
+  readonly audit: Audit;
 }
 
 const keyBody = z.strictObject({
@@ -85,8 +88,10 @@ const NOT_BUILT = ["/budgets", "/spend"];
 /** The admin API under `/admin/api`. Every route needs the admin token. */
 export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut) => void {
   const app = new Hono().basePath("/admin/api");
+  const refused = signInRefusals({ audit: deps.audit, clock: deps.gateway.clock });
   app.use("*", async (context, next) => {
     if (!isAdmin(context.req.header("authorization"), deps.adminToken)) {
+      refused();
       throw new ProblemError({
         kind: "unauthenticated",
         message: "The admin API needs the admin token as a Bearer token; it is in the data folder, file admin-token.",
@@ -94,6 +99,7 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
     }
     await next();
   });
+  app.use("*", auditTrail({ audit: deps.audit, ledger: deps.gateway.ledger, clock: deps.gateway.clock, randomness: deps.gateway.randomness }));
   app.post("/keys", async (context) => {
     const parsed = keyBody.safeParse(await context.req.json().catch(() => undefined));
     if (!parsed.success) throw invalidBody(parsed.error);
@@ -129,6 +135,7 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   mountShadow(app, { ledger: gateway.ledger, shadows: gateway.shadows, snapshot, now: () => clock.now() });
   mountKill(app, { store, switches, keys, snapshot, clock, randomness });
   mountHealth(app, { health: deps.health, switches: deps.switches, clock: deps.gateway.clock });
+  mountAudit(app, deps.audit);
   for (const path of NOT_BUILT) app.all(path, () => Promise.reject(notBuilt(`/admin/api${path}`)));
   app.notFound(() => Promise.reject(new ProblemError({ kind: "not_found", message: "There is no such admin route." })));
   app.onError((error, context) => {

@@ -1,0 +1,79 @@
+import type { ConfigVersion, JsonObject, KeyRecord, Stores, Switch } from "../../canon/index.ts";
+import { hashOf, type Audit } from "./audit.ts";
+
+export interface AuditingOptions {
+  readonly audit: Audit;
+  /** What changed between two versions of the configuration, as text. */
+  readonly diff: (before: ConfigVersion | undefined, after: ConfigVersion) => string;
+}
+
+/** The same stores, whose every change of keys, configuration, switches and kept answers carries its note: nobody can forget it. */
+export function auditing(stores: Stores, { audit, diff }: AuditingOptions): Stores {
+  const { keys, config, switches, cache } = stores;
+  return {
+    ...stores,
+    keys: {
+      ...keys,
+      create: (key, note) =>
+        keys.create(key, note ?? audit.draft({ action: "key.create", subject: `key:${key.id}`, details: aboutKey(key) })),
+      revoke: (id, at, note) => keys.revoke(id, at, note ?? audit.draft({ action: "key.revoke", subject: `key:${id}` })),
+    },
+    config: {
+      ...config,
+      async append(entry, base, note) {
+        if (note) return config.append(entry, base, note);
+        const [newest] = await config.list(1);
+        const action = entry.rollbackOf === undefined ? "config.change" : "config.rollback";
+        const details = aboutChange(newest, { ...entry, version: (newest?.version ?? 0) + 1 }, diff);
+        // Over the admin API the author is whoever signed in; a file has no other.
+        const actor = entry.author === "file" ? entry.author : undefined;
+        const draft = audit.draft({ action, subject: "configuration", details, ...(actor !== undefined && { actor }) });
+        return config.append(entry, base, draft);
+      },
+    },
+    switches: {
+      ...switches,
+      put: (entry, note) =>
+        switches.put(
+          entry,
+          note ?? audit.draft({ action: `switch.${entry.kind}`, subject: `${entry.scope}:${entry.value}`, details: aboutSwitch(entry) }),
+        ),
+      remove: (id, note) => switches.remove(id, note ?? audit.draft({ action: "switch.lift", subject: `switch:${id}` })),
+    },
+    cache: {
+      ...cache,
+      forget: (selection, note) =>
+        cache.forget(
+          selection,
+          note ??
+            audit.draft({
+              action: "cache.forget",
+              subject: selection.kind === "all" ? "all" : `${selection.kind}:${selection.value}`,
+            }),
+        ),
+    },
+  };
+}
+
+/** Names may be people's: the record is named by its hash, the key by its first letters. */
+function aboutKey({ hash: _secret, ...record }: KeyRecord): JsonObject {
+  return {
+    prefix: record.prefix,
+    record: hashOf(record),
+    ...(record.expiresAt !== undefined && { expiresAt: record.expiresAt }),
+  };
+}
+
+function aboutChange(before: ConfigVersion | undefined, after: ConfigVersion, diff: AuditingOptions["diff"]): JsonObject {
+  return {
+    from: before?.version ?? 0,
+    text: hashOf(after.text),
+    diff: hashOf(diff(before, after)),
+    author: after.author,
+    ...(after.rollbackOf !== undefined && { rollbackOf: after.rollbackOf }),
+  };
+}
+
+function aboutSwitch({ id, reason }: Switch): JsonObject {
+  return { switch: id, ...(reason !== undefined && { reason: hashOf(reason) }) };
+}

@@ -1,0 +1,82 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Entry } from "../../src/ledger/audit/index.ts";
+import { startGateway, type TestGateway } from "../support/gateway.ts";
+
+let gateway: TestGateway;
+beforeAll(async () => {
+  gateway = await startGateway({ config: "audit: { keyName: audit.example/test }\n" });
+});
+afterAll(() => gateway.close());
+
+function admin(method: string, path: string, body?: unknown): Promise<Response> {
+  return fetch(`${gateway.url}/admin/api${path}`, {
+    method,
+    headers: { authorization: `Bearer ${gateway.house.adminToken.reveal()}`, "content-type": "application/json" },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+}
+async function entries(query = ""): Promise<readonly Entry[]> {
+  return ((await (await admin("GET", `/audit?${query}`)).json()) as { entries: readonly Entry[] }).entries;
+}
+
+describe("the audit of the admin API", () => {
+  it("tells of the start and of the configuration it began with", async () => {
+    const [start] = await entries("action=gateway.start");
+    expect(start).toMatchObject({ actor: "gateway", outcome: "done", details: { config: 1 } });
+    const [config] = await entries("action=config");
+    expect(config).toMatchObject({ actor: "file", action: "config.change", subject: "configuration:1" });
+  });
+
+  it("tells who made, used and revoked what, in one request each", async () => {
+    const { id } = (await (await admin("POST", "/keys", { name: "Ada Lovelace" })).json()) as { id: string };
+    await admin("DELETE", `/keys/${id}`);
+    await admin("POST", "/kill", { scope: "provider", value: "sim", reason: "secret reason" });
+    await admin("POST", "/health/targets", { provider: "sim", force: "shut" });
+    await admin("POST", "/health/targets", { provider: "sim", force: "auto" });
+    const [kill] = ((await (await admin("GET", "/kill")).json()) as { kills: { id: string }[] }).kills;
+    await admin("DELETE", `/kill/${kill?.id ?? ""}`);
+    await admin("DELETE", "/cache?tag=doc-1");
+    const made = (await entries("actor=admin")).filter(({ action }) => action !== "data.read").toReversed();
+    expect(made.map(({ action }) => action)).toEqual([
+      "key.create",
+      "key.revoke",
+      "switch.kill",
+      "switch.shut",
+      "switch.lift",
+      "switch.lift",
+      "cache.forget",
+    ]);
+    expect(made.map(({ subject }) => subject)).toEqual(expect.arrayContaining([`key:${id}`, "provider:sim", "tag:doc-1"]));
+    expect(new Set(made.map(({ requestId }) => requestId)).size).toBe(made.length);
+    // Names and reasons are somebody's words: they are there as hashes only.
+    expect(JSON.stringify(made)).not.toMatch(/Ada|secret reason/);
+  });
+
+  it("tells of changes that were refused, and of a wrong token, without filling up", async () => {
+    expect((await admin("DELETE", "/keys/none")).status).toBe(404);
+    expect((await admin("POST", "/config/rollback", { version: 99 })).status).toBeGreaterThanOrEqual(400);
+    const refused = await entries("action=admin.refused");
+    expect(refused.map(({ subject, outcome }) => [subject, outcome])).toEqual([
+      ["POST /config/rollback", "refused"],
+      ["DELETE /keys/none", "refused"],
+    ]);
+    for (let attempt = 0; attempt < 5; attempt++) expect((await fetch(`${gateway.url}/admin/api/keys`)).status).toBe(401);
+    expect(await entries("action=admin.sign-in")).toEqual([]);
+  });
+
+  it("tells who read the ledger, once for the same reading", async () => {
+    for (const query of ["?limit=3", "?limit=3", "?limit=4"]) await admin("GET", `/ledger${query}`);
+    const reads = await entries("action=data.read&subject=GET%20%2Fledger");
+    expect(reads.map(({ details }) => details?.["query"])).toEqual(["limit=4", "limit=3"]);
+  });
+
+  it("signs on demand, with the name it was given", async () => {
+    const { name, id, key } = (await (await admin("GET", "/audit/key")).json()) as Record<string, string>;
+    expect(name).toBe("audit.example/test");
+    expect(key).toMatch(new RegExp(`^audit\\.example/test\\+${id ?? ""}\\+`));
+    const made = (await (await admin("POST", "/audit/checkpoint")).json()) as { size: number; note: string };
+    expect(made.note).toMatch(/^audit\.example\/test\n\d+\n[A-Za-z0-9+/]{43}=\n\n— audit\.example\/test [A-Za-z0-9+/]+=*\n$/);
+    const { checkpoints } = (await (await admin("GET", "/audit/checkpoints")).json()) as { checkpoints: { size: number }[] };
+    expect(checkpoints.map(({ size }) => size)).toContain(made.size);
+  });
+});
