@@ -175,6 +175,8 @@ export interface Snapshot {
   readonly limits: Limits;
   /** Undefined: the defaults of `cache:`. */
   readonly cache?: CacheLimits;
+  /** What becomes of a call under a budget in dollars whose price is not known; undefined: refused. */
+  readonly unknownPrices?: "refuse" | "allow";
   readonly access: { readonly anonymous: "loopback" | "never" | "any" };
   /** Limits of callers, models and providers. A key's own limits take the place of those that are for keys. */
   readonly callerLimits: readonly RateLimit[];

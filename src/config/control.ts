@@ -218,7 +218,8 @@ export class ConfigControl {
   }
 }
 
-function noticeChanges(folder: string, changed: () => void): () => void {
+/** Calls back whenever something in `folder` may have changed; returns how to stop. */
+export function noticeChanges(folder: string, changed: () => void): () => void {
   const watcher = watch(folder, { persistent: false }, changed);
   watcher.on("error", () => watcher.close());
   return () => watcher.close();

@@ -1,6 +1,8 @@
 export { SIM } from "./aliases.ts";
 export { ConfigDocument, type ConfigProblem } from "./document.ts";
 export { describeIssues } from "./issues.ts";
+export { loadPrices, PriceFileError, PriceFollower } from "./price-file.ts";
+export { readPrices, type PricesOutcome } from "./prices.ts";
 export { formatProblems, readConfig, type ConfigOutcome, type GimbalConfig } from "./read.ts";
 export { configSchema, DEFAULT_HOST, DEFAULT_PORT } from "./schema.ts";
 export { defaultConfig, snapshotOf, type Discovered } from "./snapshot.ts";

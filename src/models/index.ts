@@ -2,4 +2,5 @@ export { createModelBook } from "./book.ts";
 export { defined } from "./entry.ts";
 export { localPricesOptions, type LocalPrices } from "./local-options.ts";
 export { capabilityOptions, priceOptions, type CapabilityOptions, type PriceOptions } from "./options.ts";
+export { PRICE_FILE, pricingOptions, type PricingOptions } from "./pricing-options.ts";
 export type { ModelOverlay, ModelOverride } from "./overlay.ts";
