@@ -24,6 +24,7 @@ export function anchorOf(said: string): string {
   const end = said.trimEnd();
   const tail = end.slice(-ANCHOR_CHARACTERS);
   if (tail.length === end.length) return tail.trimStart();
+  if (/\s/.test(end.charAt(end.length - tail.length - 1))) return tail;
   const space = tail.search(/\s\S/);
   return space < 0 ? tail : tail.slice(space + 1);
 }
@@ -73,9 +74,10 @@ export class Joint {
     const bare = text.trimStart();
     if (bare === "") return text.length < OVERLAP_CHARACTERS;
     if (this.#how === "anew") return false;
-    if (this.#core.length >= LEAST_WHOLE && bare.length < this.#core.length && this.#core.startsWith(bare)) return true;
+    // Behind what is said again the space may come again too.
+    if (this.#core.length >= LEAST_WHOLE && (this.#core + this.#space).startsWith(bare)) return true;
     if (this.#how === "prefill") return false;
-    if (bare.length < this.#anchor.length && this.#anchor.startsWith(bare)) return true;
+    if ((this.#anchor + this.#space).startsWith(bare)) return true;
     return bare.length < OVERLAP_CHARACTERS && this.#said.slice(-OVERLAP_CHARACTERS).includes(bare);
   }
 
@@ -97,7 +99,8 @@ export class Joint {
       const overlap = this.#overlap(text) || (lead > 0 && this.#overlap(bare) + lead);
       if (typeof overlap === "number" && overlap > lead) return overlap;
     }
-    return this.#spaceIn(text);
+    // What was sent along with its last space is gone on from behind it.
+    return this.#how === "turn" ? 0 : this.#spaceIn(text);
   }
 
   #overlap(text: string): number {
