@@ -71,12 +71,14 @@ export async function goOn(deps: GatewayDeps, run: Run, broke: Problem): Promise
   throw new ProblemError(problem);
 }
 
-/** The one that broke first, then whoever else may go on. */
+/** The one that broke first, then whoever else may go on: those that failed this call already come last. */
 function targetsOf(run: Run, { continue: whom }: Alias): readonly Target[] {
   const all = (run.plan?.steps ?? []).map(({ target }) => target);
   const own = all.filter(({ provider, model }) => provider === run.target?.provider && model === run.target.model);
   const others = all.filter((target) => !own.includes(target) && (whom === "always" || target.model === run.target?.model));
-  return [...own.slice(0, 1), ...others];
+  const tried = new Set(run.attempts.map(({ target }) => target));
+  const isNew = ({ provider, model }: Target): boolean => !tried.has(`${provider}/${model}`);
+  return [...own.slice(0, 1), ...others.filter(isNew), ...others.filter((target) => !isNew(target))];
 }
 
 async function ask(deps: GatewayDeps, run: Run, target: Target, said: Said, another: boolean): Promise<Problem | undefined> {
