@@ -123,6 +123,16 @@ export type EmitEvent = (event: Event) => void;
 /** `data` is what follows `data: `; one line. */
 export type EmitFrame = (event: string | undefined, data: string) => void;
 
+/** A frame whose copies differ in nothing but one string and, in languages that number their frames, a number. */
+export interface TextFrame {
+  readonly event: string | undefined;
+  /** What follows `data: ` with this text; one line. */
+  data(text: string, number?: number): string;
+  /** The whole server-sent event, which costs less than to put it together of strings; undefined for a text that has to be escaped. */
+  bytes<Bytes extends Uint8Array>(text: string, allocate: (length: number) => Bytes, number?: number): Bytes | undefined;
+}
+export type EmitText = (frame: TextFrame, text: string, number?: number) => void;
+
 /** A frame that did nothing but tell one string: another that differs from it in that string alone need not be parsed. */
 export interface RepeatableFrame {
   /** The string it told, which stands in the frame as a JSON string, word for word. */
@@ -251,7 +261,8 @@ export interface Dialect {
   encodeAnswer(answer: Answer, context: AnswerContext): Json;
 
   decodeEvents(emit: EmitEvent, context: { readonly provider?: string; readonly capabilities?: Capabilities }): EventDecoder;
-  encodeEvents(emit: EmitFrame, context: AnswerContext): EventEncoder;
+  /** `emitText`, where it is given, takes those of the frames, in the same order, that tell a piece of text. */
+  encodeEvents(emit: EmitFrame, context: AnswerContext, emitText?: EmitText): EventEncoder;
 
   /** `withholdUsage`: we asked for a usage frame that the client did not ask for. */
   usageFrames(options: { readonly withholdUsage: boolean }): FrameMeter;

@@ -37,9 +37,17 @@ export class ClientWriter implements EventWriter {
     this.fold = new AnswerFold(origin);
     let telling = said === undefined;
     if (context.wantsStream) {
-      this.#encoder = context.client.encodeEvents((event, data) => {
-        if (telling) context.live.frame(Buffer.from(formatFrame(event, data)));
-      }, context.answerContext());
+      this.#encoder = context.client.encodeEvents(
+        (event, data) => {
+          if (telling) context.live.frame(Buffer.from(formatFrame(event, data)));
+        },
+        context.answerContext(),
+        (frame, text, number) => {
+          if (!telling) return;
+          const bytes = frame.bytes(text, allocated, number);
+          context.live.frame(bytes ?? Buffer.from(formatFrame(frame.event, frame.data(text, number))));
+        },
+      );
     }
     if (!said) return;
     this.#begun = true;
@@ -56,6 +64,7 @@ export class ClientWriter implements EventWriter {
     this.fold.event(passed);
     if (passed.type === "text" || passed.type === "reasoning" || passed.type === "input" || passed.type === "refusal")
       this.#outputCharacters += passed.text.length;
+    else if (passed.type === "native") this.#outputCharacters += passed.characters ?? 0;
     if (passed.type === "problem") {
       this.#problem = passed.problem;
       throw new ProblemError(passed.problem);
@@ -127,6 +136,11 @@ export class ClientWriter implements EventWriter {
     }
     return passed;
   }
+}
+
+/** Memory that is filled at once. */
+function allocated(length: number): Buffer {
+  return Buffer.allocUnsafe(length);
 }
 
 /** From here on the client sees that somebody answers. */

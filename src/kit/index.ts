@@ -2,6 +2,7 @@ export * from "./json.ts";
 export * from "./sse.ts";
 export * from "./frame-template.ts";
 export * from "./frame-feed.ts";
+export * from "./text-frame.ts";
 export * from "./clock.ts";
 export * from "./ids.ts";
 export * from "./nearest.ts";

@@ -2,6 +2,7 @@ import {
   NO_USAGE,
   type AnswerContext,
   type EmitFrame,
+  type EmitText,
   type Event,
   type EventEncoder,
   type Item,
@@ -9,6 +10,7 @@ import {
   type Part,
   type Usage,
 } from "../../canon/index.ts";
+import { TextFrame } from "../../kit/index.ts";
 import { wrapCustomInput } from "../shared-tools.ts";
 import { encodedStop, encodeItem } from "./answer.ts";
 import { isOwn } from "./encode-blocks.ts";
@@ -33,21 +35,23 @@ interface Current {
 /** Whatever the sizes of a call, an item that overlaps another waits: the language's blocks come strictly one after the other. */
 export class MessageEncoder implements EventEncoder {
   readonly #emit: EmitFrame;
+  readonly #emitText: EmitText;
   readonly #context: AnswerContext;
   #usage: Usage = NO_USAGE;
   #usageKnown = false;
   #opening: Extract<Event, { type: "start" }> | undefined;
   #blockIndex = -1;
   #blockOpen = false;
-  /** What stands before the text of a delta in the open block; a delta is then this, the text as JSON, and two braces. */
-  #deltaHead = "";
+  /** How the open block's words are told. */
+  #delta = deltaFrame(0, "", "");
   #current: Current | undefined;
   /** Events of items that began while another was being written, by item in the order of their beginning. */
   readonly #waiting = new Map<number, ItemEvent[]>();
   readonly #finished: Item[] = [];
 
-  constructor(emit: EmitFrame, context: AnswerContext) {
+  constructor(emit: EmitFrame, context: AnswerContext, emitText?: EmitText) {
     this.#emit = emit;
+    this.#emitText = emitText ?? ((frame, words) => emit(frame.event, frame.data(words)));
     this.#context = context;
   }
 
@@ -128,17 +132,17 @@ export class MessageEncoder implements EventEncoder {
       case "text":
       case "refusal":
         if (current.part !== event.part || !this.#blockOpen) this.#openText(current, event.part);
-        return this.#emit("content_block_delta", this.#deltaHead + JSON.stringify(event.text) + "}}");
+        return this.#emitText(this.#delta, event.text);
       case "annotation":
         if (!isOwn(current.item)) return;
         if (current.part !== event.part || !this.#blockOpen) this.#openText(current, event.part);
-        return this.#delta({ type: "citations_delta", citation: event.annotation });
+        return this.#otherDelta({ type: "citations_delta", citation: event.annotation });
       case "reasoning":
         return this.#reasoning(current, event.part, event.text);
       case "input":
         if (current.item.type !== "tool_call" || current.item.kind === "custom" || event.text === "") return;
         current.told = true;
-        return this.#emit("content_block_delta", this.#deltaHead + JSON.stringify(event.text) + "}}");
+        return this.#emitText(this.#delta, event.text);
       case "item_end":
         this.#itemEnd(current, event.item);
         this.#finished.push(event.item);
@@ -182,7 +186,7 @@ export class MessageEncoder implements EventEncoder {
     const words = current.part >= 0 && current.part !== part ? `\n\n${text}` : text;
     current.part = part;
     current.told = true;
-    this.#emit("content_block_delta", this.#deltaHead + JSON.stringify(words) + "}}");
+    this.#emitText(this.#delta, words);
   }
 
   /** What the finished item holds and no delta told. */
@@ -197,14 +201,13 @@ export class MessageEncoder implements EventEncoder {
         else if (block && typeof block["thinking"] === "string") {
           if (!current.told && (block["thinking"] !== "" || block["signature"] !== "")) this.#reasoning(current, 0, block["thinking"]);
           if (typeof block["signature"] === "string" && block["signature"] !== "")
-            this.#delta({ type: "signature_delta", signature: block["signature"] });
+            this.#otherDelta({ type: "signature_delta", signature: block["signature"] });
         }
         return this.#close();
       }
       case "tool_call": {
         const input = item.kind === "custom" ? wrapCustomInput(item.input) : item.input;
-        if (!current.told && input !== "" && input !== "{}")
-          this.#emit("content_block_delta", this.#deltaHead + JSON.stringify(input) + "}}");
+        if (!current.told && input !== "" && input !== "{}") this.#emitText(this.#delta, input);
         return this.#close();
       }
       case "compaction":
@@ -219,8 +222,9 @@ export class MessageEncoder implements EventEncoder {
   #wholePart(current: Current, part: number, value: Part, own: boolean): void {
     if (value.type === "text" || value.type === "refusal") {
       this.#openText(current, part);
-      if (value.text !== "") this.#emit("content_block_delta", this.#deltaHead + JSON.stringify(value.text) + "}}");
-      if (own && value.type === "text") for (const citation of value.annotations ?? []) this.#delta({ type: "citations_delta", citation });
+      if (value.text !== "") this.#emitText(this.#delta, value.text);
+      if (own && value.type === "text")
+        for (const citation of value.annotations ?? []) this.#otherDelta({ type: "citations_delta", citation });
     }
   }
 
@@ -228,11 +232,11 @@ export class MessageEncoder implements EventEncoder {
     this.#close();
     this.#blockIndex++;
     this.#blockOpen = true;
-    this.#deltaHead = `{"type":"content_block_delta","index":${this.#blockIndex},"delta":{"type":"${deltaType}","${member}":`;
+    this.#delta = deltaFrame(this.#blockIndex, deltaType, member);
     this.#emit("content_block_start", JSON.stringify({ type: "content_block_start", index: this.#blockIndex, content_block: block }));
   }
 
-  #delta(delta: JsonObject): void {
+  #otherDelta(delta: JsonObject): void {
     this.#emit("content_block_delta", JSON.stringify({ type: "content_block_delta", index: this.#blockIndex, delta }));
   }
 
@@ -271,4 +275,9 @@ export class MessageEncoder implements EventEncoder {
     this.#emit("message_delta", JSON.stringify({ type: "message_delta", delta, ...rest, usage }));
     this.#emit("message_stop", '{"type":"message_stop"}');
   }
+}
+
+function deltaFrame(index: number, type: string, member: string): TextFrame {
+  const before = `{"type":"content_block_delta","index":${index},"delta":{"type":"${type}","${member}":`;
+  return new TextFrame("content_block_delta", before, "}}");
 }

@@ -49,7 +49,7 @@ export default defineDialect({
   decodeAnswer,
   encodeAnswer,
   decodeEvents: (emit, context) => new MessageDecoder(emit, context.provider),
-  encodeEvents: (emit, context) => new MessageEncoder(emit, context),
+  encodeEvents: (emit, context, emitText) => new MessageEncoder(emit, context, emitText),
   // The language gives usage in every stream, so nothing is ever asked for and withheld.
   usageFrames: () => new MessageMeter(),
   readAnswer,

@@ -2,6 +2,7 @@ import {
   NO_USAGE,
   type AnswerContext,
   type EmitFrame,
+  type EmitText,
   type Event,
   type EventEncoder,
   type Item,
@@ -9,6 +10,7 @@ import {
   type JsonObject,
   type Usage,
 } from "../../canon/index.ts";
+import { TextFrame } from "../../kit/index.ts";
 import { CustomInputReader } from "../shared-tools.ts";
 import { asksForUsage } from "./adapt.ts";
 import { annotationFor } from "./annotations.ts";
@@ -22,12 +24,11 @@ import { isServiceTier, replayUsage } from "./usage.ts";
 /** What an open item needs for its next delta. */
 type Open =
   | { readonly type: "message"; sent: number }
-  /** `before` and `after` surround the JSON string of a piece of text; undefined where another frame carries it. */
-  | { readonly type: "reasoning"; readonly before: string | undefined; readonly after: string }
+  /** `frame`: undefined where another frame carries it. */
+  | { readonly type: "reasoning"; readonly frame: TextFrame | undefined }
   | {
       readonly type: "call";
-      readonly before: string;
-      readonly after: string;
+      readonly frame: TextFrame;
       sent: number;
       readonly wrapped: CustomInputReader | undefined;
     }
@@ -41,15 +42,15 @@ const CHOICE_FIELDS = new Set(["index", "message", "delta", "finish_reason", "lo
 /** Canonical events to chat completion chunks. Everything that stays the same from chunk to chunk is written once. */
 export class ChunkEncoder implements EventEncoder {
   readonly #emit: EmitFrame;
+  readonly #emitText: EmitText;
   readonly #context: AnswerContext;
   readonly #names: AnswerNames;
   readonly #wantsUsage: boolean;
   /** The fields that every chunk begins with. */
   #fields: Draft = {};
   #prefix = "";
-  /** What surrounds the JSON string of a piece of text. */
-  #textHead = "";
-  #textTail = "";
+  /** How a piece of text is told. */
+  #words = new TextFrame(undefined, "", "");
   /** The prefix up to `choices`, for frames that bring their own. */
   #head = "";
   #suffix = "";
@@ -65,8 +66,9 @@ export class ChunkEncoder implements EventEncoder {
   readonly #told = new Set<Json | undefined>();
   #ended = false;
 
-  constructor(emit: EmitFrame, context: AnswerContext) {
+  constructor(emit: EmitFrame, context: AnswerContext, emitText?: EmitText) {
     this.#emit = emit;
+    this.#emitText = emitText ?? ((frame, words) => emit(frame.event, frame.data(words)));
     this.#context = context;
     this.#names = new AnswerNames(context.call);
     this.#wantsUsage = context.call.origin.dialect === ID && asksForUsage(context.call.native);
@@ -79,8 +81,7 @@ export class ChunkEncoder implements EventEncoder {
         return this.#text(event.index, event.text, event.logprobs);
       case "reasoning": {
         const open = this.#open[event.index];
-        if (open?.type === "reasoning" && open.before !== undefined)
-          this.#emit(undefined, open.before + JSON.stringify(event.text) + open.after);
+        if (open?.type === "reasoning" && open.frame) this.#emitText(open.frame, event.text);
         return;
       }
       case "input": {
@@ -88,7 +89,7 @@ export class ChunkEncoder implements EventEncoder {
         if (open?.type !== "call") return;
         open.sent += event.text.length;
         const piece = open.wrapped ? open.wrapped.push(event.text) : event.text;
-        if (piece !== "") this.#emit(undefined, open.before + JSON.stringify(piece) + open.after);
+        if (piece !== "") this.#emitText(open.frame, piece);
         return;
       }
       case "refusal":
@@ -140,8 +141,7 @@ export class ChunkEncoder implements EventEncoder {
     this.#prefix = `${this.#head}"choices":[{"index":0,"delta":`;
     const usage = this.#wantsUsage ? ',"usage":null' : "";
     this.#suffix = `,"logprobs":null,"finish_reason":null}]${usage}}`;
-    this.#textHead = `${this.#prefix}{"content":`;
-    this.#textTail = `}${this.#suffix}`;
+    this.#words = this.#telling('{"content":', "}");
     const extra = Object.keys(once).length > 0 ? `,${JSON.stringify(once).slice(1, -1)}` : "";
     this.#emit(
       undefined,
@@ -157,7 +157,7 @@ export class ChunkEncoder implements EventEncoder {
     const open = this.#open[index];
     if (open?.type === "message") open.sent += value.length;
     if (logprobs === undefined) {
-      this.#emit(undefined, this.#textHead + JSON.stringify(value) + this.#textTail);
+      this.#emitText(this.#words, value);
       return;
     }
     const tokens = isList(logprobs) ? { content: logprobs, refusal: null } : logprobs;
@@ -182,8 +182,7 @@ export class ChunkEncoder implements EventEncoder {
     const field = custom ? '"custom":{"input":' : '"function":{"arguments":';
     return {
       type: "call",
-      before: `${this.#prefix}{"tool_calls":[{"index":${index},${field}`,
-      after: `}}]}${this.#suffix}`,
+      frame: this.#telling(`{"tool_calls":[{"index":${index},${field}`, "}}]}"),
       sent: 0,
       wrapped,
     };
@@ -198,12 +197,17 @@ export class ChunkEncoder implements EventEncoder {
       return this.#reasoningIn('{"content":[{"type":"thinking","thinking":[{"type":"text","text":', "}]}]}");
     }
     // Here the native frame beside the event carries the text.
-    if (!cut.includes("reasoning_content") && cut.includes("reasoning_details")) return { type: "reasoning", before: undefined, after: "" };
+    if (!cut.includes("reasoning_content") && cut.includes("reasoning_details")) return { type: "reasoning", frame: undefined };
     return this.#reasoningIn('{"reasoning_content":', "}");
   }
 
   #reasoningIn(before: string, after: string): Open {
-    return { type: "reasoning", before: this.#prefix + before, after: after + this.#suffix };
+    return { type: "reasoning", frame: this.#telling(before, after) };
+  }
+
+  /** A chunk whose delta has a string between these. */
+  #telling(before: string, after: string): TextFrame {
+    return new TextFrame(undefined, this.#prefix + before, after + this.#suffix);
   }
 
   /** What the finished item holds beyond its deltas is sent after all. */
@@ -218,7 +222,7 @@ export class ChunkEncoder implements EventEncoder {
     } else if (open?.type === "call" && item.type === "tool_call") {
       const unsent = item.input.slice(open.sent);
       const rest = open.wrapped ? open.wrapped.push(unsent) + open.wrapped.end() : unsent;
-      if (rest !== "") this.#emit(undefined, open.before + JSON.stringify(rest) + open.after);
+      if (rest !== "") this.#emitText(open.frame, rest);
     }
     this.#open[index] = SILENT;
   }

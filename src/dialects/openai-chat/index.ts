@@ -46,7 +46,7 @@ export default defineDialect({
   encodeAnswer,
   readAnswer,
   decodeEvents: (emit, context) => new ChunkDecoder(emit, context),
-  encodeEvents: (emit, context) => new ChunkEncoder(emit, context),
+  encodeEvents: (emit, context, emitText) => new ChunkEncoder(emit, context, emitText),
   usageFrames: (options) => new ChunkMeter(options),
 
   decodeProblem,

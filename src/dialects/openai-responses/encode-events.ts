@@ -3,6 +3,7 @@ import {
   offeredTools,
   type AnswerContext,
   type EmitFrame,
+  type EmitText,
   type Event,
   type EventEncoder,
   type Item,
@@ -24,6 +25,7 @@ import { encodeUsage } from "./usage.ts";
 /** Writes canonical events as the events of this language. */
 export class ResponsesEncoder implements EventEncoder {
   readonly #emit: EmitFrame;
+  readonly #emitText: EmitText;
   readonly #context: AnswerContext;
   #sequence = 0;
   #id = "";
@@ -38,8 +40,9 @@ export class ResponsesEncoder implements EventEncoder {
   #usage: Usage | undefined;
   #tools: FlatTools | undefined;
 
-  constructor(emit: EmitFrame, context: AnswerContext) {
+  constructor(emit: EmitFrame, context: AnswerContext, emitText?: EmitText) {
     this.#emit = emit;
+    this.#emitText = emitText ?? ((frame, text, number) => emit(frame.event, frame.data(text, number)));
     this.#context = context;
   }
 
@@ -105,6 +108,7 @@ export class ResponsesEncoder implements EventEncoder {
       tools: this.#tools,
       next: () => this.#sequence++,
       emit: this.#emit,
+      emitText: this.#emitText,
     });
     this.#writers[index] = writer;
     this.#shown.push(writer);

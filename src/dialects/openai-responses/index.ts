@@ -40,7 +40,7 @@ export default defineDialect({
   readAnswer,
 
   decodeEvents: (emit, context) => new ResponsesDecoder(emit, context),
-  encodeEvents: (emit, context) => new ResponsesEncoder(emit, context),
+  encodeEvents: (emit, context, emitText) => new ResponsesEncoder(emit, context, emitText),
   // Usage always comes in the last event, so there is never an extra frame to withhold.
   usageFrames: () => new ResponsesMeter(),
 

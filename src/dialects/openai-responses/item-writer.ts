@@ -1,4 +1,5 @@
-import type { EmitFrame, Item, Json, JsonObject, ReasoningPart } from "../../canon/index.ts";
+import type { EmitFrame, EmitText, Item, Json, JsonObject, ReasoningPart } from "../../canon/index.ts";
+import { TextFrame } from "../../kit/index.ts";
 import { CustomInputReader, identityOf, unflattenToolCall, type FlatTools } from "../shared-tools.ts";
 import { isLogprobs } from "./encode-parts.ts";
 import { encodeOutputItem, encodeOutputPart, finishedArguments, itemId } from "./output-items.ts";
@@ -14,6 +15,7 @@ export interface ItemWriterOptions {
   /** The next sequence number. */
   readonly next: () => number;
   readonly emit: EmitFrame;
+  readonly emitText: EmitText;
 }
 
 type PartKind = "text" | "refusal" | "summary" | "reasoning";
@@ -48,8 +50,8 @@ interface OpenPart {
   readonly kind: PartKind;
   /** `content_index` or `summary_index`. */
   readonly place: number;
-  /** Everything of a delta's JSON before the text. */
-  readonly deltaHead: string;
+  /** How its words are told. */
+  readonly delta: TextFrame;
   readonly logprobs: Json[];
   readonly annotations: Json[];
   text: string;
@@ -63,19 +65,22 @@ export class ItemWriter {
   readonly #item: Item;
   readonly #next: () => number;
   readonly #emit: EmitFrame;
+  readonly #emitText: EmitText;
   readonly #tools: FlatTools;
   /** By canonical part number. */
   readonly #parts: (OpenPart | undefined)[] = [];
   /** Unwraps a custom tool's free text from the function arguments that carried it. */
   readonly #unwrapping: CustomInputReader | undefined;
   #input = "";
-  #inputHead = "";
+  /** How its input is told; made with its first piece. */
+  #inputFrame: TextFrame | undefined;
   #wire: Json;
 
   constructor(options: ItemWriterOptions) {
     this.place = options.place;
     this.#next = options.next;
     this.#emit = options.emit;
+    this.#emitText = options.emitText;
     this.#tools = options.tools;
     this.#item = this.#named(options.item);
     if (options.item.type === "tool_call" && this.#item.type === "tool_call" && options.item.kind !== this.#item.kind)
@@ -91,8 +96,6 @@ export class ItemWriter {
 
   start(): void {
     this.#send("response.output_item.added", { output_index: this.place, item: this.#wire });
-    const type = this.#isCustom() ? "response.custom_tool_call_input.delta" : "response.function_call_arguments.delta";
-    this.#inputHead = `{"type":"${type}",${this.#address()},"delta":`;
   }
 
   text(part: number, text: string, logprobs?: Json): void {
@@ -179,13 +182,13 @@ export class ItemWriter {
   #inputDelta(text: string): void {
     this.#input += text;
     const type = this.#isCustom() ? "response.custom_tool_call_input.delta" : "response.function_call_arguments.delta";
-    this.#emit(type, `${this.#inputHead}${JSON.stringify(text)},"sequence_number":${this.#next()}}`);
+    this.#inputFrame ??= numberedFrame(type, this.#address(), "");
+    this.#emitText(this.#inputFrame, text, this.#next());
   }
 
   #delta(open: OpenPart, text: string): void {
     open.text += text;
-    const tail = open.kind === "text" ? `,"logprobs":[],"sequence_number":${this.#next()}}` : `,"sequence_number":${this.#next()}}`;
-    this.#emit(STREAMED[open.kind].delta, open.deltaHead + JSON.stringify(text) + tail);
+    this.#emitText(open.delta, text, this.#next());
   }
 
   /** The part under its canonical number; it is opened on its first use. */
@@ -198,7 +201,7 @@ export class ItemWriter {
     const open: OpenPart = {
       kind,
       place,
-      deltaHead: `{"type":"${delta}",${this.#address()},"${index}":${place},"delta":`,
+      delta: numberedFrame(delta, `${this.#address()},"${index}":${place}`, kind === "text" ? ',"logprobs":[]' : ""),
       logprobs: [],
       annotations: [],
       text: "",
@@ -235,6 +238,11 @@ export class ItemWriter {
     if (item.type !== "tool_call" || item.origin?.dialect === ID) return item;
     return identityOf(item, this.#tools) ? unflattenToolCall(item, this.#tools) : item;
   }
+}
+
+/** A delta at this address, with the stream's number at its end. */
+function numberedFrame(type: string, address: string, behind: string): TextFrame {
+  return new TextFrame(type, `{"type":"${type}",${address},"delta":`, `${behind},"sequence_number":`, "}");
 }
 
 /** An item as it starts: under way and empty. */
