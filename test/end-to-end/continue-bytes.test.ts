@@ -1,3 +1,4 @@
+import type { ServerResponse } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SeededRandomness } from "../../src/kit/index.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
@@ -34,15 +35,18 @@ async function relay(request: UpstreamRequest): Promise<{ readonly status: numbe
   };
 }
 
+async function serve(response: ServerResponse, request: UpstreamRequest, now: typeof cut): Promise<void> {
+  const { status, type, body } = await relay(request);
+  if (now) cutAnswer(body, now.bytes, now.how, type)(response, request);
+  else response.writeHead(status, { "content-type": type }).end(body);
+}
+
 beforeAll(async () => {
   back = await startGateway({ config: SIM });
   upstream = await startUpstream((response, request) => {
     const now = cut;
     cut = undefined;
-    void relay(request).then(({ status, type, body }) => {
-      if (now) cutAnswer(body, now.bytes, now.how, type)(response, request);
-      else response.writeHead(status, { "content-type": type }).end(body);
-    });
+    void serve(response, request, now);
   });
   const lab = (id: string, kind: string, path: string, prefill: boolean): string =>
     `  ${id}: { kind: ${kind}, baseUrl: "${upstream.url}${path}", apiKey: k, allowPrivateNetwork: true, capabilities: { prefill: ${prefill} } }\n`;
