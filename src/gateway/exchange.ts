@@ -23,7 +23,7 @@ import { SLOWER } from "./race.ts";
 import { answerHeaders } from "./refuse.ts";
 import { tapped } from "./recall.ts";
 import { openReply, type Reply, type ReplyContext } from "./reply.ts";
-import { callOf, operationOf, type GatewayDeps, type Run } from "./run.ts";
+import { callOf, continues, type GatewayDeps, type Run } from "./run.ts";
 import type { Break } from "./stitch.ts";
 
 /**
@@ -78,7 +78,7 @@ export class Exchange implements AttemptOptions, ReplyContext {
     this.keep = run.keep || run.shadow !== undefined || run.request.shadow !== undefined;
     this.guards = deps.guards;
     this.limits = limits;
-    this.continues = run.stream && alias !== undefined && alias.continue !== "never" && operationOf(run) === "generate";
+    this.continues = continues(run);
     this.gap = gap;
     this.diagnostics = address.diagnostics;
     this.#run = run;

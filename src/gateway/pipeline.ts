@@ -1,6 +1,7 @@
 import { problemFrom, ProblemError, type Problem } from "../canon/index.ts";
 import { admit } from "./admit.ts";
 import { attempts } from "./attempts.ts";
+import { goOn } from "./continue.ts";
 import { repeats } from "./idempotency.ts";
 import { LiveCall, type Maker, type Reader } from "./live.ts";
 import { plan } from "./plan.ts";
@@ -10,7 +11,7 @@ import { leaveFlight, mayRecall, recall, worksForOthers } from "./recall.ts";
 import { promise } from "./promise.ts";
 import { refuse } from "./refuse.ts";
 import type { CallRequest } from "./request.ts";
-import { newRun, stop, type GatewayDeps, type Run } from "./run.ts";
+import { continues, newRun, stop, type GatewayDeps, type Run } from "./run.ts";
 import { settle } from "./settle.ts";
 
 /**
@@ -47,12 +48,25 @@ async function pipeline(deps: GatewayDeps, run: Run): Promise<void> {
 /** What is not told already: from memory, or by a model. */
 async function answer(deps: GatewayDeps, run: Run): Promise<void> {
   if (mustPrepare(deps, run)) await prepare(deps, run);
-  if (mayRecall(run) && (await recall(deps, run))) return;
+  if (mayRecall(run) && (await recalled(deps, run))) return;
   const rating = mustRate(deps, run);
   if (rating) await rate(deps, run, rating);
   plan(deps, run);
   if (run.background) await promise(deps, run);
   await attempts(deps, run);
+}
+
+/** Told by memory, or by an identical call. One that breaks in the middle of its answer leaves this call to go on by itself. */
+async function recalled(deps: GatewayDeps, run: Run): Promise<boolean> {
+  try {
+    return await recall(deps, run);
+  } catch (error) {
+    // One broken stream may have many followers: they are asked for like repeats, so that no provider gets them all at once.
+    if (!(error instanceof ProblemError) || !run.live.committed || run.stopped || !continues(run) || !deps.retries.mayHedge()) throw error;
+    plan(deps, run);
+    await goOn(deps, run, error.problem);
+    return true;
+  }
 }
 
 /** The pipeline as its live call sees it. */

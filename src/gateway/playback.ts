@@ -16,7 +16,7 @@ import { answerContext } from "./context.ts";
 import type { LiveCall } from "./live.ts";
 import { answerHeaders } from "./refuse.ts";
 import { openReply, type Reply, type ReplyContext } from "./reply.ts";
-import { callOf, operationOf, type GatewayDeps, type Run } from "./run.ts";
+import { callOf, continues, operationOf, type GatewayDeps, type Run } from "./run.ts";
 
 /** How it ended: the client has its answer, or this call must ask the upstream itself. */
 export type PlaybackEnd = "answered" | "lead";
@@ -31,6 +31,7 @@ export class Playback implements ReplyContext, Passenger {
   readonly client: Dialect;
   readonly wantsStream: boolean;
   readonly keep: boolean;
+  readonly continues: boolean;
   readonly guards: readonly Guard[];
   readonly limits: Limits;
   upstream: Dialect;
@@ -63,6 +64,7 @@ export class Playback implements ReplyContext, Passenger {
     this.upstream = run.request.dialect;
     this.wantsStream = run.stream;
     this.keep = run.keep;
+    this.continues = continues(run);
     this.guards = deps.guards;
     this.limits = run.snapshot.limits;
     this.done = new Promise((resolve, reject) => {

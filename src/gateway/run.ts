@@ -188,6 +188,12 @@ export function callOf(run: Run): Call {
   return call;
 }
 
+/** Is its stream gone on with when it breaks? */
+export function continues(run: Run): boolean {
+  const whom = (run.plan?.alias ?? run.snapshot.aliases.get(run.model))?.continue;
+  return run.stream && whom !== undefined && whom !== "never" && operationOf(run) === "generate";
+}
+
 /** Stops a call once: the upstream is cancelled, a wait ends, and the reason is what the ledger gets. */
 export function stop(run: Run, problem: Problem): void {
   if (run.stopped) return;
