@@ -16,6 +16,7 @@ export * from "./journal.ts";
 export * from "./guard.ts";
 export * from "./secret.ts";
 export * from "./price.ts";
+export * from "./repricing.ts";
 export * from "./fold.ts";
 export * from "./check.ts";
 export * from "./flatten.ts";

@@ -7,6 +7,7 @@ import type { Item } from "./item.ts";
 import type { IdempotencyStore, JournalStore, Signals } from "./journal.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { ProblemKind } from "./problem.ts";
+import type { LedgerPage, LedgerPageQuery, Repricing, RepricingRun } from "./repricing.ts";
 import type { Usage } from "./usage.ts";
 
 /** How a call ended. `open` is never final: a start-up turns what a crash left open into `interrupted`. */
@@ -151,6 +152,12 @@ export interface LedgerStore {
   /** Newest first. */
   list(query: LedgerQuery): Promise<readonly LedgerRow[]>;
   count(): Promise<number>;
+  /** Every row there is, page by page, with what it costs by its newest repricing. */
+  page(query: LedgerPageQuery): Promise<LedgerPage>;
+  /** Appends; a run that is appended again changes nothing. Resolves when it is durable. */
+  reprice(run: RepricingRun): Promise<void>;
+  /** Of one call, oldest first. */
+  repricings(callId: string): Promise<readonly Repricing[]>;
   /**
    * Turns open records of `node` (all nodes when undefined) into `interrupted` rows, books their holds as spent, and takes back what the
    * node had leased; returns how many records.

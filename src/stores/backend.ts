@@ -11,11 +11,13 @@ import type {
   JournalEntry,
   JournalPage,
   KeyRecord,
+  LedgerPage,
   LeaseAnswer,
   LeaseAsk,
   LedgerRow,
   OpenRecord,
   Problem,
+  Repricing,
   Signals,
   Switch,
 } from "../canon/index.ts";
@@ -47,6 +49,7 @@ export interface Writes {
   expireCounters: { args: readonly [before: number, limit: number]; result: number };
   /** Also books the holds of what it interrupts, and takes back what the node had leased. */
   interrupt: { args: readonly [node: string | null, priceVersion: string, at: number]; result: number };
+  reprice: { args: readonly [runId: string, at: number, priceVersion: string, entries: readonly RepricedEntry[]]; result: void };
   keepTurn: {
     args: readonly [scope: string, id: string, previousId: string | null, createdAt: number, expiresAt: number, content: string];
     result: void;
@@ -124,6 +127,12 @@ export interface Reads {
     result: readonly LedgerRow[];
   };
   count: { args: readonly []; result: number };
+  /** Rows of the next `lookedThrough` after a place in the order in which they were settled. */
+  ledgerPage: {
+    args: readonly [after: number, lookedThrough: number, since: number | null, until: number | null, model: string | null];
+    result: LedgerPage;
+  };
+  repricings: { args: readonly [callId: string]; result: readonly Repricing[] };
   openRecord: { args: readonly [callId: string]; result: OpenRecord | undefined };
   /** Newest first, the turn itself and then its predecessors; undefined when one is missing or there are more than `limit`. */
   chain: {
@@ -167,6 +176,9 @@ export interface HeldColumns {
   readonly fingerprint: string;
   readonly answer: Uint8Array | null;
 }
+
+/** One row of a repricing; null for costs that are not known. */
+export type RepricedEntry = readonly [callId: string, cost: number | null, previousCost: number | null, previousVersion: string];
 
 /** What is written to the journal, which is a file of its own: it joins no group commit and its failure is nobody else's. */
 export type JournalWrite =
@@ -227,6 +239,8 @@ export function sizeOf(name: WriteName, args: readonly unknown[]): number {
     case "keepNative":
     case "keepCached":
       return SMALL_CHARACTERS + lengthOf(args.at(-1));
+    case "reprice":
+      return SMALL_CHARACTERS * (1 + (args as Writes["reprice"]["args"])[3].length);
     case "appendConfig":
       return SMALL_CHARACTERS + lengthOf(args[2]);
     case "noted": {

@@ -17,6 +17,7 @@ import type {
 import { memoryAudit, noting } from "./audit.ts";
 import { memoryCache } from "./cache-stores.ts";
 import { interruptedRow } from "./ledger-values.ts";
+import { memoryRepricings } from "./memory-repricings.ts";
 import { MemoryCounters } from "./memory-counters.ts";
 import { memoryIdempotency, memoryJournal } from "./memory-journal.ts";
 import { NO_SIGNALS } from "./over-backend.ts";
@@ -71,6 +72,7 @@ function memoryLedger(clock: Clock, keys: ReadonlyMap<string, KeyRecord>, counte
           .slice(0, limit),
       ),
     count: async () => rows.size,
+    ...memoryRepricings(rows),
     async interruptOpen(node, priceVersion) {
       const left = [...open.values()]
         .filter((record) => node === undefined || record.node === node)

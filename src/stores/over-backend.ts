@@ -8,11 +8,12 @@ import type {
   JournalStore,
   KeyStore,
   LedgerStore,
+  RepricingRun,
   Signals,
   Stores,
   SwitchStore,
 } from "../canon/index.ts";
-import type { Backend, HeldColumns } from "./backend.ts";
+import type { Backend, RepricedEntry, HeldColumns } from "./backend.ts";
 import { packAnswer, packSpill, unpackAnswer } from "./journal-block.ts";
 import { auditStore, writeNoted } from "./audit.ts";
 import { cacheStore } from "./cache-stores.ts";
@@ -28,6 +29,10 @@ export interface HostedStores extends Stores {
 const LIST_ROWS = 10_000;
 /** Rows looked through, newest first, for a question that no key answers: some tens of milliseconds of the thread that writes. */
 const LOOKED_BACK_ROWS = 50_000;
+/** Rows looked through for one page: a few milliseconds of the thread that writes. */
+const PAGE_ROWS = 1000;
+/** Rows repriced in one write. */
+const REPRICED_ROWS = 500;
 /** Expired rows forgotten in one transaction. */
 const EXPIRE_ROWS = 500;
 
@@ -71,10 +76,25 @@ function ledgerStore(backend: Backend, clock: Clock): LedgerStore {
       return backend.read("rowsWhere", [most, LOOKED_BACK_ROWS, callerId, model, target, since]);
     },
     count: () => backend.read("count", []),
+    page: ({ after, since = null, until = null, model = null }) => backend.read("ledgerPage", [after, PAGE_ROWS, since, until, model]),
+    async reprice({ id, at, priceVersion, entries }) {
+      await Promise.all(
+        chunks(entries.map(repricedEntry), REPRICED_ROWS).map((some) => backend.write("reprice", [id, at, priceVersion, some])),
+      );
+    },
+    repricings: (callId) => backend.read("repricings", [callId]),
     interruptOpen: (node, priceVersion) => backend.write("interrupt", [node ?? null, priceVersion, clock.now()]),
     flush: () => backend.flush(),
     failure: () => backend.failure(),
   };
+}
+
+function repricedEntry(entry: RepricingRun["entries"][number]): RepricedEntry {
+  return [entry.callId, entry.costNanodollars ?? null, entry.previousNanodollars ?? null, entry.previousVersion];
+}
+
+function chunks<T>(all: readonly T[], size: number): readonly (readonly T[])[] {
+  return Array.from({ length: Math.ceil(all.length / size) }, (_, place) => all.slice(place * size, (place + 1) * size));
 }
 
 function callStore(backend: Backend): CallStore {

@@ -7,6 +7,7 @@ import { auditContract } from "./audit.contract.ts";
 import { budgetContract } from "./budgets.contract.ts";
 import { cacheContract } from "./cache.contract.ts";
 import { journalContract } from "./journal.contract.ts";
+import { repricingContract } from "./repricing.contract.ts";
 import { storeContract } from "./stores.contract.ts";
 
 const clock = new ManualClock(START);
@@ -55,6 +56,10 @@ cacheContract("sqlite by way of another process", openRemote);
 auditContract("memory", async () => memoryStores(clock));
 auditContract("sqlite", openFolder);
 auditContract("sqlite by way of another process", openRemote);
+
+repricingContract("memory", async () => memoryStores(clock));
+repricingContract("sqlite", openFolder);
+repricingContract("sqlite by way of another process", openRemote);
 
 budgetContract("memory", async () => memoryStores(clock));
 budgetContract("sqlite", openFolder);

@@ -6,6 +6,7 @@ import { auditContract } from "../contracts/audit.contract.ts";
 import { budgetContract } from "../contracts/budgets.contract.ts";
 import { cacheContract } from "../contracts/cache.contract.ts";
 import { journalContract } from "../contracts/journal.contract.ts";
+import { repricingContract } from "../contracts/repricing.contract.ts";
 import { storeContract } from "../contracts/stores.contract.ts";
 import { hasPostgres, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { temporaryFolder } from "./folders.ts";
@@ -23,4 +24,5 @@ describe.skipIf(!hasPostgres)("PostgreSQL", () => {
   cacheContract("postgres", open);
   auditContract("postgres", open);
   budgetContract("postgres", open);
+  repricingContract("postgres", open);
 });

@@ -15,6 +15,7 @@ import { counterReads } from "./counter-table.ts";
 import { idempotencyReads } from "./idempotency-table.ts";
 import { JournalWriter, journalReads } from "./journal-tables.ts";
 import { ledgerReads } from "./ledger-table.ts";
+import { repricingReads } from "./repricing-table.ts";
 import type { Leases } from "./leases.ts";
 import { Link, type LinkOptions } from "./link.ts";
 import type { Spool } from "./spool.ts";
@@ -30,6 +31,7 @@ const reads: PostgresReads = {
   ...idempotencyReads,
   ...journalReads,
   ...ledgerReads,
+  ...repricingReads,
   ...turnReads,
 };
 

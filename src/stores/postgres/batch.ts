@@ -6,6 +6,7 @@ import { auditWrites } from "./audit-table.ts";
 import { CACHE_PARTS, cacheWrites } from "./cache-tables.ts";
 import { type Connections, type Session, statement } from "./connections.ts";
 import { counterWrites, lockCounters } from "./counter-table.ts";
+import { repricingWrites } from "./repricing-table.ts";
 import { faultOf, reasonOfDatabase } from "./faults.ts";
 import { idempotencyWrites } from "./idempotency-table.ts";
 import { interruptCalls, openCalls, settleCalls } from "./ledger-table.ts";
@@ -18,6 +19,7 @@ const plain: Omit<PostgresWrites, AuditWrite> = {
   ...adminWrites,
   ...cacheWrites,
   ...counterWrites,
+  ...repricingWrites,
   ...idempotencyWrites,
   ...turnWrites,
   interrupt: ({ session }, args) => interruptCalls(session, args),

@@ -221,4 +221,24 @@ export const postgresMigrations: readonly PostgresMigration[] = [
       CREATE INDEX journal_calls_open ON journal_calls (node) WHERE state = 'open';
     `,
   },
+  {
+    number: 2,
+    name: "repricings",
+    sql: `
+      CREATE TABLE repricings (
+        seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        call_id text NOT NULL,
+        run_id text NOT NULL,
+        at bigint NOT NULL,
+        price_version text NOT NULL,
+        cost_nanodollars bigint,
+        previous_nanodollars bigint,
+        previous_version text NOT NULL,
+        UNIQUE (call_id, run_id)
+      );
+      CREATE FUNCTION repricings_unchanged() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'repricings are only appended to'; END $$;
+      CREATE TRIGGER repricings_unchanged BEFORE UPDATE OR DELETE OR TRUNCATE ON repricings EXECUTE FUNCTION repricings_unchanged();
+    `,
+  },
 ];

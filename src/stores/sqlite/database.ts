@@ -13,6 +13,7 @@ import { counterReads, counterWrites } from "./counter-table.ts";
 import { idempotencyReads, idempotencyWrites } from "./idempotency-table.ts";
 import type { JournalFile } from "./journal-file.ts";
 import { ledgerReads, ledgerWrites } from "./ledger-table.ts";
+import { repricingReads, repricingWrites } from "./repricing-table.ts";
 import { versionOf } from "./migrate.ts";
 import { recordMigrations } from "./migrations/record.ts";
 import { servingMigrations } from "./migrations/serving.ts";
@@ -160,6 +161,7 @@ function openWriter(folder: string, sealer: Sealer): Writer {
     }
     const plain = {
       ...ledgerWrites(database),
+      ...repricingWrites(database),
       ...callWrites(database, sealer),
       ...idempotencyWrites(database, sealer),
       ...cacheWrites(database, sealer),
@@ -186,6 +188,7 @@ function openReader(folder: string, sealer: Sealer, journal: JournalFile): Reade
       database,
       table: {
         ...ledgerReads(database),
+        ...repricingReads(database),
         ...callReads(database, sealer),
         ...idempotencyReads(database, sealer),
         ...cacheReads(database, sealer),

@@ -140,4 +140,23 @@ export const recordMigrations: readonly Migration[] = [
       CREATE INDEX leases_by_node ON leases (node);
     `,
   },
+  {
+    number: 5,
+    name: "repricings",
+    sql: `
+      CREATE TABLE repricings (
+        seq INTEGER PRIMARY KEY,
+        call_id TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        price_version TEXT NOT NULL,
+        cost_nanodollars INTEGER,
+        previous_nanodollars INTEGER,
+        previous_version TEXT NOT NULL,
+        UNIQUE (call_id, run_id)
+      ) STRICT;
+      CREATE TRIGGER repricings_unchanged BEFORE UPDATE ON repricings BEGIN SELECT RAISE(ABORT, 'repricings are only appended to'); END;
+      CREATE TRIGGER repricings_kept BEFORE DELETE ON repricings BEGIN SELECT RAISE(ABORT, 'repricings are only appended to'); END;
+    `,
+  },
 ];
