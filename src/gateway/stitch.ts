@@ -34,7 +34,9 @@ type ItemEvent = Extract<Event, { index: number }>;
 
 /** Writes the answer of an attempt that goes on with a broken stream, so that its client sees one answer with one end. */
 export class ContinuedWriter implements EventWriter {
+  readonly #context: ReplyContext;
   readonly #writer: ClientWriter;
+  #begun = false;
   readonly #break: Break;
   readonly #joint: Joint;
   /** By the new answer's own indices. */
@@ -48,6 +50,7 @@ export class ContinuedWriter implements EventWriter {
   #characters = 0;
 
   constructor(context: ReplyContext, gap: Break) {
+    this.#context = context;
     this.#writer = new ClientWriter(context, gap.said);
     this.#break = gap;
     this.#joint = new Joint(gap.said.text, gap.how);
@@ -90,6 +93,9 @@ export class ContinuedWriter implements EventWriter {
       case "problem":
         return this.#writer.event(event);
       case "item_start":
+        // Also when nothing of it is told yet: whoever says again what was said is at work.
+        if (!this.#begun) this.#context.onOutput();
+        this.#begun = true;
         this.#places.set(event.index, this.#placeOf(event.item));
         return;
       default:

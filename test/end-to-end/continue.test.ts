@@ -80,11 +80,13 @@ describe.each(LANGUAGES)("a $id stream", (language) => {
 
     it.each(["broken", "garbled", "stalled"])("that is %s is gone on with by the next target", async (model) => {
       const { text } = await ask(at(), language, "sim/good");
-      const heard = await ask(at(), language, model);
+      const usage = language.id === "openai-chat" ? { stream_options: { include_usage: true } } : {};
+      const heard = await ask(at(), language, model, usage);
       expect([heard.ends, heard.text]).toEqual([["done"], text]);
       expectSound(heard, language);
       const row = await at().lastRow();
       expect(row.target).toBe("sim/good");
+      expect([heard.answer.usage.inputUncached, heard.answer.usage.output]).toEqual([row.usage.inputUncached, row.usage.output]);
       expect(row.attempts.length).toBeGreaterThanOrEqual(2);
       expect(row.attempts.at(0)?.continues).toBeUndefined();
       expect(row.attempts.at(-1)).toMatchObject({ target: "sim/good", continues: true });
