@@ -1,3 +1,5 @@
+import { AUDIT_COMMANDS } from "./audit.ts";
+import { backupCommand } from "./backup.ts";
 import type { Command } from "./command.ts";
 import { doctorCommand } from "./doctor.ts";
 import { explainCommand } from "./explain.ts";
@@ -5,12 +7,14 @@ import { HEALTH_COMMANDS } from "./health.ts";
 import { initCommand } from "./init.ts";
 import { KEY_COMMANDS } from "./keys.ts";
 import { ledgerCommand } from "./ledger.ts";
+import { migrateCommand } from "./migrate.ts";
 import { CHANGE_COMMANDS } from "./models-change.ts";
 import { KILL_COMMANDS } from "./models-kill.ts";
 import { RELEASE_COMMANDS } from "./models-release.ts";
 import { modelsCommand } from "./models.ts";
 import { NOT_BUILT_COMMANDS } from "./not-built.ts";
 import { rehearseCommand } from "./rehearse.ts";
+import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
 
 /** Every command, in the order in which the help lists them. */
@@ -28,5 +32,9 @@ export const COMMANDS: readonly Command[] = [
   ledgerCommand,
   explainCommand,
   rehearseCommand,
+  ...AUDIT_COMMANDS,
+  backupCommand,
+  restoreCommand,
+  migrateCommand,
   ...NOT_BUILT_COMMANDS,
 ];

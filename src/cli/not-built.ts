@@ -1,13 +1,9 @@
 import { WRONG_USE, type Command } from "./command.ts";
 
 const TO_COME: readonly (readonly [name: string, summary: string])[] = [
-  ["audit", "Read and verify the audit chain."],
   ["eval", "Run evaluations."],
   ["bench", "Measure a running gateway of yours."],
   ["advise", "Advise on models and routes from the ledger."],
-  ["backup", "Back up the data folder."],
-  ["restore", "Restore a backup."],
-  ["migrate", "Move the record to another database."],
 ];
 
 /** Commands that are promised and not there yet: they say so instead of doing half. */

@@ -54,8 +54,11 @@ export class ChainVerifier {
   #fault: Fault | undefined;
   #vouched = 0;
 
-  /** @param checkpoints signed notes: those of the chain itself, and any that were kept elsewhere */
-  constructor(key: VerifierKey, checkpoints: readonly string[]) {
+  /**
+   * @param key undefined where nothing was ever signed: any checkpoint is at fault then
+   * @param checkpoints signed notes: those of the chain itself, and any that were kept elsewhere
+   */
+  constructor(key: VerifierKey | undefined, checkpoints: readonly string[]) {
     this.#checkpoints = checkpoints.length;
     this.#signed = signedRoots(key, checkpoints);
   }
@@ -96,9 +99,14 @@ export class ChainVerifier {
     return { ok: !fault, entries: this.#count, signed: this.#vouched, checkpoints: this.#checkpoints, ...(fault && { fault }) };
   }
 
-  /** What follows the first fault can only say more of it: an entry that seemed gone may stand elsewhere. */
+  /**
+   * What follows the first fault can only say more of it: an entry that seemed gone may stand elsewhere, and the successor of the last
+   * entry that a checkpoint speaks of knows whether that one was changed.
+   */
   #learn(entry: Entry | undefined): void {
     const fault = this.#fault;
+    if (fault?.through === this.#count - 1 && entry && entry.previous !== this.#previous)
+      this.#fault = edited(fault.through, "the checkpoint of it and the entry behind it know another");
     if (fault?.kind === "removed" && entry?.sequence === fault.sequence) this.#fault = reordered(fault.sequence);
   }
 
@@ -147,13 +155,13 @@ function reordered(sequence: number): Fault {
 }
 
 /** Roots by size; of one size there may be several, from several sources. */
-function signedRoots(key: VerifierKey, notes: readonly string[]): Signed {
+function signedRoots(key: VerifierKey | undefined, notes: readonly string[]): Signed {
   const roots = new Map<number, string[]>();
   let largest = 0;
   let fault: Fault | undefined;
   for (const note of notes) {
     const checkpoint = readCheckpoint(note);
-    if (!checkpoint || checkpoint.origin !== key.name || !isSignedBy(checkpoint.note, key)) {
+    if (!checkpoint || !key || checkpoint.origin !== key.name || !isSignedBy(checkpoint.note, key)) {
       const found = notSigned(checkpoint, key);
       if (!fault || found.sequence < fault.sequence) fault = found;
       continue;
@@ -164,9 +172,10 @@ function signedRoots(key: VerifierKey, notes: readonly string[]): Signed {
   return { roots, largest, fault };
 }
 
-function notSigned(checkpoint: Checkpoint | undefined, key: VerifierKey): Fault {
+function notSigned(checkpoint: Checkpoint | undefined, key: VerifierKey | undefined): Fault {
   const sequence = Math.max(1, checkpoint?.size ?? 1);
   const what = checkpoint ? `The checkpoint of ${checkpoint.size} entries` : "A checkpoint";
-  const why = checkpoint ? `is not signed by the key ${key.name}+${key.id}` : "is no signed checkpoint";
+  const by = key ? `is not signed by the key ${key.name}+${key.id}` : "is there, but no key that could have signed it";
+  const why = checkpoint ? by : "is no signed checkpoint";
   return { kind: "checkpoint", sequence, message: `${what} ${why}.` };
 }
