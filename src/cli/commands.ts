@@ -1,4 +1,3 @@
-import { AUDIT_COMMANDS } from "./audit.ts";
 import { backupCommand } from "./backup.ts";
 import type { Command } from "./command.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -32,7 +31,6 @@ export const COMMANDS: readonly Command[] = [
   ledgerCommand,
   explainCommand,
   rehearseCommand,
-  ...AUDIT_COMMANDS,
   backupCommand,
   restoreCommand,
   migrateCommand,

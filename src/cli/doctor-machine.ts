@@ -4,11 +4,12 @@ import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { ProblemError } from "../canon/index.ts";
 import { DEFAULT_HOST, DEFAULT_PORT, type GimbalConfig } from "../config/index.ts";
+import { migrateRecord } from "../stores/index.ts";
 import { UsageError, type Input } from "./command.ts";
 import type { CliDeps, ServeSettings } from "./deps.ts";
 import { failure, ok, warning, type Finding } from "./finding.ts";
 import { runningServer, TOKEN_FILE } from "./running.ts";
-import { dataFolderOf, setting, settingsOf } from "./settings.ts";
+import { databaseUrlOf, dataFolderOf, settingsOf } from "./settings.ts";
 
 const OLDEST_NODE = [24, 15] as const;
 const MEBIBYTE = 1024 * 1024;
@@ -35,15 +36,21 @@ export function checkRuntime(deps: CliDeps): readonly Finding[] {
       ];
 }
 
-export function checkDatabase(deps: CliDeps): readonly Finding[] {
-  if (setting(deps, "GIMBAL_DATABASE_URL") === undefined) return [];
-  return [
-    failure(
-      "database",
-      "GIMBAL_DATABASE_URL is set, but the PostgreSQL record is not built yet.",
-      "Unset it to keep the record in the data folder.",
-    ),
-  ];
+/** Does the database answer, and are its tables this version's? */
+export async function checkDatabase(deps: CliDeps): Promise<readonly Finding[]> {
+  const url = databaseUrlOf(deps);
+  if (url === undefined) return [];
+  try {
+    const { version, pending } = await migrateRecord(url, deps.clock, true);
+    if (pending.length === 0) return [ok("database", "PostgreSQL answers, and its tables are this version's.")];
+    if (version === 0) return [ok("database", "PostgreSQL answers; the first start makes the tables.")];
+    return [
+      failure("database", "PostgreSQL answers, and its tables are an older version's.", "Back it up (pg_dump), then run: gimbal migrate"),
+    ];
+  } catch (error) {
+    const message = error instanceof ProblemError ? error.problem.message : messageOf(error);
+    return [failure("database", message, "Correct GIMBAL_DATABASE_URL, or unset it to keep the record in the data folder.")];
+  }
 }
 
 /** Can it be written, is there room, is it held by one gateway only, are its secrets kept? */
@@ -148,7 +155,7 @@ export async function checkPort(input: Input, config: GimbalConfig | undefined, 
   try {
     settings = settingsOf(withoutConfig(input), {
       ...deps,
-      env: { ...deps.env, GIMBAL_DATABASE_URL: undefined, GIMBAL_CONFIG: undefined },
+      env: { ...deps.env, GIMBAL_CONFIG: undefined },
     });
   } catch (error) {
     if (error instanceof UsageError) return [failure("port", error.message, "Correct it.")];

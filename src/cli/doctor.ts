@@ -19,7 +19,7 @@ export const doctorCommand: Command = {
       if (!input.json) for (const finding of found) deps.out(`${lineOf(finding)}\n`);
     };
     add(checkRuntime(deps));
-    add(checkDatabase(deps));
+    add(await checkDatabase(deps));
     add(await checkFolder(input, deps));
     const { config, findings: found } = await checkConfig(input, deps);
     add(found);

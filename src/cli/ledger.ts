@@ -3,7 +3,7 @@ import { formatDollars, totalInput, type LedgerRow } from "../canon/index.ts";
 import { CommandError, DONE, table, wholeNumber, type Command } from "./command.ts";
 import { onRecord } from "./record.ts";
 import { askServer } from "./running.ts";
-import { DATA_FLAG, settingsOf } from "./settings.ts";
+import { DATA_FLAG, databaseUrlOf, settingsOf } from "./settings.ts";
 
 const DEFAULT_ROWS = 20;
 const MOST_ROWS = 10_000;
@@ -21,7 +21,8 @@ export const ledgerCommand: Command = {
     const limit = wholeNumber(input, "limit", 1, MOST_ROWS) ?? DEFAULT_ROWS;
     const callerId = input.text("key");
     const folder = settingsOf(input, deps).dataFolder;
-    if (!existsSync(folder)) throw new CommandError(`There is no data folder ${folder}: nothing has been recorded yet.`);
+    if (databaseUrlOf(deps) === undefined && !existsSync(folder))
+      throw new CommandError(`There is no data folder ${folder}: nothing has been recorded yet.`);
     const query = new URLSearchParams({ limit: String(limit), ...(callerId !== undefined && { key: callerId }) });
     const rows = await onRecord(input, deps, {
       server: async (server, held) =>

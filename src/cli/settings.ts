@@ -48,6 +48,19 @@ export function dataFolderOf(input: Input, deps: CliDeps): string {
   return resolve(deps.cwd, input.text("data") ?? setting(deps, "GIMBAL_DATA") ?? DEFAULT_DATA_FOLDER);
 }
 
+/** Where the record is, when it is not in the data folder. */
+export function databaseUrlOf(deps: CliDeps): string | undefined {
+  return setting(deps, "GIMBAL_DATABASE_URL");
+}
+
+/** A database has tools of its own, which know it better. @throws UsageError naming them */
+export function refuseDatabase(deps: CliDeps, instead: string): void {
+  if (databaseUrlOf(deps) === undefined) return;
+  throw new UsageError(
+    `The record is in PostgreSQL (GIMBAL_DATABASE_URL): use its own tools, for example ${instead}; see docs/running.md.`,
+  );
+}
+
 /** An empty variable counts as unset. */
 export function setting(deps: CliDeps, name: string): string | undefined {
   const value = deps.env[name];

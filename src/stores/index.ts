@@ -10,3 +10,4 @@ export type { HostedStores } from "./over-backend.ts";
 export { makeFolder } from "./folder.ts";
 export { FOLDER_IN_USE, reasonOf, unavailable } from "./problems.ts";
 export { lockHolder } from "./sqlite/lock.ts";
+export { backupFolder, type BackupManifest, type FolderUpgrade, pendingUpgrade, restoreFolder, upgradeFolder } from "./sqlite/maintain.ts";

@@ -99,7 +99,7 @@ describe("the command line", () => {
   });
 
   it("says what is not built yet, with 2", async () => {
-    for (const name of ["audit", "eval", "bench", "advise", "backup", "restore", "migrate"]) {
+    for (const name of ["audit", "eval", "bench", "advise"]) {
       expect(await run([name])).toBe(2);
       expect(complaints).toContain(`gimbal ${name} is not built yet.`);
     }
@@ -135,8 +135,6 @@ describe("gimbal serve", () => {
 
   it("refuses what it cannot serve with", async () => {
     expect(await run(["serve", "--config", "absent.yaml"])).toBe(2);
-    expect(await run(["serve"], { env: { GIMBAL_DATABASE_URL: "postgres://127.0.0.1/x" } })).toBe(2);
-    expect(complaints).toContain("PostgreSQL");
     expect(await run(["serve"], { env: { GIMBAL_PORT: "http" } })).toBe(2);
     expect(served).toEqual([]);
   });
@@ -303,7 +301,7 @@ describe("gimbal doctor", () => {
         nodeVersion: "20.1.0",
         openStores,
         clock: new ManualClock(0),
-        env: { GIMBAL_DATABASE_URL: "postgres://x" },
+        env: { GIMBAL_DATABASE_URL: "mysql://x" },
       }),
     ).toBe(1);
     expect(statuses()).toMatchObject({

@@ -44,7 +44,8 @@ function findPrograms(): { readonly folder: string; readonly user: readonly [uid
 
 const programs = findPrograms();
 const isCi = process.env["CI"] === "true";
-const REMEDY = "PostgreSQL's programs initdb and postgres (15 or newer) are absent: install the package postgresql (Debian: apt-get install postgresql).";
+const REMEDY =
+  "PostgreSQL's programs initdb and postgres (15 or newer) are absent: install the package postgresql (Debian: apt-get install postgresql).";
 
 /** Whether tests of PostgreSQL can run; said once a file when they cannot. In continuous integration they run, and fail saying what is missing. */
 export const hasPostgres: boolean = programs !== undefined || isCi;

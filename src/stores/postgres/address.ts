@@ -37,7 +37,7 @@ function safeNumber(text: string): number {
 
 const types: pg.CustomTypesConfig = {
   getTypeParser: ((oid: number, format?: "text" | "binary") =>
-    oid === INT8 && format !== "binary" ? safeNumber : pg.types.getTypeParser(oid, format as "text")) as typeof pg.types.getTypeParser,
+    oid === INT8 && format !== "binary" ? safeNumber : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
 };
 
 /** Throws `invalid_request` for an address that is none; its own text is not repeated, because it may hold a password. */

@@ -143,20 +143,18 @@ async function runBatch(context: BatchContext, commands: readonly Command[]): Pr
     if (groups.add(command)) continue;
     const needs = NEEDS[command.name];
     if (needs) await groups.flush(needs);
-    const outcome = await attempt(context, command.name as Exclude<WriteName, GroupedWrite>, command.args);
+    const outcome = await attempt(context, command);
     if (outcome) outcomes[place] = outcome;
   }
   await groups.flush();
   return { outcomes, ...(context.generation !== undefined && { generation: context.generation }) };
 }
 
-async function attempt<K extends Exclude<WriteName, GroupedWrite>>(
-  context: BatchContext,
-  name: K,
-  args: Command["args"],
-): Promise<Outcome> {
+const anySingle: Readonly<Record<string, (batch: BatchContext, args: never) => Promise<unknown>>> = { ...singles };
+
+async function attempt(context: BatchContext, { name, args }: Command): Promise<Outcome> {
   try {
-    const value = await singles[name](context, args as Writes[K]["args"]);
+    const value = await anySingle[name]?.(context, args as never);
     return value === undefined ? undefined : { value };
   } catch (error) {
     if (error instanceof ProblemError) return { problem: error.problem };

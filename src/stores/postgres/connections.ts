@@ -50,8 +50,9 @@ export class Connections {
 
   constructor(config: pg.ClientConfig, max: number, name: string) {
     this.#pool = new pg.Pool({ ...config, max, application_name: name, allowExitOnIdle: true });
-    // An idle connection that breaks is replaced when the next is asked for; without a listener it would end the process.
+    // A connection that breaks says so to whoever uses it next; without listeners, idle or not, it would end the process.
     this.#pool.on("error", () => {});
+    this.#pool.on("connect", (client) => client.on("error", () => {}));
   }
 
   async use<T>(work: (session: Session) => Promise<T>): Promise<T> {

@@ -58,7 +58,7 @@ export async function migratePostgres(
       const found = await schemaState(session, schema, migrations);
       state = found;
       if (found.pending.length === 0) return;
-      await session.run(`CREATE SCHEMA IF NOT EXISTS ${schema}`);
+      await session.run(`CREATE SCHEMA IF NOT EXISTS "${schema}"`);
       await session.run(
         "CREATE TABLE IF NOT EXISTS migrations (number integer PRIMARY KEY, name text NOT NULL, applied_at bigint NOT NULL)",
       );

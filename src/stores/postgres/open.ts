@@ -82,7 +82,8 @@ export async function openPostgres(settings: PostgresOptions): Promise<HostedSto
     tellFailures(backend, settings.onFailure);
     // The folder was ours to take, so whoever had it before is gone, whatever its lease says.
     if (before !== undefined && before !== node) leases.gone(before);
-    const stores = storesOver(backend, clock, () => backend.close().finally(unlock));
+    let closed: Promise<void> | undefined;
+    const stores = storesOver(backend, clock, () => (closed ??= backend.close().finally(unlock)));
     return { ...stores, nodes: { onDead: (bury) => leases.onDead(bury) } };
   } catch (error) {
     await Promise.all(Object.values(connections).map((one) => one.close().catch(() => {})));
