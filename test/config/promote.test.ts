@@ -48,18 +48,18 @@ describe("promoting a canary", () => {
   });
 
   it("takes the others' weight, or the others, where their order says nothing", () => {
-    const with_ = (strategy: string): string =>
+    const written = (strategy: string): string =>
       patchModel(TEXT, "fast", {
         members: { strategy, canary: { target: null, targets: [{ target: "lab/new", weight: 2 }, "lab/newer"] } },
       });
-    expect(aliasOf(promoteCanary(with_("weighted"), "fast", false)).targets).toEqual([
+    expect(aliasOf(promoteCanary(written("weighted"), "fast", false)).targets).toEqual([
       "lab/new 2",
       "lab/newer 1",
       "sim/echo 0",
       "lab/small 0",
     ]);
     for (const strategy of ["round-robin", "latency", "cost"])
-      expect(aliasOf(promoteCanary(with_(strategy), "fast", false)).targets).toEqual(["lab/new 2", "lab/newer 1"]);
+      expect(aliasOf(promoteCanary(written(strategy), "fast", false)).targets).toEqual(["lab/new 2", "lab/newer 1"]);
     expect(aliasOf(promoteCanary(TEXT, "fast", true)).targets).toEqual(["lab/new 1"]);
   });
 
