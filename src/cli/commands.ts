@@ -1,3 +1,4 @@
+import { AUDIT_COMMANDS } from "./audit.ts";
 import { backupCommand } from "./backup.ts";
 import type { Command } from "./command.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -5,6 +6,8 @@ import { explainCommand } from "./explain.ts";
 import { HEALTH_COMMANDS } from "./health.ts";
 import { initCommand } from "./init.ts";
 import { KEY_COMMANDS } from "./keys.ts";
+import { differencesCommand } from "./ledger-differences.ts";
+import { repriceCommand } from "./ledger-reprice.ts";
 import { ledgerCommand } from "./ledger.ts";
 import { migrateCommand } from "./migrate.ts";
 import { CHANGE_COMMANDS } from "./models-change.ts";
@@ -28,9 +31,13 @@ export const COMMANDS: readonly Command[] = [
   ...KILL_COMMANDS,
   modelsCommand,
   ...HEALTH_COMMANDS,
+  // Before the one whose name begins theirs.
+  repriceCommand,
+  differencesCommand,
   ledgerCommand,
   explainCommand,
   rehearseCommand,
+  ...AUDIT_COMMANDS,
   backupCommand,
   restoreCommand,
   migrateCommand,

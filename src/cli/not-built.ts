@@ -1,7 +1,6 @@
 import { WRONG_USE, type Command } from "./command.ts";
 
 const TO_COME: readonly (readonly [name: string, summary: string])[] = [
-  ["audit", "Read and verify the audit chain."],
   ["eval", "Run evaluations."],
   ["bench", "Measure a running gateway of yours."],
   ["advise", "Advise on models and routes from the ledger."],
