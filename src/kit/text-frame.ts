@@ -37,31 +37,71 @@ export class TextFrame {
     return this.#end === undefined ? data : data + number + this.#end;
   }
 
-  /** The whole frame, in memory of the caller's choice; undefined for a text that is not plain, which goes through `data`. */
+  /** The whole frame, in memory of the caller's choice; undefined for a text that is long or beyond ASCII, which goes through `data`. */
   bytes<Bytes extends Uint8Array>(text: string, allocate: (length: number) => Bytes, number = 0): Bytes | undefined {
-    const { length } = text;
-    if (length > MAX_LETTERS || number > MAX_NUMBER) return undefined;
-    for (let at = 0; at < length; at++) if (!isPlain(text.charCodeAt(at))) return undefined;
-    this.#head ??= encoder.encode(`${this.event === undefined ? "" : `event: ${this.event}\n`}data: ${this.#before}"`);
-    this.#middle ??= encoder.encode(`"${this.#after}${this.#end === undefined ? "\n\n" : ""}`);
-    this.#tail ??= encoder.encode(this.#end === undefined ? "" : `${this.#end}\n\n`);
+    const letters = lettersOf(text);
+    if (letters < 0 || number > MAX_NUMBER) return undefined;
+    const head = (this.#head ??= encoder.encode(`${this.event === undefined ? "" : `event: ${this.event}\n`}data: ${this.#before}"`));
+    const middle = (this.#middle ??= encoder.encode(`"${this.#after}${this.#end === undefined ? "\n\n" : ""}`));
+    const tail = (this.#tail ??= encoder.encode(this.#end === undefined ? "" : `${this.#end}\n\n`));
     const digits = this.#end === undefined ? 0 : digitsOf(number);
-    const behind = this.#head.length + length;
-    const bytes = allocate(behind + this.#middle.length + digits + this.#tail.length);
-    bytes.set(this.#head);
-    for (let at = 0; at < length; at++) bytes[this.#head.length + at] = text.charCodeAt(at);
-    bytes.set(this.#middle, behind);
+    const behind = head.length + letters;
+    const bytes = allocate(behind + middle.length + digits + tail.length);
+    bytes.set(head);
+    write(bytes, head.length, text);
+    bytes.set(middle, behind);
     if (digits === 0) return bytes;
-    let at = behind + this.#middle.length + digits;
-    bytes.set(this.#tail, at);
+    let at = behind + middle.length + digits;
+    bytes.set(tail, at);
     for (let rest = number, digit = 0; digit < digits; digit++, rest = Math.floor(rest / 10)) bytes[--at] = ZERO + (rest % 10);
     return bytes;
   }
 }
 
-/** Does JSON write it as it is, and UTF-8 in one byte? */
-function isPlain(code: number): boolean {
-  return code >= SPACE && code <= LAST_ASCII && code !== QUOTE && code !== BACKSLASH;
+/** Bytes of the text within a JSON string; -1 when it is not worth counting them. */
+function lettersOf(text: string): number {
+  const { length } = text;
+  if (length > MAX_LETTERS) return -1;
+  let letters = length;
+  for (let at = 0; at < length; at++) {
+    const code = text.charCodeAt(at);
+    if (code > LAST_ASCII) return -1;
+    if (code >= SPACE && code !== QUOTE && code !== BACKSLASH) continue;
+    if (escapeOf(code) === 0) return -1;
+    letters++;
+  }
+  return letters;
+}
+
+function write(bytes: Uint8Array, start: number, text: string): void {
+  let to = start;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    const escape = code >= SPACE && code !== QUOTE && code !== BACKSLASH ? 0 : escapeOf(code);
+    if (escape > 0) bytes[to++] = BACKSLASH;
+    bytes[to++] = escape > 0 ? escape : code;
+  }
+}
+
+/** The letter behind the backslash by which JSON writes this one; 0 for those that it writes as numbers. */
+function escapeOf(code: number): number {
+  switch (code) {
+    case QUOTE:
+    case BACKSLASH:
+      return code;
+    case 8:
+      return 98;
+    case 9:
+      return 116;
+    case 10:
+      return 110;
+    case 12:
+      return 102;
+    case 13:
+      return 114;
+    default:
+      return 0;
+  }
 }
 
 function digitsOf(number: number): number {
