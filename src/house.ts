@@ -133,9 +133,9 @@ async function furnish(
   const { config, version } = await inForceAtStart(options, fileConfig, stores);
   let current = config;
   const prices = await pricesOf(options, config, (local) => {
-    book = bookOf(current, undefined, local);
+    book = bookOf(current, local);
   });
-  let book = bookOf(config, undefined, prices?.prices);
+  let book = bookOf(config, prices?.prices);
   const unwatch = options.stores ? () => {} : await settleLeft(stores, () => book.version, () => clock.now() + config.limits.journalMs);
   let snapshot = snapshotOf(config, version?.version ?? 0, openProviders(config, { clock, env, randomness, book }));
   const health = openHealth(config, snapshot, { clock, randomness, log });
@@ -160,7 +160,7 @@ async function furnish(
     const local = await prices?.configure(next);
     const before = snapshot;
     current = next;
-    book = bookOf(next, undefined, local);
+    book = bookOf(next, local);
     snapshot = snapshotOf(next, number, openProviders(next, { clock, env, randomness, book }));
     health.configure(snapshot, next.health);
     gateway.retries.configure(next.retry);
@@ -194,6 +194,7 @@ async function furnish(
     upgrade: upgradeHandler(gateway),
   });
   const sweep = sweeper(stores, clock);
+      bookWith: (local) => bookOf(current, local),
   await audit.noteRead({ action: "gateway.start", subject: `node:${node}`, details: { config: snapshot.version } });
   return {
     url: urlOf(front),
@@ -263,7 +264,7 @@ export async function openStage(
   parts: StageParts,
 ): Promise<Stage> {
   const { clock, randomness, stores, standIn, priceFactor, prices, onChange } = parts;
-  const usual = bookOf(config, everywhere(prices, [SIM, ...config.providers.keys()]));
+  const usual = bookOf(config, undefined, everywhere(prices, [SIM, ...config.providers.keys()]));
   const book: ModelBook = {
     ...usual,
     cost: (provider, model, usage, at, durationMs) => {
@@ -439,7 +440,7 @@ async function pricesOf(
 }
 
 /** Facts and prices as a configuration corrects them, and a price file them. `prices`: a rehearsal's own. */
-export function bookOf(config: GimbalConfig, prices: StageParts["prices"] = new Map(), local?: LocalPrices): ModelBook {
+export function bookOf(config: GimbalConfig, local?: LocalPrices, prices: StageParts["prices"] = new Map()): ModelBook {
   const models = overlayOf(config.providers);
   const simulated = simOverlay(SIM, config.sim);
   const overridden = { ...models.models, ...simulated.models };

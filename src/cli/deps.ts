@@ -1,6 +1,7 @@
 import type { Clock, ModelBook, Provider, Randomness, Secret, Stores } from "../canon/index.ts";
 import type { Discovered, GimbalConfig } from "../config/index.ts";
 import type { Stage, StageParts } from "../rehearsal/index.ts";
+import type { LocalPrices } from "../models/index.ts";
 import type { Environment } from "./settings.ts";
 
 /** Where a serving process listens and keeps its things. What is undefined is left to the configuration. */
@@ -39,8 +40,8 @@ export interface CliDeps {
   discover(): Promise<Discovered>;
   /** The providers of a configuration, by name, ready to be asked. */
   openProviders(config: GimbalConfig): Promise<ReadonlyMap<string, Provider>>;
-  /** Facts and prices of models as a configuration corrects them. */
-  book(config: GimbalConfig): ModelBook;
+  /** Facts and prices of models as a configuration corrects them, and a price file them. */
+  book(config: GimbalConfig, prices?: LocalPrices): ModelBook;
   /** The gateway of a configuration for a rehearsal: in memory, with a stand-in for every provider. */
   openStage(config: GimbalConfig, parts: StageParts): Promise<Stage>;
   /** Is a process with this id alive? */

@@ -19,6 +19,7 @@ import { nameOf } from "../routing/order/index.ts";
 import { Planner, type Plan } from "../routing/plan.ts";
 import { CommandError, DONE, UsageError, table, wholeNumber, wordList, type Command, type Input } from "./command.ts";
 import type { CliDeps } from "./deps.ts";
+import { pricesOf } from "./ledger-reprice.ts";
 import { CONFIG_FLAG, loadConfig, settingsOf } from "./settings.ts";
 
 /** As deep as the gateway reads by default. */
@@ -56,14 +57,16 @@ export const explainCommand: Command = {
   },
   async run(input, deps) {
     const request = await readRequest(input, deps);
-    const { config, warnings } = await loadConfig(settingsOf(input, deps).configFile, deps);
+    const { configFile } = settingsOf(input, deps);
+    const { config, warnings } = await loadConfig(configFile, deps);
     for (const warning of warnings) deps.err(`${warning}\n`);
     const providers = await deps.openProviders(config);
     try {
       const caller = callerOf(input);
       const source = new FileFacts(request, caller, input, timeOf(input, deps));
       const snapshot = snapshotOf(config, 0, providers);
-      const asked = { snapshot, caller, model: source.model, facts: new CallFacts(source), at: source.at, book: deps.book(config) };
+      const book = deps.book(config, await pricesOf(configFile, config));
+      const asked = { snapshot, caller, model: source.model, facts: new CallFacts(source), at: source.at, book };
       const planner = new Planner(deps.randomness);
       const rating = planner.wantsRating(asked);
       const plan = planned(() => planner.plan(asked));

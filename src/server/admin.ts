@@ -10,10 +10,12 @@ import {
   type Json,
   type KeyRecord,
   type KeyStore,
+  type ModelBook,
   type Secret,
   type SwitchStore,
 } from "../canon/index.ts";
 import { tenantOf } from "../cache/index.ts";
+import type { LocalPrices } from "../models/index.ts";
 import type { ConfigControl } from "../config/index.ts";
 import { newKey } from "../gateway/keys.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
@@ -24,6 +26,7 @@ import type { FrontOut, FrontRequest } from "../wire/types.ts";
 import type { Audit } from "../ledger/audit/index.ts";
 import { auditTrail, mountAudit, signInRefusals } from "./audit.ts";
 import { mountCanary } from "./canary.ts";
+import { mountCosts } from "./costs.ts";
 import { mountHealth } from "./health.ts";
 import { mountKill } from "./kill.ts";
 import { mountRelease } from "./release.ts";
@@ -46,6 +49,8 @@ export interface AdminDeps {
   readonly health: Health;
   readonly switches: SwitchStore;
   readonly audit: Audit;
+  /** The configuration in force with other prices of the house. */
+  readonly bookWith?: (prices: LocalPrices) => ModelBook;
 }
 
 const keyBody = z.strictObject({
@@ -135,6 +140,7 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   mountShadow(app, { ledger: gateway.ledger, shadows: gateway.shadows, snapshot, now: () => clock.now() });
   mountKill(app, { store, switches, keys, snapshot, clock, randomness });
   mountHealth(app, { health: deps.health, switches: deps.switches, clock: deps.gateway.clock });
+  mountCosts(app, deps);
   mountAudit(app, deps.audit);
   for (const path of NOT_BUILT) app.all(path, () => Promise.reject(notBuilt(`/admin/api${path}`)));
   app.notFound(() => Promise.reject(new ProblemError({ kind: "not_found", message: "There is no such admin route." })));
