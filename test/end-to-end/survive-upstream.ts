@@ -33,9 +33,9 @@ const PATHS: readonly (readonly [end: string, dialect: string])[] = [
 ];
 
 /** A real HTTP server that answers like a model in whatever language it is asked, and lets each request run into its fate. */
-export async function startShaky(fateOf: (number: number) => Fate, tokensPerSecond = 2000): Promise<ShakyUpstream> {
+export async function startShaky(fateOf: (number: number) => Fate, tokensPerSecond = 2000, model: object = {}): Promise<ShakyUpstream> {
   const deps = { dialects, clock: systemClock, randomness: new SeededRandomness(SEED) };
-  const models = { m: { length: TOKENS, ttftMs: 2, tokensPerSecond, seed: SEED } };
+  const models = { m: { length: TOKENS, ttftMs: 2, tokensPerSecond, seed: SEED, ...model } };
   const simulator = createSimulator("sim", simOptions.parse({ models }), deps);
   let requests = 0;
   let open = 0;
@@ -102,5 +102,7 @@ export async function startShaky(fateOf: (number: number) => Fate, tokensPerSeco
 
 /** The connection's end is the body's, so that an early one is no breach of a promised length. */
 function withoutLength(headers: Headers): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).flatMap(([name, value]) => (value === undefined || name === "content-length" ? [] : [[name, value]])));
+  return Object.fromEntries(
+    Object.entries(headers).flatMap(([name, value]) => (value === undefined || name === "content-length" ? [] : [[name, value]])),
+  );
 }

@@ -8,6 +8,16 @@ import { startShaky, WHOLE, type Fate, type ShakyUpstream } from "./survive-upst
 
 const SEED = 20_260_101;
 const WELL: Fate = { does: "answer" };
+const TOKENS_PER_SECOND = 2000;
+/** A long enough input that most breaks fall into it. */
+const TOOL_INPUT = { path: "/tmp/file", lines: Array.from({ length: 60 }, (_, place) => `line ${place}`) };
+const TOOL_MODEL = {
+  text: "Let me write that down.",
+  toolCalls: [
+    { name: "write", arguments: TOOL_INPUT },
+    { name: "read", arguments: { path: "/tmp" } },
+  ],
+};
 /** About as long as an answer is on the wire. */
 const ANSWER_BYTES = 16_000;
 const PATHS: Readonly<Record<string, string>> = {
@@ -28,9 +38,9 @@ interface Scene {
 }
 
 /** A shaky first target and a healthy second one, in two wire languages. */
-async function scene(fateOf: (number: number) => Fate, alias = "continue: always"): Promise<Scene> {
-  const shaky = await startShaky(fateOf);
-  const well = await startShaky(() => WELL);
+async function scene(fateOf: (number: number) => Fate, alias = "continue: always", model: object = {}): Promise<Scene> {
+  const shaky = await startShaky(fateOf, TOKENS_PER_SECOND, model);
+  const well = await startShaky(() => WELL, TOKENS_PER_SECOND, model);
   const lab = (name: string, kind: string, url: string): string =>
     `  ${name}: { kind: ${kind}, baseUrl: "${url}", apiKey: x, allowPrivateNetwork: true }\n`;
   const gateway = await startGateway({
@@ -167,14 +177,17 @@ function tally(verdicts: readonly string[]): Record<string, number> {
 }
 
 describe("with a shaky first target and a healthy second one", () => {
-  it.each(["continue: always", "continue: always, hedge: { afterMs: 5, maxShare: 1 }"])("every client gets one whole answer: %s", async (alias) => {
-    const set = await scene(fates(SEED), alias);
-    const verdicts = await inLanes(mixture(180), 20, (asked) => ask(set.gateway.url, asked));
-    expect(tally(verdicts)).toEqual({ whole: 180 });
-    await expectQuiet(set, 180);
-    const attempts = (await set.gateway.rows()).flatMap((row) => row.attempts);
-    expect(attempts.filter(({ continues }) => continues).length).toBeGreaterThan(10);
-  });
+  it.each(["continue: always", "continue: always, hedge: { afterMs: 5, maxShare: 1 }"])(
+    "every client gets one whole answer: %s",
+    async (alias) => {
+      const set = await scene(fates(SEED), alias);
+      const verdicts = await inLanes(mixture(180), 20, (asked) => ask(set.gateway.url, asked));
+      expect(tally(verdicts)).toEqual({ whole: 180 });
+      await expectQuiet(set, 180);
+      const attempts = (await set.gateway.rows()).flatMap((row) => row.attempts);
+      expect(attempts.filter(({ continues }) => continues).length).toBeGreaterThan(10);
+    },
+  );
 
   it("clients may leave at any moment: nothing goes on for nobody, and whoever stays is served", async () => {
     const random = new SeededRandomness(SEED);
@@ -182,9 +195,15 @@ describe("with a shaky first target and a healthy second one", () => {
     const leavers = [...mixture(180)].map((asked, place) =>
       place % 2 === 0 ? { ...asked, leaveAfter: place % 6 === 0 ? 0 : 1 + Math.floor(random.number() * 2 * ANSWER_BYTES) } : asked,
     );
-    const verdicts = await inLanes(leavers, 20, async (asked) => [asked.leaveAfter !== undefined, await ask(set.gateway.url, asked)] as const);
+    const verdicts = await inLanes(
+      leavers,
+      20,
+      async (asked) => [asked.leaveAfter !== undefined, await ask(set.gateway.url, asked)] as const,
+    );
     expect(tally(verdicts.filter(([leaves]) => !leaves).map(([, one]) => one))).toEqual({ whole: 90 });
-    expect(Object.keys(tally(verdicts.filter(([leaves]) => leaves).map(([, one]) => one))).filter((one) => one !== "left" && one !== "whole")).toEqual([]);
+    expect(
+      Object.keys(tally(verdicts.filter(([leaves]) => leaves).map(([, one]) => one))).filter((one) => one !== "left" && one !== "whole"),
+    ).toEqual([]);
     const rows = await set.gateway.rows();
     // One that left before its request was read was no call.
     await expectQuiet(set, rows.length);
@@ -194,14 +213,18 @@ describe("with a shaky first target and a healthy second one", () => {
 
   it("repeated requests with a key join one call each, and get the same bytes", async () => {
     const set = await scene(fates(SEED + 2));
-    const texts = await inLanes(Array.from({ length: 120 }, (_, place) => place), 40, async (place) => {
-      const response = await fetch(`${set.gateway.url}/v1/chat/completions`, {
-        method: "POST",
-        headers: { "content-type": "application/json", "idempotency-key": `key-${place % 12}` },
-        body: bodyOf({ dialect: "openai-chat", model: "chat", stream: true, text: `call ${place % 12}` }),
-      });
-      return [place % 12, response.status, await response.text()] as const;
-    });
+    const texts = await inLanes(
+      Array.from({ length: 120 }, (_, place) => place),
+      40,
+      async (place) => {
+        const response = await fetch(`${set.gateway.url}/v1/chat/completions`, {
+          method: "POST",
+          headers: { "content-type": "application/json", "idempotency-key": `key-${place % 12}` },
+          body: bodyOf({ dialect: "openai-chat", model: "chat", stream: true, text: `call ${place % 12}` }),
+        });
+        return [place % 12, response.status, await response.text()] as const;
+      },
+    );
     for (let key = 0; key < 12; key++) {
       const own = texts.filter(([of]) => of === key);
       expect([own.length, new Set(own.map(([, status, text]) => `${status}${text}`)).size]).toEqual([10, 1]);
@@ -211,6 +234,60 @@ describe("with a shaky first target and a healthy second one", () => {
     expect(rows.filter(({ attempts }) => attempts.length > 0)).toHaveLength(12);
   });
 });
+
+describe("tool calls", () => {
+  it("come whole and once, whatever breaks", async () => {
+    const random = new SeededRandomness(SEED);
+    const breaking = (): Fate =>
+      random.number() < 0.6
+        ? { does: "break", afterBytes: Math.floor(random.number() * 2 * ANSWER_BYTES), how: random.number() < 0.5 ? "reset" : "end" }
+        : WELL;
+    const set = await scene(breaking, "continue: always", TOOL_MODEL);
+    const verdicts = await inLanes(mixture(150), 15, async (asked) => {
+      const response = await fetch(`${set.gateway.url}${PATHS[asked.dialect] ?? ""}`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ ...(JSON.parse(bodyOf({ ...asked, stream: true })) as object), tools: toolsOf(asked.dialect) }),
+      });
+      return verdictOnTools(asked.dialect, await response.text());
+    });
+    expect(tally(verdicts)).toEqual({ whole: 150 });
+    await expectQuiet(set, 150);
+  });
+});
+
+/** The two tools in a language's own words. */
+function toolsOf(dialect: string): readonly object[] {
+  const parameters = { type: "object", additionalProperties: true };
+  return ["write", "read"].map((name) =>
+    dialect === "openai-chat"
+      ? { type: "function", function: { name, parameters } }
+      : dialect === "openai-responses"
+        ? { type: "function", name, parameters, strict: false }
+        : { name, input_schema: parameters },
+  );
+}
+
+/** `whole`, or what is wrong with the tool calls that a client got. */
+function verdictOnTools(id: string, text: string): string {
+  const ends: string[] = [];
+  const calls: string[] = [];
+  const decoder = dialects.get(id)?.decodeEvents((event) => {
+    if (event.type === "item_end" && event.item.type === "tool_call") calls.push(`${event.item.name} ${event.item.input}`);
+    else if (event.type === "done") ends.push(`done ${event.stop}`);
+    else if (event.type === "problem") ends.push(`told ${event.problem.kind}`);
+  }, {});
+  for (const piece of text.split("\n\n")) {
+    const frame = parseFrame(Buffer.from(`${piece}\n\n`));
+    if (frame) decoder?.frame(frame);
+  }
+  const expected = [`write ${JSON.stringify(TOOL_INPUT)}`, 'read {"path":"/tmp"}'];
+  const wrong = calls.find((call, place) => call !== expected[place]);
+  if (wrong !== undefined) return `a call that nobody made: ${wrong.slice(0, 300)}`;
+  if (ends.length !== 1) return `ended with ${JSON.stringify(ends)}`;
+  if (ends[0]?.startsWith("told")) return ends[0];
+  return calls.length === 2 && ends[0] === "done tool_calls" ? "whole" : `${calls.length} calls, ${ends[0]}`;
+}
 
 describe("a target that fails and recovers all the time", () => {
   it("costs its alias's callers nothing but a few attempts", async () => {
