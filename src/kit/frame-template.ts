@@ -144,8 +144,9 @@ function stringOf(frame: Uint8Array, start: number, end: number): string {
   if (end - start > MAX_LETTERS) return decodedString(frame, start, end);
   let text = "";
   for (let at = start; at < end; at++) {
-    const byte = frame[at] ?? 0;
-    if (byte > LAST_ASCII || byte === BACKSLASH) return decodedString(frame, start, end);
+    let byte = frame[at] ?? 0;
+    if (byte === BACKSLASH) byte = escapedBy(frame[++at] ?? 0);
+    if (byte > LAST_ASCII) return decodedString(frame, start, end);
     text += String.fromCharCode(byte);
   }
   return text;
@@ -177,25 +178,30 @@ function charactersIn(frame: Uint8Array, start: number, end: number): number {
 /** Letters of a well-formed escape behind its backslash; 0 for any other. */
 function escapeAt(frame: Uint8Array, at: number): number {
   const letter = frame[at] ?? 0;
-  if (letter !== LETTER_U) return isShortEscape(letter) ? 1 : 0;
+  if (letter !== LETTER_U) return escapedBy(letter) > LAST_ASCII ? 0 : 1;
   for (let digit = 1; digit <= ESCAPE_DIGITS; digit++) if (!isHexadecimal(frame[at + digit] ?? 0)) return 0;
   return 1 + ESCAPE_DIGITS;
 }
 
-/** `"`, `\`, `/`, b, f, n, r, t. */
-function isShortEscape(letter: number): boolean {
+/** What JSON writes as a backslash and this letter; beyond ASCII for `u` and for letters that it knows no such escape of. */
+function escapedBy(letter: number): number {
   switch (letter) {
     case QUOTE:
     case BACKSLASH:
     case SLASH:
+      return letter;
     case 98:
+      return 8;
     case 102:
+      return 12;
     case 110:
+      return 10;
     case 114:
+      return 13;
     case 116:
-      return true;
+      return 9;
     default:
-      return false;
+      return LAST_ASCII + 1;
   }
 }
 
