@@ -156,6 +156,17 @@ async function furnish(
   // Before the first call: what was switched off before a restart stays so.
   await gateway.switches.refresh();
   const retired = new Set<Snapshot>();
+  /** Calls keep the snapshot they began with, and may try its providers again to their end. Until then it costs a few idle connections. */
+  const retire = (old: Snapshot): void => {
+    retired.add(old);
+    const look = (): void => {
+      if (!retired.has(old)) return;
+      if (gateway.live.findRunning((call) => call.configVersion === old.version)) return void clock.after(RETIRE_LOOK_MS, look);
+      retired.delete(old);
+      void closeProviders(old.providers);
+    };
+    clock.after(RETIRE_LOOK_MS, look);
+  };
   const control = controlOf(options, stores, version, async (next, number) => {
     const local = await prices?.configure(next);
     const before = snapshot;
@@ -164,12 +175,7 @@ async function furnish(
     snapshot = snapshotOf(next, number, openProviders(next, { clock, env, randomness, book }));
     health.configure(snapshot, next.health);
     gateway.retries.configure(next.retry);
-    // Calls keep the snapshot they began with, and may try its providers again to their end. Until then it costs a few idle connections.
-    retired.add(before);
-    clock.after(RETIRE_MS, () => {
-      retired.delete(before);
-      void closeProviders(before.providers);
-    });
+    retire(before);
   });
   const adminToken = options.adminToken ?? (await adminTokenOf(folder));
   let ready = true;
@@ -215,7 +221,9 @@ async function furnish(
       await gateway.spilling.flush();
       // A record that cannot be written now gets its last chance when the stores close.
       await stores.ledger.flush().catch(() => {});
-      await Promise.all([snapshot, ...retired].map(({ providers }) => closeProviders(providers)));
+      const left = [snapshot, ...retired];
+      retired.clear();
+      await Promise.all(left.map(({ providers }) => closeProviders(providers)));
       await audit.noteRead({ action: "gateway.stop", subject: `node:${node}` });
       await audit.close();
       if (!options.stores) await stores.close();
@@ -331,8 +339,8 @@ function openHealth(
   return health;
 }
 
-/** How long the providers of a configuration that was replaced stay open: no call is expected to last as long. */
-const RETIRE_MS = 60 * 60_000;
+/** How often it is looked whether a call still needs the providers of a configuration that was replaced. */
+const RETIRE_LOOK_MS = 10_000;
 /** How long calls that outlast the drain have to tell their clients and to settle. */
 const FAREWELL_MS = 2000;
 

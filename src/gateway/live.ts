@@ -91,6 +91,8 @@ export class LiveCall implements Bagged {
   dialect = "";
   /** Its client may leave and come back: a whole answer is journaled as well, and the stream is found by its answer's id. */
   durable = false;
+  /** Number of the configuration that it began with and keeps. */
+  configVersion = 0;
   /** Nobody will ever ask for it again: it is neither journaled nor remembered. */
   unread = false;
   spiller: Spiller | undefined;

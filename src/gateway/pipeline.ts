@@ -22,6 +22,7 @@ export function openCall(deps: GatewayDeps, request: CallRequest, reader: Reader
   const snapshot = deps.snapshot();
   const live = new LiveCall({ id: deps.randomness.id("call_"), clock: deps.clock, journalBytes: snapshot.limits.journalBytes });
   const run = newRun(live, request, snapshot);
+  live.configVersion = snapshot.version;
   if (request.shadow) live.unread = true;
   live.attach(reader);
   live.wire(new RunMaker(deps, run));

@@ -171,8 +171,8 @@ function shadowCaller({ scopes: { tier, requires } }: Caller): Caller {
   return { id: SHADOW_CALLER, scope: SHADOW_CALLER, name: SHADOW_CALLER, scopes, limits: [], anonymous: false };
 }
 
-function targetOnly({ timeoutMs, requires }: Alias): Omit<Alias, "name" | "targets"> {
-  return { strategy: "fallback", retries: 0, timeoutMs, continue: "never", ...(requires && { requires }) };
+function targetOnly({ timeoutMs, timeouts, requires }: Alias): Omit<Alias, "name" | "targets"> {
+  return { strategy: "fallback", retries: 0, timeoutMs, continue: "never", ...(timeouts && { timeouts }), ...(requires && { requires }) };
 }
 
 function requirementsIn(metadata: JsonObject | undefined): JsonObject | undefined {

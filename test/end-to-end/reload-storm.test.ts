@@ -1,4 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import type { Clock } from "../../src/canon/index.ts";
+import { openHouse } from "../../src/house.ts";
+import { systemClock } from "../../src/kit/index.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
 
 /** Reloads that the storm makes at least, and calls that run meanwhile. */
@@ -85,5 +91,61 @@ describe("a storm of new configurations", () => {
     for (const { configVersion, target } of rows) expect(versions.get(configVersion)).toMatch(new RegExp(`targets: \\[ ?${target} ?\\]`));
     expect(new Set(rows.map(({ configVersion }) => configVersion)).size).toBeGreaterThan(10);
     expect(versions.size).toBeGreaterThan(RELOADS);
+  });
+});
+
+describe("providers of a configuration that was replaced", () => {
+  it("stay open as long as a call of it runs, and are closed then", async () => {
+    const back = await startGateway({ config: "sim: { models: { long: { length: 60, tokensPerSecond: 60 } } }\n" });
+    const folder = await mkdtemp(join(tmpdir(), "gimbal-retire-"));
+    let looks = 0;
+    // What the house looks at every ten seconds it looks at every ten milliseconds.
+    const look = (callback: () => void): (() => void) =>
+      systemClock.after(10, () => {
+        looks++;
+        callback();
+      });
+    const clock: Clock = {
+      now: () => systemClock.now(),
+      monotonic: () => systemClock.monotonic(),
+      after: (ms, callback) => (ms === 10_000 ? look(callback) : systemClock.after(ms, callback)),
+    };
+    const text = `version: 1
+providers: { lab: { kind: openai-compatible, baseUrl: "${back.url}/v1", apiKey: x, allowPrivateNetwork: true } }
+models: { far: { targets: [lab/sim/long], retries: 0 } }
+`;
+    const house = await openHouse({
+      config: { text, fileName: "gimbal.yaml" },
+      folder,
+      host: "127.0.0.1",
+      port: 0,
+      env: {},
+      log: () => {},
+      clock,
+    });
+    const old = house.snapshot().providers.get("lab");
+    if (!old) throw new Error("no provider");
+    const closed = vi.spyOn(old, "close");
+    const response = await fetch(`${house.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model: "far", stream: true, messages: [{ role: "user", content: "go on" }] }),
+    });
+    const changed = await fetch(`${house.url}/admin/api/models/far`, {
+      method: "PATCH",
+      headers: { authorization: `Bearer ${house.adminToken.reveal()}` },
+      body: JSON.stringify({ retries: 1 }),
+    });
+    expect(changed.status).toBe(200);
+    expect(house.snapshot().providers.get("lab")).not.toBe(old);
+    const whole = response.text();
+    await vi.waitUntil(() => looks > 5, { interval: 5, timeout: 5000 });
+    expect(closed).not.toHaveBeenCalled();
+    expect(await whole).toContain("[DONE]");
+    await vi.waitUntil(() => closed.mock.calls.length > 0, { interval: 5, timeout: 5000 });
+    await house.close();
+    expect(closed).toHaveBeenCalledTimes(1);
+    await back.close();
+    await rm(folder, { recursive: true, force: true });
   });
 });
