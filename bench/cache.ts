@@ -126,7 +126,6 @@ function pipeline(cached: boolean): Pipeline {
     // The store's own work is another thread's.
     stores: { ...stores, ledger, cache: { ...stores.cache, keep: () => Promise.resolve(true) } },
     book: { version: "1", facts: () => undefined, cost: () => 0, countTokens: () => 1 },
-    counter: { take: () => ({ ok: true }) },
     guards: [],
     node: "bench",
     report: console.error,

@@ -19,7 +19,6 @@ import { createGateway, type GatewayDeps, type GatewayOptions } from "./gateway/
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { Alerts } from "./ledger/alerts.ts";
 import { Audit, auditing, openAuditKey } from "./ledger/audit/index.ts";
-import { RateLimiter } from "./ledger/rate-limit.ts";
 import { createModelBook, type LocalPrices } from "./models/index.ts";
 import { createProvider, discover, overlayOf } from "./providers/index.ts";
 import { createSimulator, simOverlay } from "./providers/sim/index.ts";
@@ -195,12 +194,12 @@ async function furnish(
       health,
       switches: stores.switches,
       audit,
+      bookWith: (local) => bookOf(current, local),
       isReady: () => ready,
     }),
     upgrade: upgradeHandler(gateway),
   });
   const sweep = sweeper(stores, clock);
-      bookWith: (local) => bookOf(current, local),
   await audit.noteRead({ action: "gateway.start", subject: `node:${node}`, details: { config: snapshot.version } });
   return {
     url: urlOf(front),
@@ -219,6 +218,7 @@ async function furnish(
       sweep();
       await drain(gateway, front, snapshot.limits.drainMs);
       await gateway.spilling.flush();
+      await gateway.allowances.walls.close();
       // A record that cannot be written now gets its last chance when the stores close.
       await stores.ledger.flush().catch(() => {});
       const left = [snapshot, ...retired];
@@ -257,7 +257,6 @@ function joined({ book, health, log, ...rest }: Joined): GatewayDeps {
       estimator: (model) => book().estimator?.(model) ?? ((text) => book().countTokens(text, model)),
     },
     alerts: new Alerts({ clock: rest.clock, log }),
-    counter: new RateLimiter(rest.clock),
     health,
     onSwitches: (switches) => health.applySwitches(switches),
     report: (error, callId) => log(`defect in ${callId}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),

@@ -9,7 +9,6 @@ import { LiveCalls } from "../../src/gateway/live-calls.ts";
 import type { Reader } from "../../src/gateway/live.ts";
 import type { CallRequest } from "../../src/gateway/request.ts";
 import { systemClock, SystemRandomness } from "../../src/kit/index.ts";
-import { RateLimiter } from "../../src/ledger/rate-limit.ts";
 import { createModelBook } from "../../src/models/index.ts";
 import { Health, type Permit } from "../../src/routing/health/index.ts";
 import { Planner, type Plan } from "../../src/routing/plan.ts";
@@ -87,7 +86,6 @@ function gatewayOver(stores: Awaited<ReturnType<typeof openSqlite>>): GatewayDep
     dialects,
     stores,
     book: createModelBook(),
-    counter: new RateLimiter(clock),
     health,
     guards: [],
     node: "bench",

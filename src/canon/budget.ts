@@ -37,6 +37,8 @@ export interface Budget {
   readonly soft?: number | undefined;
   /** Model that calls go to when the budget is used up to `soft`, or has no room for them. */
   readonly downgradeTo?: string | undefined;
+  /** Calls are let in while the store cannot be reached. */
+  readonly failOpen?: boolean | undefined;
 }
 
 /** How much at once and over time. At least one of the four. */

@@ -311,9 +311,27 @@ export interface Dialect {
   continueTurn?(call: Call, fingerprint: string): Call;
   /** A kept turn is continued once and by one call at a time; a second is refused as `turn_continued` or `turn_in_flight`. */
   readonly continuesOnce?: true;
+  /** Response headers that tell how the caller's limits stand. `now`: milliseconds since 1970. */
+  encodeLimits?(standings: LimitStandings, now: number): Readonly<Record<string, string>>;
   /** A token count as this dialect answers it (`count_tokens`, `input_tokens`). */
   encodeCount?(tokens: number): Json;
   decodeCount?(body: Json): number | undefined;
+}
+
+/** How a limit stands. */
+export interface LimitStanding {
+  readonly limit: number;
+  readonly remaining: number;
+  /** Until it is whole again, if nothing more is used. */
+  readonly resetMs: number;
+}
+
+/** Of each kind of limit that covers a call the one that has least left. */
+export interface LimitStandings {
+  readonly requests?: LimitStanding;
+  readonly inputTokens?: LimitStanding;
+  readonly outputTokens?: LimitStanding;
+  readonly concurrency?: LimitStanding;
 }
 
 /** One row of the model list, before a dialect shapes it. */

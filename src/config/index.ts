@@ -7,7 +7,7 @@ export { formatProblems, readConfig, type ConfigOutcome, type GimbalConfig } fro
 export { configSchema, DEFAULT_HOST, DEFAULT_PORT } from "./schema.ts";
 export { defaultConfig, snapshotOf, type Discovered } from "./snapshot.ts";
 export { ConfigControl } from "./control.ts";
-export { abortCanary, patchModel, promoteCanary, type ModelPatch } from "./patch.ts";
+export { abortCanary, patchBudgets, patchModel, promoteCanary, type ModelPatch } from "./patch.ts";
 export { canarySince } from "./versions.ts";
 export { maskSecrets } from "./secrets.ts";
 export { diffVersions, versionAtStart } from "./versions.ts";

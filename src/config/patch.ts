@@ -54,6 +54,13 @@ export function promoteCanary(text: string, name: string, alone: boolean): strin
   return write(document);
 }
 
+/** The configuration's text with other budgets, and everything else as it was. */
+export function patchBudgets(text: string, budgets: readonly Json[]): string {
+  const document = parseDocument(veil(text));
+  document.set("budgets", document.createNode(budgets));
+  return write(document);
+}
+
 /** @throws ProblemError not_found: there is no such model, or it has no canary */
 export function abortCanary(text: string, name: string): string {
   const document = parseDocument(veil(text));

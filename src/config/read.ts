@@ -1,5 +1,6 @@
 import type { Alias, Json, Snapshot } from "../canon/index.ts";
 import { nearest } from "../kit/index.ts";
+import { budgetsFrom, limitsFrom } from "../ledger/options.ts";
 import { providerKinds } from "../providers/catalog.ts";
 import { readAliases, SIM, type AliasReading } from "./aliases.ts";
 import { ConfigDocument, type ConfigProblem } from "./document.ts";
@@ -18,6 +19,7 @@ export interface GimbalConfig {
   readonly sim: ConfigValues["sim"];
   readonly limits: ConfigValues["serve"]["limits"];
   readonly callerLimits: Snapshot["callerLimits"];
+  readonly budgets: NonNullable<Snapshot["budgets"]>;
   readonly cache: ConfigValues["cache"];
   readonly pricing: ConfigValues["pricing"];
   readonly access: ConfigValues["access"];
@@ -126,7 +128,26 @@ function checkMeaning(values: ConfigValues, disabled: ReadonlyMap<string, string
   );
   for (const [name, options] of Object.entries(values.providers)) checkProvider(name, options, document, problems);
   const read = readAliases(values, disabled, document);
+  checkBudgets(values, disabled, document, problems);
   return { aliases: read.aliases, problems: [...problems, ...read.problems], warnings: [...warnings, ...read.warnings] };
+}
+
+/** A call that a budget sends to a model that is not there would be refused only when the budget is used up. */
+function checkBudgets(
+  values: ConfigValues,
+  disabled: ReadonlyMap<string, string>,
+  document: ConfigDocument,
+  problems: ConfigProblem[],
+): void {
+  const providers = new Set([SIM, ...Object.keys(values.providers), ...disabled.keys()]);
+  for (const [place, { downgradeTo }] of values.budgets.entries()) {
+    if (downgradeTo === undefined || downgradeTo in values.models) continue;
+    if (providers.has(downgradeTo.slice(0, Math.max(0, downgradeTo.indexOf("/"))))) continue;
+    const like = nearest(downgradeTo, Object.keys(values.models));
+    const hint = like ? ` Did you mean "${like}"?` : "";
+    const message = `budgets.${place}.downgradeTo: There is no model "${downgradeTo}".${hint}`;
+    problems.push(document.problem(["budgets", String(place), "downgradeTo"], message));
+  }
 }
 
 function checkProvider(
@@ -167,7 +188,8 @@ function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, a
     aliases,
     sim: values.sim,
     limits: values.serve.limits,
-    callerLimits: values.limits.map((limit) => ({ key: limit.match.key, requests: limit.requests, per: limit.per })),
+    callerLimits: limitsFrom(values.limits),
+    budgets: budgetsFrom(values.budgets),
     cache: values.cache,
     pricing: values.pricing,
     access: values.access,

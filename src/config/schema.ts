@@ -4,7 +4,7 @@ import { accessOptions, limitsOptions } from "../gateway/options.ts";
 import { storageOptions } from "../stores/options.ts";
 import { auditOptions } from "../ledger/audit/options.ts";
 import { pricingOptions } from "../models/index.ts";
-import { limitsOptions as callerLimitsOptions } from "../ledger/options.ts";
+import { budgetsOptions, limitsOptions as callerLimitsOptions } from "../ledger/options.ts";
 import { providerOptions } from "../providers/options.ts";
 import { simOptions } from "../providers/sim/options.ts";
 import { attemptShape } from "../routing/attempt-options.ts";
@@ -52,12 +52,8 @@ export const configSchema = z.strictObject({
     .default({})
     .describe("Names that callers may use, and what stands behind them. The short form is one target."),
   sim: simOptions.prefault({}).describe("The simulator."),
-  limits: callerLimitsOptions.describe("Rate limits of callers whose key has none of its own."),
-  budgets: z
-    .array(z.unknown())
-    .max(0, { error: "Budgets are not built yet: a wall that does not hold is worse than none. Take this section out." })
-    .default([])
-    .describe("Not built yet; anything here is refused."),
+  limits: callerLimitsOptions.describe("Rate limits. A key's own limits take the place of those that are for keys."),
+  budgets: budgetsOptions.describe("How much may be spent. Every budget that covers a call must have room for it."),
   cache: cacheOptions.prefault({}),
   pricing: pricingOptions.prefault({}).describe("What calls cost."),
   access: accessOptions.describe("Who may call without a key."),

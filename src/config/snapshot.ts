@@ -26,6 +26,7 @@ export function defaultConfig(discovered: Discovered): GimbalConfig {
     sim: values.sim,
     limits: values.serve.limits,
     callerLimits: [],
+    budgets: [],
     cache: values.cache,
     pricing: values.pricing,
     access: values.access,
@@ -62,6 +63,7 @@ export function snapshotOf(config: GimbalConfig, version: number, providers: Rea
     unknownPrices: config.pricing.unknown,
     access: config.access,
     callerLimits: config.callerLimits,
+    budgets: config.budgets,
   };
 }
 

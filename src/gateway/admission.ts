@@ -7,7 +7,6 @@ import {
   type Dialect,
   type Headers,
   type KeyStore,
-  type RequestLimit,
   type Snapshot,
 } from "../canon/index.ts";
 
@@ -35,28 +34,18 @@ const FORWARDING = [
   "true-client-ip",
 ] as const;
 
-/** Counts requests; refuses with the time after which to come back. */
-export interface RequestCounter {
-  take(
-    callerId: string,
-    limits: readonly RequestLimit[],
-  ): { readonly ok: true } | { readonly ok: false; readonly retryAfterMs: number; readonly limit: RequestLimit };
-}
-
 /** Turns credentials into a caller, and says no. */
 export class Admission {
   readonly #keys: KeyStore;
   readonly #clock: Clock;
-  readonly #counter: RequestCounter;
   readonly #front = new Map<string, Caller>();
   #generation = -1;
   /** Rises whenever keys are forgotten: what was looked up before must not be remembered after. */
   #forgotten = 0;
 
-  constructor(deps: { readonly keys: KeyStore; readonly clock: Clock; readonly counter: RequestCounter }) {
+  constructor(deps: { readonly keys: KeyStore; readonly clock: Clock }) {
     this.#keys = deps.keys;
     this.#clock = deps.clock;
-    this.#counter = deps.counter;
     this.#watchKeys();
   }
 
@@ -73,20 +62,6 @@ export class Admission {
       kind: "unauthenticated",
       message: key === undefined ? "This gateway needs a key, and the request has none." : "The key is not one of this gateway's keys.",
       code: "invalid_api_key",
-    });
-  }
-
-  /** @throws ProblemError rate_limited */
-  count(snapshot: Snapshot, caller: Caller): void {
-    const limits = caller.limits.length > 0 ? caller.limits : limitsFor(snapshot, caller);
-    if (limits.length === 0) return;
-    const taken = this.#counter.take(caller.id, limits);
-    if (taken.ok) return;
-    throw new ProblemError({
-      kind: "rate_limited",
-      message: `The limit of ${taken.limit.requests} requests per ${taken.limit.per} is used up for "${caller.name}".`,
-      code: "rate_limit_exceeded",
-      retryAfterMs: taken.retryAfterMs,
     });
   }
 
@@ -127,22 +102,6 @@ export class Admission {
 
 export function hashKey(key: string): string {
   return createHash("sha256").update(key).digest("hex");
-}
-
-/** Limits per snapshot and caller name hardly change: remembered as long as the snapshot lives. */
-const limitCache = new WeakMap<Snapshot, Map<string, readonly RequestLimit[]>>();
-
-function limitsFor(snapshot: Snapshot, caller: Caller): readonly RequestLimit[] {
-  if (snapshot.callerLimits.length === 0) return snapshot.callerLimits;
-  let byName = limitCache.get(snapshot);
-  if (!byName) limitCache.set(snapshot, (byName = new Map()));
-  let limits = byName.get(caller.name);
-  if (!limits) {
-    const own = snapshot.callerLimits.filter((limit) => limit.key === caller.name);
-    limits = own.length > 0 ? own : snapshot.callerLimits.filter((limit) => limit.key === "*");
-    if (byName.size < FRONT_KEYS) byName.set(caller.name, limits);
-  }
-  return limits;
 }
 
 /**

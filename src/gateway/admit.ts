@@ -1,5 +1,6 @@
 import { ProblemError } from "../canon/index.ts";
 import { openJson } from "../kit/index.ts";
+import { allow, enter } from "./allowance.ts";
 import { readWishes } from "./request.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
 
@@ -36,7 +37,8 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
       retryAfterMs: OVERLOAD_RETRY_MS,
     });
   // The gateway's own copies are bounded by how many run at once.
-  if (!request.shadow) deps.admission.count(snapshot, caller);
+  const entered = request.shadow ? undefined : enter(deps, run, caller);
+  if (entered) await entered;
   run.wishes = readWishes(request.headers);
   const bytes = await request.readBody({ maxBytes: limits.bodyBytes, timeoutMs: limits.requestBodyMs });
   const opened = openJson(bytes, { depth: limits.jsonDepth });
@@ -63,6 +65,8 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
     outline.slow ??
     (outline.previousId !== undefined ? "earlier turns are filled in" : undefined) ??
     (outline.background ? "runs in the background" : undefined);
+  const allowed = allow(deps, run, caller, bytes.length);
+  if (allowed) await allowed;
   deps.ledger.open({
     callId: live.id,
     startedAt: live.startedAt,
@@ -71,5 +75,6 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
     dialect: request.dialect.id,
     inputEstimate: Math.ceil(bytes.length / 4),
     node: deps.node,
+    ...(run.allowance && { holds: run.allowance.held() }),
   });
 }

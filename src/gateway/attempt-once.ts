@@ -2,6 +2,7 @@ import { ProblemError, type Problem, type Provider, type Target } from "../canon
 import type { AttemptEnd } from "../routing/attempt.ts";
 import { priorityOf, type Permit, type Refusal } from "../routing/health/index.ts";
 import { addressed } from "./address.ts";
+import { allowAttempt } from "./allowance.ts";
 import { Exchange } from "./exchange.ts";
 import { answerHere } from "./local.ts";
 import { adopt, SLOWER, type Race } from "./race.ts";
@@ -38,6 +39,9 @@ export async function attemptOnce(
   const here = answerHere(deps, run, provider, target);
   if (here) return answeredHere(deps, run, target, startedMs, here);
   const { race } = run;
+  const room = allowAttempt(deps, run, target, race?.size ?? 0);
+  const short = room instanceof Promise ? await room : room;
+  if (short) return short;
   const entered = enter(deps, run, race, target, another);
   const permit = entered instanceof Promise ? await entered : entered;
   if (permit.state === "refused") return permit.problem;

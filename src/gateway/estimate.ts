@@ -12,7 +12,7 @@ const READ_FRAMES = 500;
 /** Tokens that a call sends to a model, counted here: those of its texts, and a fixed number for each image, file and sound. */
 export function inputTokens(deps: GatewayDeps, run: Run, model: string): number {
   const { caller } = run;
-  const facts = run.facts ?? (caller && factsOf(run, caller));
+  const facts = run.facts ?? (caller && factsOf(deps, run, caller));
   const count = deps.book.estimator?.(model);
   if (!facts || !count) return Math.ceil((run.document?.text.length ?? 0) / CHARACTERS_PER_TOKEN);
   return Math.ceil(facts.countTokens(count));

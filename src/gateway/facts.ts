@@ -1,20 +1,23 @@
 import type { Call, Caller, JsonObject, Needs, Operation } from "../canon/index.ts";
 import { CallFacts, type FactsSource } from "../routing/facts.ts";
-import { callOf, operationOf, type Run } from "./run.ts";
+import { remainingUsd } from "./covered.ts";
+import { callOf, operationOf, type GatewayDeps, type Run } from "./run.ts";
 
 const NO_LABELS: readonly string[] = [];
 
 /** What the plan may ask of a call under way. */
-export function factsOf(run: Run, caller: Caller): CallFacts {
-  return new CallFacts(new RunFacts(run, caller));
+export function factsOf(deps: GatewayDeps, run: Run, caller: Caller): CallFacts {
+  return new CallFacts(new RunFacts(deps, run, caller));
 }
 
 /** Getters, so that a fact which nobody asks for costs nothing. */
 class RunFacts implements FactsSource {
   readonly caller: Caller;
+  readonly #deps: GatewayDeps;
   readonly #run: Run;
 
-  constructor(run: Run, caller: Caller) {
+  constructor(deps: GatewayDeps, run: Run, caller: Caller) {
+    this.#deps = deps;
     this.#run = run;
     this.caller = caller;
   }
@@ -60,6 +63,6 @@ class RunFacts implements FactsSource {
     return callOf(this.#run);
   }
   remainingUsd(): number {
-    return Number.POSITIVE_INFINITY;
+    return remainingUsd(this.#deps, this.#run);
   }
 }

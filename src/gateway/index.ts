@@ -2,10 +2,12 @@ import type { Problem, Snapshot, Stores, Switch } from "../canon/index.ts";
 import { Health } from "../routing/health/index.ts";
 import { healthOptions } from "../routing/health/options.ts";
 import { Hedges } from "../routing/hedge.ts";
+import { Coverage, Walls } from "../ledger/budgets/index.ts";
+import { Limits } from "../ledger/limits/index.ts";
 import { Planner } from "../routing/plan.ts";
 import { retryOptions, type RetryOptions } from "../routing/retry-options.ts";
 import { Retries } from "../routing/retry.ts";
-import { Admission, type RequestCounter } from "./admission.ts";
+import { Admission } from "./admission.ts";
 import { Journal } from "./journal.ts";
 import { LiveCalls } from "./live-calls.ts";
 import type { Reader } from "./live.ts";
@@ -27,7 +29,6 @@ export interface GatewayOptions extends Pick<
   readonly stores: Stores;
   /** One line for the operator. */
   readonly log?: (line: string) => void;
-  readonly counter: RequestCounter;
   /** Who may be asked; without it one that begins with knowing nothing. */
   readonly health?: Health;
   /** How failed attempts are repeated. */
@@ -63,6 +64,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     report: (error) => options.report(error, "switches"),
   });
   const health = options.health ?? new Health({ clock, randomness, options: healthOptions.parse({}) });
+  const walls = new Walls({ store: stores.budgets, signals, clock, node: options.node });
   const deps: GatewayDeps = {
     clock,
     randomness,
@@ -71,7 +73,8 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     ledger: stores.ledger,
     book: options.book,
     alerts: options.alerts,
-    admission: new Admission({ keys: stores.keys, clock, counter: options.counter }),
+    admission: new Admission({ keys: stores.keys, clock }),
+    allowances: { store: stores.budgets, walls, coverage: new Coverage(walls), limits: new Limits(walls, clock) },
     planner: new Planner(randomness, switchedView(switches, health)),
     health,
     retries: new Retries(options.retry ?? retryOptions.parse({}), clock, randomness),

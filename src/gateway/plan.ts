@@ -7,7 +7,7 @@ import type { GatewayDeps, Run } from "./run.ts";
 export function plan(deps: GatewayDeps, run: Run): void {
   if (!run.caller) throw new ProblemError({ kind: "unauthenticated", message: "The call was not admitted." });
   const { snapshot, caller, model } = run;
-  const facts = (run.facts ??= factsOf(run, caller));
+  const facts = (run.facts ??= factsOf(deps, run, caller));
   const alias = run.request.shadow?.alias;
   run.plan = deps.planner.plan({ snapshot, caller, model, alias, facts, at: run.live.startedAt, book: deps.book });
   if (run.plan.alias.shadow) run.shadow = deps.shadows.wanted(run, run.plan.alias.shadow);

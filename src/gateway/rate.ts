@@ -14,7 +14,7 @@ const MOST_ANSWER_BYTES = 1024 * 1024;
 export function mustRate(deps: GatewayDeps, run: Run): Alias["complexity"] {
   const { snapshot, caller, model } = run;
   if (!caller || snapshot.aliases.get(model)?.complexity === undefined || operationOf(run) !== "generate") return undefined;
-  run.facts ??= factsOf(run, caller);
+  run.facts ??= factsOf(deps, run, caller);
   return deps.planner.wantsRating({ snapshot, model, facts: run.facts });
 }
 

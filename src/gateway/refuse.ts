@@ -1,5 +1,6 @@
 import { PROBLEM_KINDS, problemStatus, type AnswerContext, type Problem } from "../canon/index.ts";
 import { formatFrame } from "../kit/index.ts";
+import type { Allowance } from "./allowance.ts";
 import { answerContext } from "./context.ts";
 import { JSON_TYPE } from "./reply.ts";
 import type { Run } from "./run.ts";
@@ -53,6 +54,16 @@ export function answerHeaders(run: Run): Record<string, string> {
     "x-gimbal-cache": run.recalled?.status ?? "bypass",
   };
   if (dialect.requestIdHeader) headers[dialect.requestIdHeader] = run.live.id;
+  if (run.allowance) allowanceHeaders(run, run.allowance, headers);
   if (run.target) headers["x-gimbal-target"] = `${run.target.provider}/${run.target.model}`;
   return headers;
+}
+
+/** How its limits stand, in the words of the client's language, and what its budgets have to say. */
+function allowanceHeaders({ request: { dialect }, model }: Run, allowance: Allowance, headers: Record<string, string>): void {
+  const standings = dialect.encodeLimits && allowance.standings();
+  if (standings) Object.assign(headers, dialect.encodeLimits?.(standings, allowance.now()));
+  const words = [...allowance.warnings];
+  if (allowance.downgradedFrom !== undefined) words.push(`downgraded to ${model}`);
+  if (words.length > 0) headers["x-gimbal-budget"] = words.join("; ").replace(/[^\x20-\x7e]/g, "?");
 }

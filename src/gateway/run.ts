@@ -26,6 +26,7 @@ import type { Hedges } from "../routing/hedge.ts";
 import type { Plan, Planner } from "../routing/plan.ts";
 import type { Retries } from "../routing/retry.ts";
 import type { Admission } from "./admission.ts";
+import type { Allowance, Allowances } from "./allowance.ts";
 import type { TextSeal } from "./carried.ts";
 import type { Exchange } from "./exchange.ts";
 import type { KeyHold } from "./idempotency.ts";
@@ -52,6 +53,7 @@ export interface GatewayDeps {
   /** What an operator should look at; without it nobody is told. */
   readonly alerts?: Alerts | undefined;
   readonly admission: Admission;
+  readonly allowances: Allowances;
   readonly planner: Planner;
   readonly health: Health;
   readonly retries: Retries;
@@ -99,6 +101,8 @@ export interface Run {
   recalled: Recalled | undefined;
   /** The idempotency key that it holds. */
   claim: KeyHold | undefined;
+  /** What it holds of budgets and limits; undefined where none covers it. */
+  allowance: Allowance | undefined;
   /** What the plan may ask of the call, once anything did. */
   facts: CallFacts | undefined;
   plan: Plan | undefined;
@@ -148,6 +152,7 @@ export function newRun(live: LiveCall, request: CallRequest, snapshot: Snapshot)
     diagnostics: [],
     recalled: undefined,
     claim: undefined,
+    allowance: undefined,
     facts: undefined,
     plan: undefined,
     shadow: undefined,

@@ -20,7 +20,8 @@ export function settle(deps: GatewayDeps, run: Run): void {
   learnFrom(deps, run);
   // The row is queued first, so that a failing turn store cannot cost it.
   const row = rowOf(deps, run);
-  const work = [deps.ledger.settle(row)];
+  const spends = run.allowance?.settle(row);
+  const work = [spends && spends.length > 0 ? deps.ledger.settle(row, spends, deps.node) : deps.ledger.settle(row)];
   if (deps.alerts) watchCost(deps.alerts, deps.book, row);
   if (hasTurn(run)) work.push(keepTurns(deps, run));
   if (run.claim) work.push(settleKey(deps, run, run.claim));
@@ -103,9 +104,10 @@ function rowOf(deps: GatewayDeps, run: Run): LedgerRow {
     metadata: wishes.metadata,
     session: wishes.session,
     configVersion: run.snapshot.version,
-    diagnostics: run.diagnostics.length > 0 ? run.diagnostics : undefined,
+    diagnostics: diagnosticsOf(run),
     traceId: wishes.traceId,
     cache: recalled?.status ?? (run.snapshot.aliases.get(run.model)?.cache && "bypass"),
+    cacheOrigin: recalled?.status === "hit" ? recalled.origin : undefined,
     savedNanodollars: recalled?.status === "hit" ? recalled.saved : undefined,
     plan: planTrace(run),
     arm: run.plan?.arm?.name,
@@ -126,4 +128,10 @@ function compared(run: Run, shadow: ShadowOf): ShadowRecord {
 function originalOf({ problem, stop, costNanodollars, timings, usage }: LedgerRow): Omit<ShadowRecord["original"], "target"> {
   const { firstOutputMs, totalMs } = timings;
   return { problem, stop, costNanodollars, firstOutputMs, totalMs, outputTokens: usage.output };
+}
+
+function diagnosticsOf({ diagnostics, allowance }: Run): LedgerRow["diagnostics"] {
+  const downgraded = allowance?.diagnostic;
+  if (downgraded) return [downgraded, ...diagnostics];
+  return diagnostics.length > 0 ? diagnostics : undefined;
 }

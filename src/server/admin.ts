@@ -20,11 +20,13 @@ import type { ConfigControl } from "../config/index.ts";
 import { newKey } from "../gateway/keys.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
+import { keyBudgetsFrom, keyBudgetsOptions, keyLimitsOptions } from "../ledger/options.ts";
 import { requirementOptions } from "../routing/options.ts";
 import type { Health } from "../routing/health/index.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
 import type { Audit } from "../ledger/audit/index.ts";
 import { auditTrail, mountAudit, signInRefusals } from "./audit.ts";
+import { mountBudgets } from "./budgets.ts";
 import { mountCanary } from "./canary.ts";
 import { mountCosts } from "./costs.ts";
 import { mountHealth } from "./health.ts";
@@ -62,7 +64,8 @@ const keyBody = z.strictObject({
   surfaces: z.array(z.string().min(1)).optional(),
   tier: z.number().int().min(0).max(4).optional(),
   requires: requirementOptions.transform((requires) => withoutUndefined(requires)).optional(),
-  limits: z.array(z.strictObject({ requests: z.number().int().positive(), per: z.enum(["minute", "hour", "day"]) })).optional(),
+  limits: keyLimitsOptions.optional(),
+  budgets: keyBudgetsOptions.optional(),
   /** Milliseconds since 1970, or an ISO date. */
   expiresAt: z.union([z.number().int().positive(), z.iso.datetime().transform((text) => Date.parse(text))]).optional(),
 });
@@ -88,7 +91,7 @@ const cacheQuery = z
   .refine((query) => Object.keys(query).length < 2, "name one of tag, model, target, key and team");
 
 /** Paths of the contract whose capability is not built yet: 501, never something half right. */
-const NOT_BUILT = ["/budgets", "/spend"];
+const NOT_BUILT = ["/spend"];
 
 /** The admin API under `/admin/api`. Every route needs the admin token. */
 export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut) => void {
@@ -108,10 +111,10 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   app.post("/keys", async (context) => {
     const parsed = keyBody.safeParse(await context.req.json().catch(() => undefined));
     if (!parsed.success) throw invalidBody(parsed.error);
-    const { models, surfaces, tier, requires, limits = [], ...spec } = withoutUndefined(parsed.data);
+    const { models, surfaces, tier, requires, limits = [], budgets = [], ...spec } = withoutUndefined(parsed.data);
     const scopes = withoutUndefined({ models, surfaces, tier, requires });
     const { key, record } = newKey({ ...spec, scopes, limits }, deps.gateway.clock, deps.gateway.randomness);
-    await deps.keys.create(record);
+    await deps.keys.create(budgets.length === 0 ? record : { ...record, budgets: keyBudgetsFrom(record.id, budgets) });
     return context.json({ id: record.id, key, prefix: record.prefix }, 201);
   });
   app.get("/keys", async (context) => context.json({ keys: (await deps.keys.list()).map(describeKey) }));
@@ -141,6 +144,7 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   mountKill(app, { store, switches, keys, snapshot, clock, randomness });
   mountHealth(app, { health: deps.health, switches: deps.switches, clock: deps.gateway.clock });
   mountCosts(app, deps);
+  mountBudgets(app, { store: gateway.allowances.store, keys, config: deps.config, control: deps.control, snapshot, now: () => clock.now() });
   mountAudit(app, deps.audit);
   for (const path of NOT_BUILT) app.all(path, () => Promise.reject(notBuilt(`/admin/api${path}`)));
   app.notFound(() => Promise.reject(new ProblemError({ kind: "not_found", message: "There is no such admin route." })));
@@ -204,7 +208,6 @@ function describeKey(key: KeyRecord): Json {
 function invalidBody(error: z.ZodError): ProblemError {
   const [issue] = error.issues;
   const param = issue?.path.join(".");
-  if (issue?.code === "unrecognized_keys" && issue.keys.includes("budgets")) return notBuilt("budgets of keys");
   return new ProblemError({
     kind: "invalid_request",
     message: `The body is not valid: ${issue?.message ?? "it is not JSON"}.`,

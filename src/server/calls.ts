@@ -1,4 +1,5 @@
 import { formatDollars, ProblemError, type Caller, type LedgerRow } from "../canon/index.ts";
+import { countRequest } from "../gateway/allowance.ts";
 import { explainCall } from "../gateway/explain.ts";
 import { cancelElsewhere } from "../gateway/elsewhere.ts";
 import { CANCELLED } from "../gateway/index.ts";
@@ -44,7 +45,7 @@ export function mountCalls(router: Router, deps: GatewayDeps): void {
 /** The caller, whose request counts against its limits. @throws ProblemError unauthenticated, rate_limited */
 export async function identifyAndCount(deps: GatewayDeps, request: FrontRequest): Promise<Caller> {
   const caller = await identify(deps, request);
-  deps.admission.count(deps.snapshot(), caller);
+  await countRequest(deps, caller);
   return caller;
 }
 

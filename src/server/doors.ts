@@ -1,4 +1,5 @@
 import { ProblemError, problemFrom, type Dialect, type Door, type Json } from "../canon/index.ts";
+import { countRequest } from "../gateway/allowance.ts";
 import { openCall } from "../gateway/pipeline.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
 import type { CallRequest } from "../gateway/request.ts";
@@ -58,7 +59,7 @@ async function answerTurn(
 ): Promise<void> {
   try {
     const caller = await deps.admission.identify(deps.snapshot(), dialect, request.headers, request.peer);
-    deps.admission.count(deps.snapshot(), caller);
+    await countRequest(deps, caller);
     const asked = { ...queryParams(request.query), ...params };
     const have = door.does.kind === "turn" && door.does.action === "read" ? dialect.replayAfter?.(asked) : undefined;
     if (have !== undefined) {

@@ -106,11 +106,34 @@ describe("readConfig", () => {
     expect(said.join()).not.toContain("hush");
   });
 
-  it("says what is not built yet instead of pretending", () => {
-    expect(problems("version: 1\nbudgets: [{ match: { team: search }, usd: 100 }]\n")).toEqual([
-      "2:10 budgets: Budgets are not built yet: a wall that does not hold is worse than none. Take this section out.",
+  it("takes budgets and limits, each with a name of its own under which it counts", () => {
+    const config = read(
+      "version: 1\nbudgets: [{ match: { team: search }, usd: 100, per: month, hard: true, downgradeTo: fast }, { tokens: 5, per: day, timeZone: Europe/Berlin }, { usd: 0.5, tokens: 9, per: day, timeZone: Europe/Berlin }]\nlimits: [{ match: { key: '*' }, requests: 600, inputTokens: 200000, outputTokens: 50000, concurrency: 50, per: minute }]\nmodels: { fast: sim/echo }\n",
+    );
+    expect(config.budgets).toMatchObject([
+      {
+        id: "team=search per month",
+        match: { team: "search" },
+        nanodollars: 100_000_000_000,
+        per: "month",
+        timeZone: "UTC",
+        hard: true,
+        downgradeTo: "fast",
+      },
+      { id: "all per day in Europe/Berlin", tokens: 5 },
+      { id: "all per day in Europe/Berlin #2", nanodollars: 500_000_000, tokens: 9 },
     ]);
-    expect(warnings("version: 1\nmodels: { a: { targets: [sim/echo], continue: always, cache: { ttlSeconds: 6 } } }\n")).toHaveLength(1);
+    expect(config.callerLimits).toMatchObject([
+      { id: "key=* per minute", requests: 600, inputTokens: 200_000, outputTokens: 50_000, concurrency: 50 },
+    ]);
+  });
+
+  it("says what is wrong with a budget or a limit", () => {
+    expect(problems("version: 1\nbudgets: [{ per: day }]\n")).toEqual(["2:11 budgets.0: A budget needs `usd` or `tokens`."]);
+    expect(problems("version: 1\nbudgets: [{ usd: 1, per: day, timeZone: Mars/Base }]\n")[0]).toContain("There is no such time zone");
+    expect(problems("version: 1\nbudgets: [{ usd: 1, per: day, match: { tem: a } }]\n")[0]).toContain('"team"');
+    expect(problems("version: 1\nbudgets: [{ usd: 1, per: day, downgradeTo: fats }]\nmodels: { fast: sim/echo }\n")[0]).toContain('"fast"');
+    expect(problems("version: 1\nlimits: [{ match: { key: a } }]\n")[0]).toContain("at least one of");
   });
 
   it("survives what is no configuration at all", () => {

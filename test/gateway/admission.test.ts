@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ProblemError, type Dialect, type Headers, type KeyRecord, type KeyStore, type Snapshot } from "../../src/canon/index.ts";
-import { Admission, isLocal, type RequestCounter } from "../../src/gateway/admission.ts";
+import { Admission, isLocal } from "../../src/gateway/admission.ts";
 import { newKey } from "../../src/gateway/keys.ts";
 import { readWishes } from "../../src/gateway/request.ts";
 import { ManualClock, SystemRandomness } from "../../src/kit/index.ts";
@@ -46,13 +46,7 @@ function setUp(anonymous: Snapshot["access"]["anonymous"] = "never") {
     revoke: async () => true,
     generation: async () => generation,
   };
-  const counter: RequestCounter = {
-    take: (_id, limits) =>
-      limits[0] && limits[0].requests > 1
-        ? { ok: true }
-        : { ok: false, retryAfterMs: 1500, limit: limits[0] ?? { requests: 0, per: "minute" } },
-  };
-  const admission = new Admission({ keys, clock, counter });
+  const admission = new Admission({ keys, clock });
   const dialect = { credentials: (headers: Headers) => headers["authorization"]?.slice(7) } as unknown as Dialect;
   const snapshot = { access: { anonymous }, callerLimits: [] } as unknown as Snapshot;
   const identify = async (key?: string, peer = "10.0.0.1") =>
@@ -123,14 +117,6 @@ describe("admission", () => {
     await Promise.resolve();
     await Promise.resolve();
     expect(await kindOf(() => identify(lasting.key))).toBe("unauthenticated");
-  });
-
-  it("counts requests by the key's own limits", async () => {
-    const { admission, identify, add, snapshot } = setUp();
-    const free = await identify(add({ limits: [{ requests: 100, per: "minute" }] }).key);
-    const tight = await identify(add({ limits: [{ requests: 1, per: "minute" }] }).key);
-    expect(await kindOf(() => admission.count(snapshot, free))).toBe("none");
-    expect(await kindOf(() => admission.count(snapshot, tight))).toBe("rate_limited");
   });
 
   it("makes keys that differ, show their beginning and cannot be read from the record", () => {

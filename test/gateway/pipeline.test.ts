@@ -88,7 +88,6 @@ function bench(providers: readonly Provider[], alias: Partial<Alias> = {}): Benc
       cost: (_provider, _model, usage) => usage.output * 1000,
       countTokens: (text) => text.length,
     },
-    counter: { take: () => ({ ok: true }) },
     guards: [],
     node: "n1",
     report: (error) => defects.push(error),

@@ -219,7 +219,6 @@ export function recallBench(
       cost: (_provider, _model, usage) => usage.output * 1000,
       countTokens: (text) => text.length,
     },
-    counter: { take: () => ({ ok: true }) },
     guards: options.guards ?? [],
     node: "n1",
     report: (error) => defects.push(error),

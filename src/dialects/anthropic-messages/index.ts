@@ -5,6 +5,7 @@ import { MessageDecoder } from "./decode-events.ts";
 import { encodeCall } from "./encode-call.ts";
 import { MessageEncoder } from "./encode-events.ts";
 import { MessageMeter } from "./meter.ts";
+import { encodeLimits } from "./limits.ts";
 import { answersModels, encodeModel, encodeModels } from "./models.ts";
 import { needs } from "./needs.ts";
 import { decodeProblem, encodeProblem, encodeProblemFrames } from "./problem.ts";
@@ -63,6 +64,7 @@ export default defineDialect({
   continueTurn,
   // Source: SDK 1.12.0, `ThreadAlreadyContinuedErrorDetails` and `ThreadContinueInFlightErrorDetails`; both are answered with 400.
   continuesOnce: true,
+  encodeLimits,
   encodeCount: (tokens) => ({ input_tokens: tokens }),
   decodeCount: (body) => (isObject(body) && typeof body["input_tokens"] === "number" ? body["input_tokens"] : undefined),
 });

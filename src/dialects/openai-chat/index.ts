@@ -1,4 +1,5 @@
 import { defineDialect, type Json, type ListedModel } from "../../canon/index.ts";
+import { commonLimits } from "../shared-limits.ts";
 import { adaptations, renamedRoles, roleRenamed } from "./adapt.ts";
 import { decodeAnswer, encodeAnswer, readAnswer } from "./answer.ts";
 import { decodeCall, outline } from "./decode-call.ts";
@@ -51,6 +52,7 @@ export default defineDialect({
 
   decodeProblem,
   encodeProblem,
+  encodeLimits: commonLimits,
   newAnswerId: (unique) => `chatcmpl-${unique}`,
   encodeProblemFrames: (problem, callId, emit) => emit(undefined, JSON.stringify(errorBody(problem, callId))),
 });

@@ -1,4 +1,5 @@
 import { defineDialect, type Headers, type Json } from "../../canon/index.ts";
+import { commonLimits } from "../shared-limits.ts";
 import { decodeAnswer, encodeAnswer, newAnswerId, readAnswer } from "./answer.ts";
 import { decodeCall, forwardCall, outline } from "./decode-call.ts";
 import { ResponsesDecoder } from "./decode-events.ts";
@@ -46,6 +47,7 @@ export default defineDialect({
 
   decodeProblem,
   encodeProblem,
+  encodeLimits: commonLimits,
   encodeProblemFrames,
 
   newAnswerId,

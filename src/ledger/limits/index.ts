@@ -1,0 +1,1 @@
+export { limitWords, Limits, LimitHold, type LimitCover, type LimitRefusal, type LimitStandingsDraft } from "./limits.ts";
