@@ -63,9 +63,9 @@ describe("a storm of new configurations", () => {
   it("drops no call and cuts no stream, and every call ends under the version it began with", { timeout: 60_000 }, async () => {
     const faults: string[] = [];
     let next = 0;
-    let over = false;
+    const weather = { over: false };
     const caller = async (): Promise<void> => {
-      for (let number = next++; number < CALLS || !over; number = next++) {
+      for (let number = next++; number < CALLS || !weather.over; number = next++) {
         const fault = await faultOf(number);
         if (fault !== undefined) faults.push(fault);
       }
@@ -78,7 +78,7 @@ describe("a storm of new configurations", () => {
         if (round % 10 === 9) expect(await admin("POST", "/config/rollback", { version: 1 })).toBe(200);
         if (round % 10 === 5) expect(await admin("PATCH", "/models/fast", { targets: ["nowhere/x"] })).toBe(400);
       }
-      over = true;
+      weather.over = true;
     };
     await Promise.all([storm(), ...Array.from({ length: STREAMS_AT_ONCE }, caller)]);
     expect(faults).toEqual([]);
