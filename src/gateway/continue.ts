@@ -39,36 +39,44 @@ export async function goOn(deps: GatewayDeps, run: Run, broke: Problem): Promise
   const targets = targetsOf(run, alias);
   const limit = alias.maxContinuations ?? DEFAULT_CONTINUATIONS;
   let problem = broke;
+  /** How often each was asked to go on. */
+  const asked = targets.map(() => 0);
   let place = 0;
-  let asked = 0;
-  for (let made = 0; made < limit;) {
+  let made = 0;
+  let refused = 0;
+  while (made < limit && refused < targets.length) {
     const failure = classOf(problem);
     if (failure === "give up") break;
-    const another = place < targets.length - 1;
-    if (another && (asked > 0 || failure === "move on")) {
-      place++;
-      asked = 0;
-    } else if (asked > 0) {
-      const anotherKey = deps.health.anotherKey(targets[place]?.provider ?? "");
-      const step = deps.retries.next(problem, { repeats: asked - 1, retries: limit, another: false, anotherKey, keyChanges: 0 });
-      if (step.do !== "repeat") break;
-      await pause(deps, run, step.waitMs);
-    }
+    // The one that broke is asked once more, unless it said that it will not do better; then one after the other.
+    if (made + refused > 0 || failure === "move on") place = (place + 1) % targets.length;
+    const before = asked[place] ?? 0;
+    if (before > 0 && !(await mayAskAgain(deps, run, targets[place], problem, before))) break;
     const target = targets[place];
     const said = await saidSoFar(deps, run);
     if (run.stopped) throw new ProblemError(run.stopped);
     if (!target || !said) break;
     if (run.forwarded && run.report?.stop !== undefined && run.exchange) return complete(run, run.exchange, said, run.report.stop);
-    const before = run.attempts.length;
-    const failed = await ask(deps, run, target, said, place < targets.length - 1);
+    const attempts = run.attempts.length;
+    const failed = await ask(deps, run, target, said, targets.length > 1);
     if (!failed) return;
     if (run.stopped) throw new ProblemError(run.stopped);
     problem = failed;
-    asked++;
-    if (run.attempts.length > before) made++;
-    else if (place === targets.length - 1) break;
+    asked[place] = before + 1;
+    if (run.attempts.length > attempts) {
+      made++;
+      refused = 0;
+    } else refused++;
   }
   throw new ProblemError(problem);
+}
+
+/** A target that failed to go on before is asked again after a wait, as repeats are. */
+async function mayAskAgain(deps: GatewayDeps, run: Run, target: Target | undefined, problem: Problem, before: number): Promise<boolean> {
+  const anotherKey = deps.health.anotherKey(target?.provider ?? "");
+  const step = deps.retries.next(problem, { repeats: before - 1, retries: before, another: false, anotherKey, keyChanges: 0 });
+  if (step.do !== "repeat") return false;
+  await pause(deps, run, step.waitMs);
+  return true;
 }
 
 /** The one that broke first, then whoever else may go on: those that failed this call already come last. */
