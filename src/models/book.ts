@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type { CallExtent, ModelBook, Nanodollars, Usage } from "../canon/index.ts";
-import { FACTS, MEDIA_UNITS, PRICED_AS, STANDARD_TIERS, TIER_ROWS } from "./catalog.ts";
+import { FACTS, HOUR_WRITE_ROWS, MEDIA_UNITS, PRICED_AS, STANDARD_TIERS, TIER_ROWS } from "./catalog.ts";
 import { entriesOf, type Entry } from "./entry.ts";
 import { ONE, partOf, type Fraction } from "./fraction.ts";
 import { inForce } from "./local.ts";
@@ -121,6 +121,7 @@ function hashOf(overlay: ModelOverlay): string {
     TIER_ROWS,
     [...STANDARD_TIERS],
     MEDIA_UNITS,
+    HOUR_WRITE_ROWS,
     FACTS,
   ]);
   return createHash("sha256").update(content).digest("hex").slice(0, HASH_LETTERS);

@@ -46,6 +46,15 @@ export const TIER_ROWS: readonly TierRow[] = [
   { provider: "anthropic", models: "*", tier: "priority", numerator: 1, denominator: 1 },
 ];
 
+/** What writing to a prompt cache that lives an hour costs, where the price package does not say: so many times the price of input. */
+export interface HourWriteRow {
+  readonly models: string;
+  readonly timesInput: number;
+}
+
+/** Source: the makers' price pages; the same on every platform that offers such caches. */
+export const HOUR_WRITE_ROWS: readonly HourWriteRow[] = [{ models: "*claude*", timesInput: 2 }];
+
 /** One row of facts. Every row whose pattern matches counts; later rows win. Patterns match the name after its last slash, in lower case. */
 export interface FactsRow {
   /** `*` matches anything. */

@@ -1,10 +1,10 @@
 import { calcPrice, findProvider } from "@pydantic/genai-prices";
 import type { Capabilities, ModelFacts } from "../canon/index.ts";
-import { PRICED_AS } from "./catalog.ts";
+import { HOUR_WRITE_ROWS, PRICED_AS } from "./catalog.ts";
 import { factsFromRows, withMaximum } from "./facts.ts";
 import { localRules, type LocalRules } from "./local.ts";
 import type { ModelOverlay, ModelOverride } from "./overlay.ts";
-import { compilePattern } from "./pattern.ts";
+import { bareModel, compilePattern } from "./pattern.ts";
 import { sheetFromPackage, type Sheet } from "./sheet.ts";
 import { sheetFromOptions } from "./written.ts";
 
@@ -97,7 +97,7 @@ function fromTables(kind: string, model: string): Entry {
       : undefined;
   return {
     facts,
-    schedule: found ? scheduleOf(found.prices) : [],
+    schedule: found ? scheduleOf(found.prices, hourWriteOf(model)) : [],
     local: NO_RULES,
     pricedAs,
     tokensPerThousand: rows?.tokensPerThousand ?? STANDARD_PER_THOUSAND,
@@ -113,14 +113,20 @@ function pricedAsOf(kind: string, model: string): readonly [provider: string | u
   return [known ? provider : undefined, colon < 0 ? model : model.slice(0, colon)];
 }
 
+function hourWriteOf(model: string): number | undefined {
+  return HOUR_WRITE_ROWS.find(({ models }) => compilePattern(models)(bareModel(model)))?.timesInput;
+}
+
 type PackageModel = NonNullable<ReturnType<typeof calcPrice>>["model"];
 
 /** The package reads its list from the end and takes the first rule that holds; an unconditional one always does. */
-function scheduleOf(prices: PackageModel["prices"]): Entry["schedule"] {
-  if (!Array.isArray(prices)) return [{ holds: ALWAYS, sheet: sheetFromPackage(prices) }];
-  const rules = prices.map(({ constraint, prices: own }) => ({ holds: holds(constraint), sheet: sheetFromPackage(own) })).toReversed();
+function scheduleOf(prices: PackageModel["prices"], hourWrite: number | undefined): Entry["schedule"] {
+  if (!Array.isArray(prices)) return [{ holds: ALWAYS, sheet: sheetFromPackage(prices, hourWrite) }];
+  const rules = prices
+    .map(({ constraint, prices: own }) => ({ holds: holds(constraint), sheet: sheetFromPackage(own, hourWrite) }))
+    .toReversed();
   const first = prices[0];
-  return first ? [...rules, { holds: ALWAYS, sheet: sheetFromPackage(first.prices) }] : rules;
+  return first ? [...rules, { holds: ALWAYS, sheet: sheetFromPackage(first.prices, hourWrite) }] : rules;
 }
 
 const DAY_MS = 86_400_000;

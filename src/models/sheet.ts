@@ -41,19 +41,22 @@ const UNITS: Readonly<Record<string, number>> = { mtok: 1_000_000, kcount: 1000,
 
 const MILLION = 1_000_000;
 
-/** Turns a package's prices into integers, once. */
-export function sheetFromPackage(prices: PackagePrices): Sheet {
+/**
+ * Turns a package's prices into integers, once.
+ * @param hourWrite times the price of input that an hour of cache costs, where the package does not say
+ */
+export function sheetFromPackage(prices: PackagePrices, hourWrite?: number): Sheet {
   const starts = new Set<number>();
   for (const price of Object.values(prices)) if (typeof price === "object") for (const tier of price.tiers) starts.add(tier.start);
   const above = [...starts].toSorted((a, b) => b - a);
   const perThousandCalls = prices["requests_kcount"];
   return {
     perCall: typeof perThousandCalls === "number" ? nanodollarsOf(perThousandCalls, 1, 1000) : 0,
-    ranges: [...above, -1].map((start) => ({ above: start, rates: ratesAbove(prices, start) })),
+    ranges: [...above, -1].map((start) => ({ above: start, rates: ratesAbove(prices, start, hourWrite) })),
   };
 }
 
-function ratesAbove(prices: PackagePrices, start: number): Rates {
+function ratesAbove(prices: PackagePrices, start: number, hourWrite: number | undefined): Rates {
   const all = new Map<string, NanodollarsPerMillion>();
   for (const [key, price] of Object.entries(prices)) {
     const units = UNITS[key.slice(key.lastIndexOf("_") + 1)];
@@ -61,13 +64,15 @@ function ratesAbove(prices: PackagePrices, start: number): Rates {
     all.set(key, nanodollarsOf(dollarsAbove(price, start), MILLION, units));
   }
   const input = all.get("input_mtok");
-  const write = all.get("cache_write_mtok") ?? input;
+  const written = all.get("cache_write_mtok");
+  const write = written ?? input;
+  const hour = written === undefined || input === undefined || hourWrite === undefined ? undefined : input * hourWrite;
   const output = all.get("output_mtok");
   return {
     input,
     cacheRead: all.get("cache_read_mtok") ?? input,
     cacheWrite5m: all.get("cache_write_5m_mtok") ?? write,
-    cacheWrite1h: all.get("cache_write_1h_mtok") ?? write,
+    cacheWrite1h: all.get("cache_write_1h_mtok") ?? hour ?? write,
     output,
     reasoning: all.get("output_reasoning_mtok") ?? output,
     media: all,
