@@ -4,15 +4,27 @@ import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { NO_USAGE, type LedgerRow } from "../src/canon/index.ts";
 import { systemClock } from "../src/kit/index.ts";
-import { openSqlite } from "../src/stores/index.ts";
+import { type HostedStores, openPostgres, openSqlite } from "../src/stores/index.ts";
+import { startPostgres } from "../test/support/postgres.ts";
 
 /**
- * CPU microseconds of one ledger row, hand-over and all threads included: `node bench/ledger-write.ts [rows] [rows per turn]`.
+ * CPU microseconds of one ledger row, hand-over and all threads included: `node bench/ledger-write.ts [rows] [rows per turn] [engine]`.
+ * `engine`: sqlite (default) or postgres, which starts a server of its own; what that server uses is its own, and not counted here.
+ * Acknowledgements are timed from hand-over to durable, at the rate the engine takes.
  * Rows come in portions, one a turn of the event loop, as a saturated gateway settles them; making the rows is measured apart and
  * taken off.
  */
 const rows = Number(process.argv[2] ?? 60_000);
 const perTurn = Number(process.argv[3] ?? 32);
+const engine = process.argv[4] ?? "sqlite";
+if (engine !== "sqlite" && engine !== "postgres") throw new Error(`there is no engine ${engine}: sqlite or postgres`);
+const server = engine === "postgres" ? await startPostgres() : undefined;
+
+function open(folder: string): Promise<HostedStores> {
+  const common = { folder, node: "bench", clock: systemClock };
+  return server ? openPostgres({ ...common, url: server.url(), env: {} }) : openSqlite(common);
+}
+
 /** Rows on their way at once, as calls running at once would bound it. */
 const WINDOW = 1024;
 const ROUNDS = 5;
@@ -50,14 +62,17 @@ function cpuMicroseconds(): number {
   return user + system;
 }
 
-async function measure(withOpen: boolean, first: number): Promise<{ cpu: number; perSecond: number }> {
+async function measure(withOpen: boolean, first: number): Promise<{ cpu: number; perSecond: number; p99: number }> {
   const folder = mkdtempSync(join(tmpdir(), "gimbal-bench-"));
-  const stores = await openSqlite({ folder, node: "bench", clock: systemClock });
+  const stores = await open(folder);
+  const waits: number[] = [];
   try {
     let waiting = 0;
     let resume = (): void => {};
     const settle = async (row: LedgerRow): Promise<void> => {
+      const begun = performance.now();
       await stores.ledger.settle(row);
+      waits.push(performance.now() - begun);
       if (--waiting === WINDOW / 2) resume();
     };
     const run = async (from: number, count: number): Promise<void> => {
@@ -81,7 +96,10 @@ async function measure(withOpen: boolean, first: number): Promise<{ cpu: number;
     const cpu = cpuMicroseconds();
     const started = performance.now();
     await run(first + rows, rows);
-    return { cpu: (cpuMicroseconds() - cpu) / rows, perSecond: Math.round(rows / ((performance.now() - started) / 1000)) };
+    const used = cpuMicroseconds() - cpu;
+    const perSecond = Math.round(rows / ((performance.now() - started) / 1000));
+    const p99 = waits.toSorted((a, b) => a - b)[Math.floor(waits.length * 0.99)] ?? Number.NaN;
+    return { cpu: used / rows, perSecond, p99 };
   } finally {
     await stores.close();
     rmSync(folder, { recursive: true, force: true });
@@ -106,6 +124,7 @@ for (const withOpen of [false, true]) {
   for (let round = 0; round < ROUNDS; round++) results.push(await measure(withOpen, round * rows * 4));
   const cpu = median(results.map((result) => result.cpu)) - makingCost;
   process.stdout.write(
-    `${withOpen ? "opened and settled" : "settled"}: ${cpu.toFixed(2)} µs CPU a row, ${median(results.map((result) => result.perSecond))} rows/s (${rows} rows, ${perTurn} a turn, median of ${ROUNDS})\n`,
+    `${engine}, ${withOpen ? "opened and settled" : "settled"}: ${cpu.toFixed(2)} µs CPU a row, ${median(results.map((result) => result.perSecond))} rows/s, acknowledged in ${median(results.map((result) => result.p99)).toFixed(1)} ms at the 99th percentile (${rows} rows, ${perTurn} a turn, median of ${ROUNDS})\n`,
   );
 }
+await server?.stop();

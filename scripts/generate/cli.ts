@@ -14,7 +14,8 @@ const INTRODUCTION = `# Command line
 | \`GIMBAL_PORT\`, \`GIMBAL_HOST\` | Where to listen. |
 | \`GIMBAL_DATA\` | Data folder; default \`.gimbal\`. |
 | \`GIMBAL_ADMIN_TOKEN\` | Admin token; without it one is made and kept in the data folder, mode 0600. |
-| \`GIMBAL_DATABASE_URL\` | Reserved for the PostgreSQL record, which is not built yet: when it is set, commands end with 2. |
+| \`GIMBAL_DATABASE_URL\` | \`postgres://user:password@host:5432/database\`: the record is in PostgreSQL, for every gateway that has this; see [running.md](running.md). |
+| \`GIMBAL_DATA_KEY\`, \`GIMBAL_DATA_KEY_FILE\` | With PostgreSQL: the key that seals serving data, the same on every gateway, or a file that holds it. |
 
 A flag wins over its variable, a variable over the configuration.
 `;

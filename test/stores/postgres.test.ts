@@ -196,6 +196,19 @@ describe.skipIf(!hasPostgres)("a record in PostgreSQL", () => {
       await expect.poll(() => server.query("SELECT node FROM dead.nodes ORDER BY node")).toEqual([{ node: "node-0" }, { node: "node-1" }]);
     });
 
+    it("settles at once what the gateway before left in the same data folder", { timeout: 30_000 }, async () => {
+      const url = server.url("before");
+      const folder = temporaryFolder();
+      const child = spawn(process.execPath, [CHILD, url, folder, "before-node", KEY], { stdio: ["ignore", "pipe", "inherit"] });
+      await new Promise((resolve) => child.stdout.once("data", resolve));
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGKILL");
+      await ended;
+      const next = await open(url, { folder, leaseMs: 600_000 });
+      next.nodes?.onDead((node) => next.ledger.interruptOpen(node, "prices-1").then(() => {}));
+      await expect.poll(async () => (await idsIn("before")).toSorted(), SOON).toEqual(["call_left", "call_of_worker"]);
+    });
+
     it("refuses a gateway with another key, and says which to give it", async () => {
       const url = server.url("sealed");
       await open(url, { env: {} });

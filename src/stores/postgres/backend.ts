@@ -15,6 +15,7 @@ import { counterReads } from "./counter-table.ts";
 import { idempotencyReads } from "./idempotency-table.ts";
 import { JournalWriter, journalReads } from "./journal-tables.ts";
 import { ledgerReads } from "./ledger-table.ts";
+import { lineageReads } from "./lineage-table.ts";
 import { repricingReads } from "./repricing-table.ts";
 import type { Leases } from "./leases.ts";
 import { Link, type LinkOptions } from "./link.ts";
@@ -31,6 +32,7 @@ const reads: PostgresReads = {
   ...idempotencyReads,
   ...journalReads,
   ...ledgerReads,
+  ...lineageReads,
   ...repricingReads,
   ...turnReads,
 };

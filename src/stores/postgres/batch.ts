@@ -10,6 +10,7 @@ import { repricingWrites } from "./repricing-table.ts";
 import { faultOf, reasonOfDatabase } from "./faults.ts";
 import { idempotencyWrites } from "./idempotency-table.ts";
 import { interruptCalls, openCalls, settleCalls } from "./ledger-table.ts";
+import { lineageWrites } from "./lineage-table.ts";
 import type { AuditWrite, BatchContext, GroupedWrite, PostgresWrites } from "./tables.ts";
 import { keepNatives, keepTurns, turnWrites } from "./turn-tables.ts";
 
@@ -22,6 +23,7 @@ const plain: Omit<PostgresWrites, AuditWrite> = {
   ...repricingWrites,
   ...idempotencyWrites,
   ...turnWrites,
+  ...lineageWrites,
   interrupt: ({ session }, args) => interruptCalls(session, args),
   probe: async ({ session }) => {
     await session.rows(PROBE);

@@ -9,17 +9,19 @@ const RENEW = statement(
   "INSERT INTO nodes VALUES ($1, clock_timestamp()) ON CONFLICT (node) DO UPDATE SET seen_at = excluded.seen_at",
 );
 const END = statement("leases.end", "DELETE FROM nodes WHERE node = $1");
-/**
- * Names that open calls or journaled streams go by whose gateway's lease has run out or never was. A worker's name begins with its
- * gateway's, behind a dot follows its own.
- */
+/** Names that anything left behind goes by: open calls, journaled streams, leased budgets, and leases themselves. */
+const NAMED = `named AS (
+     SELECT node FROM nodes UNION SELECT DISTINCT node FROM open_calls UNION SELECT DISTINCT node FROM leases
+     UNION SELECT DISTINCT node FROM journal_calls WHERE state = 'open')`;
+/** A worker's name begins with its gateway's; behind a dot follows its own. */
+const GATEWAY = "split_part(named.node, '.', 1)";
+/** Whose gateway's lease has run out or never was. */
 const DEAD = statement(
   "leases.dead",
-  `WITH alive AS (SELECT node FROM nodes WHERE seen_at > clock_timestamp() - $1::double precision * interval '1 millisecond'),
-     named AS (SELECT DISTINCT node FROM open_calls UNION SELECT DISTINCT node FROM journal_calls WHERE state = 'open' UNION SELECT node FROM nodes
-       UNION SELECT DISTINCT node FROM leases)
-   SELECT node FROM named WHERE NOT EXISTS (SELECT 1 FROM alive WHERE alive.node = split_part(named.node, '.', 1)) ORDER BY node LIMIT 100`,
+  `WITH alive AS (SELECT node FROM nodes WHERE seen_at > clock_timestamp() - $1::double precision * interval '1 millisecond'), ${NAMED}
+   SELECT node FROM named WHERE NOT EXISTS (SELECT 1 FROM alive WHERE alive.node = ${GATEWAY}) ORDER BY node LIMIT 100`,
 );
+const NAMES_OF = statement("leases.names-of", `WITH ${NAMED} SELECT node FROM named WHERE ${GATEWAY} = $1 ORDER BY node`);
 
 export type Bury = (node: string) => Promise<void>;
 
@@ -60,6 +62,7 @@ export class Leases {
 
   onDead(bury: Bury): () => void {
     this.#bury = bury;
+    this.#renewAt = 0;
     return () => {
       if (this.#bury === bury) this.#bury = undefined;
     };
@@ -71,14 +74,24 @@ export class Leases {
     if (this.#node === undefined || this.#renewAt > now) return;
     await session.changes(RENEW, [this.#node]);
     this.#renewAt = now + this.#leaseMs / RENEWALS;
-    for (const node of this.#gone) if (await session.changes(END, [node]).then(() => true)) this.#gone.delete(node);
-    const isSettled = this.#connectedAt !== undefined && now - this.#connectedAt >= this.#leaseMs;
-    if (!this.#bury || this.#burying || !isSettled) return;
-    const dead = (await session.rows<{ readonly node: string }>(DEAD, [this.#leaseMs])).map(({ node }) => node);
+    if (!this.#bury || this.#burying) return;
+    const dead = await this.#dead(session, now);
     if (dead.length === 0) return;
     this.#burying = true;
     // Not waited for: it writes over other connections, and this one must go on renewing.
     void this.#buryAll(session, dead, this.#bury).finally(() => (this.#burying = false));
+  }
+
+  async #dead(session: Session, now: number): Promise<readonly string[]> {
+    const dead = new Set<string>();
+    for (const gone of this.#gone) {
+      const names = await session.rows<{ readonly node: string }>(NAMES_OF, [gone]);
+      if (names.length === 0) this.#gone.delete(gone);
+      for (const { node } of names) dead.add(node);
+    }
+    const isSettled = this.#connectedAt !== undefined && now - this.#connectedAt >= this.#leaseMs;
+    if (isSettled) for (const { node } of await session.rows<{ readonly node: string }>(DEAD, [this.#leaseMs])) dead.add(node);
+    return [...dead];
   }
 
   async #buryAll(session: Session, dead: readonly string[], bury: Bury): Promise<void> {

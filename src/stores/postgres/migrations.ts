@@ -241,4 +241,19 @@ export const postgresMigrations: readonly PostgresMigration[] = [
       CREATE TRIGGER repricings_unchanged BEFORE UPDATE OR DELETE OR TRUNCATE ON repricings EXECUTE FUNCTION repricings_unchanged();
     `,
   },
+  {
+    number: 3,
+    name: "lineage",
+    sql: `
+      CREATE TABLE lineage (call_id text PRIMARY KEY, at bigint NOT NULL, content text NOT NULL);
+      CREATE INDEX lineage_by_age ON lineage (at);
+      CREATE TABLE lineage_links (
+        name text NOT NULL,
+        at bigint NOT NULL,
+        call_id text NOT NULL REFERENCES lineage ON DELETE CASCADE,
+        PRIMARY KEY (name, at, call_id)
+      );
+      CREATE INDEX lineage_links_by_call ON lineage_links (call_id);
+    `,
+  },
 ];
