@@ -8,6 +8,8 @@ export interface Source {
   readonly provider: string;
   readonly model: string;
   readonly contentType: string;
+  /** The call that paid for it; absent where an earlier version kept the answer. */
+  readonly callId?: string | undefined;
   /** Whose calls may be given the bytes as they are (see `wireKey`); undefined where the request was rewritten for the upstream. */
   readonly wire?: string | undefined;
 }

@@ -22,4 +22,5 @@ export * from "./check.ts";
 export * from "./flatten.ts";
 export * from "./continuation.ts";
 export * from "./audit.ts";
+export * from "./lineage.ts";
 export * from "./budget.ts";

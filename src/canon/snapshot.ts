@@ -63,6 +63,8 @@ export interface Alias {
   /** A second target is asked when the first is slow to begin. Undefined: never. */
   readonly hedge?: AliasHedge;
   readonly cache?: AliasCache;
+  /** Are its calls' prompts, answers and tools recorded by hash? Undefined: as for all calls. */
+  readonly lineage?: boolean;
   readonly canary?: Canary;
   readonly shadow?: Shadow;
   readonly warm?: Warm;
@@ -173,6 +175,8 @@ export interface Snapshot {
   /** Where providers run and keep data, by name, as far as the configuration says. */
   readonly places?: ReadonlyMap<string, Place>;
   readonly limits: Limits;
+  /** Are calls recorded by hash where their alias says nothing? Undefined: no. */
+  readonly lineage?: boolean;
   /** Undefined: the defaults of `cache:`. */
   readonly cache?: CacheLimits;
   /** What becomes of a call under a budget in dollars whose price is not known; undefined: refused. */

@@ -6,6 +6,7 @@ import type { Caller, RequestLimit, Scopes } from "./caller.ts";
 import type { Item } from "./item.ts";
 import type { IdempotencyStore, JournalStore, Signals } from "./journal.ts";
 import type { Json, JsonObject } from "./json.ts";
+import type { LineageStore } from "./lineage.ts";
 import type { ProblemKind } from "./problem.ts";
 import type { LedgerPage, LedgerPageQuery, Repricing, RepricingRun } from "./repricing.ts";
 import type { Usage } from "./usage.ts";
@@ -91,6 +92,8 @@ export interface LedgerRow {
   readonly traceId?: string | undefined;
   /** Undefined where the alias has no cache. A hit has no attempts, no usage and costs nothing. */
   readonly cache?: "hit" | "miss" | "bypass" | undefined;
+  /** A hit's: the call that paid for the answer. */
+  readonly cacheOrigin?: string | undefined;
   /** What a hit would have cost. */
   readonly savedNanodollars?: number | undefined;
   /** Why it went where it went, where there was something to choose or to leave out. */
@@ -313,6 +316,7 @@ export interface Stores {
   readonly idempotency: IdempotencyStore;
   readonly signals: Signals;
   readonly audit: AuditStore;
+  readonly lineage: LineageStore;
   /** Absent where one process has the record to itself: at its start everything left open is a dead one's. */
   readonly nodes?: NodeWatch;
   close(): Promise<void>;

@@ -70,6 +70,8 @@ export class Recalled {
   status: "hit" | "miss" = "miss";
   /** Nanodollars that this call would have cost. */
   saved: number | undefined;
+  /** The call that paid for a hit. */
+  origin: string | undefined;
   playback: Playback | undefined;
   /** The flight that this call leads. */
   flight: Flight | undefined;
@@ -142,6 +144,7 @@ async function follow(deps: GatewayDeps, run: Run, recalled: Recalled, flight: F
   flight.join(playback);
   try {
     if ((await playback.done) === "answered") {
+      recalled.origin = flight.track?.source.callId;
       account(deps, run, recalled);
       return true;
     }
@@ -163,6 +166,7 @@ async function play(deps: GatewayDeps, run: Run, recalled: Recalled, kept: KeptA
   const playback = new Playback(deps, run, recalled.wire);
   recalled.playback = playback;
   recalled.status = "hit";
+  recalled.origin = kept.take.source.callId;
   playback.play(kept, recalled.cache.replay === "paced");
   await playback.done;
   account(deps, run, recalled);
@@ -251,7 +255,7 @@ export function tapped(
   }
   const { dialect, provider, model, forward } = from;
   const contentType = headers["content-type"] ?? "application/json";
-  const recording = new Recording({ dialect, provider, model, contentType, wire: forward ? recalled.wire : undefined });
+  const recording = new Recording({ dialect, provider, model, contentType, callId: run.live.id, wire: forward ? recalled.wire : undefined });
   if (!flight.track) flight.board(recording);
   return new Tap({ deps, run, recalled, flight, recording, reply });
 }

@@ -107,6 +107,9 @@ export interface Writes {
   /** Another write and the note of it: both or neither. A write that changed nothing leaves no note. */
   noted: { args: readonly [note: AuditNote, write: Command]; result: unknown };
   keepCheckpoint: { args: readonly [checkpoint: AuditCheckpoint]; result: void };
+  /** `links`: each a role and a name; `content`: the record's JSON. */
+  keepLineage: { args: readonly [callId: string, at: number, links: readonly string[], content: string]; result: void };
+  expireLineage: { args: readonly [before: number, limit: number]; result: number };
   /** Writes nothing that lasts: is the disk back, has everything before it landed? */
   probe: { args: readonly []; result: void };
 }
@@ -158,6 +161,8 @@ export interface Reads {
   config: { args: readonly [version: number]; result: ConfigVersion | undefined };
   configs: { args: readonly [limit: number]; result: readonly ConfigVersion[] };
   switches: { args: readonly []; result: readonly Switch[] };
+  lineage: { args: readonly [callId: string]; result: string | undefined };
+  lineageBy: { args: readonly [link: string, limit: number]; result: readonly string[] };
   auditHead: { args: readonly []; result: AuditLink | undefined };
   auditEntries: { args: readonly [after: number, limit: number]; result: readonly AuditRecord[] };
   checkpoints: { args: readonly [after: number, limit: number]; result: readonly AuditCheckpoint[] };
@@ -238,6 +243,7 @@ export function sizeOf(name: WriteName, args: readonly unknown[]): number {
     case "keepTurn":
     case "keepNative":
     case "keepCached":
+    case "keepLineage":
       return SMALL_CHARACTERS + lengthOf(args.at(-1));
     case "reprice":
       return SMALL_CHARACTERS * (1 + (args as Writes["reprice"]["args"])[3].length);

@@ -108,6 +108,7 @@ function detailOf(row: LedgerRow): unknown {
     diagnostics: row.diagnostics,
     traceId: row.traceId,
     cache: row.cache,
+    cacheOrigin: row.cacheOrigin,
     savedNanodollars: row.savedNanodollars,
     plan: row.plan,
     arm: row.arm,

@@ -15,6 +15,7 @@ import type {
   SwitchStore,
 } from "../canon/index.ts";
 import { memoryAudit, noting } from "./audit.ts";
+import { memoryLineage } from "./lineage.ts";
 import { memoryCache } from "./cache-stores.ts";
 import { interruptedRow } from "./ledger-values.ts";
 import { memoryRepricings } from "./memory-repricings.ts";
@@ -40,6 +41,7 @@ export function memoryStores(clock: Clock): Stores {
     idempotency: memoryIdempotency(),
     signals: NO_SIGNALS,
     audit: memoryAudit(),
+    lineage: memoryLineage(),
     close: () => Promise.resolve(),
   });
 }

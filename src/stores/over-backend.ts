@@ -17,6 +17,7 @@ import type { Backend, RepricedEntry, HeldColumns } from "./backend.ts";
 import { packAnswer, packSpill, unpackAnswer } from "./journal-block.ts";
 import { auditStore, writeNoted } from "./audit.ts";
 import { cacheStore } from "./cache-stores.ts";
+import { lineageStore } from "./lineage.ts";
 import { rowFromValues, rowToValues } from "./ledger-values.ts";
 import { packItems, packTurn, unpackItems, unpackTurn } from "./turn-text.ts";
 
@@ -51,6 +52,7 @@ export function storesOver(backend: Backend, clock: Clock, close: () => Promise<
     idempotency: idempotencyStore(backend),
     signals: backend.signals ?? NO_SIGNALS,
     audit: auditStore(backend),
+    lineage: lineageStore(backend),
     close,
   };
 }

@@ -8,6 +8,7 @@ import { budgetContract } from "./budgets.contract.ts";
 import { cacheContract } from "./cache.contract.ts";
 import { journalContract } from "./journal.contract.ts";
 import { repricingContract } from "./repricing.contract.ts";
+import { lineageContract } from "./lineage.contract.ts";
 import { storeContract } from "./stores.contract.ts";
 
 const clock = new ManualClock(START);
@@ -64,3 +65,7 @@ repricingContract("sqlite by way of another process", openRemote);
 budgetContract("memory", async () => memoryStores(clock));
 budgetContract("sqlite", openFolder);
 budgetContract("sqlite by way of another process", openRemote);
+
+lineageContract("memory", async () => memoryStores(clock));
+lineageContract("sqlite", openFolder);
+lineageContract("sqlite by way of another process", openRemote);

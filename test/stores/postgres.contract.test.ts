@@ -3,6 +3,7 @@ import type { Stores } from "../../src/canon/index.ts";
 import { ManualClock } from "../../src/kit/index.ts";
 import { openPostgres } from "../../src/stores/index.ts";
 import { auditContract } from "../contracts/audit.contract.ts";
+import { lineageContract } from "../contracts/lineage.contract.ts";
 import { budgetContract } from "../contracts/budgets.contract.ts";
 import { cacheContract } from "../contracts/cache.contract.ts";
 import { journalContract } from "../contracts/journal.contract.ts";
@@ -23,6 +24,7 @@ describe.skipIf(!hasPostgres)("PostgreSQL", () => {
   journalContract("postgres", open);
   cacheContract("postgres", open);
   auditContract("postgres", open);
+  lineageContract("postgres", open);
   budgetContract("postgres", open);
   repricingContract("postgres", open);
 });

@@ -14,6 +14,7 @@ import { idempotencyReads, idempotencyWrites } from "./idempotency-table.ts";
 import type { JournalFile } from "./journal-file.ts";
 import { ledgerReads, ledgerWrites } from "./ledger-table.ts";
 import { repricingReads, repricingWrites } from "./repricing-table.ts";
+import { lineageReads, lineageWrites } from "./lineage-table.ts";
 import { versionOf } from "./migrate.ts";
 import { recordMigrations } from "./migrations/record.ts";
 import { servingMigrations } from "./migrations/serving.ts";
@@ -166,6 +167,7 @@ function openWriter(folder: string, sealer: Sealer): Writer {
       ...idempotencyWrites(database, sealer),
       ...cacheWrites(database, sealer),
       ...adminWrites(database, sealer),
+      ...lineageWrites(database),
       ...counterWrites(database),
     };
     return {
@@ -195,6 +197,7 @@ function openReader(folder: string, sealer: Sealer, journal: JournalFile): Reade
         ...adminReads(database, sealer),
         ...counterReads(database),
         ...auditReads(database),
+        ...lineageReads(database),
         ...journalReads(journal),
       },
     };

@@ -159,4 +159,20 @@ export const recordMigrations: readonly Migration[] = [
       CREATE TRIGGER repricings_kept BEFORE DELETE ON repricings BEGIN SELECT RAISE(ABORT, 'repricings are only appended to'); END;
     `,
   },
+  {
+    number: 6,
+    name: "lineage",
+    sql: `
+      CREATE TABLE lineage (call_id TEXT PRIMARY KEY, at INTEGER NOT NULL, content TEXT NOT NULL) STRICT, WITHOUT ROWID;
+      CREATE INDEX lineage_by_age ON lineage (at);
+      CREATE TABLE lineage_links (
+        name TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        call_id TEXT NOT NULL,
+        PRIMARY KEY (name, at, call_id)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX lineage_links_by_call ON lineage_links (call_id);
+      CREATE TRIGGER lineage_forgotten AFTER DELETE ON lineage BEGIN DELETE FROM lineage_links WHERE call_id = old.call_id; END;
+    `,
+  },
 ];
