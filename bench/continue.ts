@@ -29,7 +29,14 @@ async function chunksOf(dialect: Dialect): Promise<readonly Buffer[]> {
   const chunks: Buffer[] = [];
   await new Promise<void>((resolve) => {
     sim.open(
-      { dialect: dialect.id, operation: "generate", model: "words", stream: true, attempt: 0, request: { method: "POST", path: "/", headers: {}, body } },
+      {
+        dialect: dialect.id,
+        operation: "generate",
+        model: "words",
+        stream: true,
+        attempt: 0,
+        request: { method: "POST", path: "/", headers: {}, body },
+      },
       { onHead: () => {}, onData: (chunk) => chunks.push(chunk) > 0, onEnd: resolve, onProblem: () => resolve() },
     );
   });
@@ -39,7 +46,10 @@ async function chunksOf(dialect: Dialect): Promise<readonly Buffer[]> {
 
 function contextOf(dialect: Dialect, forward: boolean, continues: boolean): ReplyContext {
   const list = dialect.id === "openai-responses" ? "input" : "messages";
-  const call: Call = dialect.decodeCall({ model: "words", max_tokens: 20_000, stream: true, [list]: [{ role: "user", content: "hi" }] }, { operation: "generate", headers: {}, params: {} });
+  const call: Call = dialect.decodeCall(
+    { model: "words", max_tokens: 20_000, stream: true, [list]: [{ role: "user", content: "hi" }] },
+    { operation: "generate", headers: {}, params: {} },
+  );
   const answer: AnswerContext = { call, createdAt: 1 };
   return {
     live: new LiveCall({ id: "call_1", clock: systemClock, journalBytes: 1 << 24 }),
@@ -97,5 +107,7 @@ for (const dialect of dialects.values()) {
     const having = perChunk(dialect, chunks, forward, true);
     return `${forward ? "forwarded" : "decoded"} ${without.toFixed(0)} ns a chunk, with continue ${having.toFixed(0)} ns (${having >= without ? "+" : ""}${(having - without).toFixed(0)})`;
   });
-  process.stdout.write(`${dialect.id}: ${figures.join("; ")}; taken up behind 100 frames in ${takeUp(dialect, chunks, 100).toFixed(0)} us, behind 1500 in ${takeUp(dialect, chunks, 1500).toFixed(0)} us\n`);
+  process.stdout.write(
+    `${dialect.id}: ${figures.join("; ")}; taken up behind 100 frames in ${takeUp(dialect, chunks, 100).toFixed(0)} us, behind 1500 in ${takeUp(dialect, chunks, 1500).toFixed(0)} us\n`,
+  );
 }

@@ -76,6 +76,7 @@ class AliasReader implements AliasReading {
       ...(written && { sticky: written.sticky }),
       ...(written?.requires && { requires: requirementsOf(written.requires) }),
       ...(written?.complexity && { complexity: written.complexity }),
+      ...(written?.lineage !== undefined && { lineage: written.lineage }),
       ...(written?.cache && { cache: aliasCacheOf(written.cache) }),
       ...(written && this.#release(name, written)),
     });
@@ -208,7 +209,9 @@ class AliasReader implements AliasReading {
 
 /** Without the members that were left out. */
 function present<T extends object>(written: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(written).filter(([, value]) => value !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> };
+  return Object.fromEntries(Object.entries(written).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };
 }
 
 function targetOf(text: string, written: Exclude<WrittenTarget, string> | undefined): Target {

@@ -39,8 +39,8 @@ export async function goOn(deps: GatewayDeps, run: Run, broke: Problem): Promise
   const targets = targetsOf(run, alias);
   const limit = alias.maxContinuations ?? DEFAULT_CONTINUATIONS;
   let problem = broke;
-  /** How often each was asked to go on. */
-  const asked = targets.map(() => 0);
+  /** What each failed with when it was asked to go on. */
+  const failures: Problem[][] = targets.map(() => []);
   let place = 0;
   let made = 0;
   let refused = 0;
@@ -49,8 +49,8 @@ export async function goOn(deps: GatewayDeps, run: Run, broke: Problem): Promise
     if (failure === "give up") break;
     // The one that broke is asked once more, unless it said that it will not do better; then one after the other.
     if (made + refused > 0 || failure === "move on") place = (place + 1) % targets.length;
-    const before = asked[place] ?? 0;
-    if (before > 0 && !(await mayAskAgain(deps, run, targets[place], problem, before))) break;
+    const before = failures[place] ?? [];
+    if (!(await mayAskAgain(deps, run, targets[place], before))) break;
     const target = targets[place];
     const said = await saidSoFar(deps, run);
     if (run.stopped) throw new ProblemError(run.stopped);
@@ -61,7 +61,7 @@ export async function goOn(deps: GatewayDeps, run: Run, broke: Problem): Promise
     if (!failed) return;
     if (run.stopped) throw new ProblemError(run.stopped);
     problem = failed;
-    asked[place] = before + 1;
+    before.push(failed);
     if (run.attempts.length > attempts) {
       made++;
       refused = 0;
@@ -71,9 +71,12 @@ export async function goOn(deps: GatewayDeps, run: Run, broke: Problem): Promise
 }
 
 /** A target that failed to go on before is asked again after a wait, as repeats are. */
-async function mayAskAgain(deps: GatewayDeps, run: Run, target: Target | undefined, problem: Problem, before: number): Promise<boolean> {
+async function mayAskAgain(deps: GatewayDeps, run: Run, target: Target | undefined, failures: readonly Problem[]): Promise<boolean> {
+  const problem = failures.at(-1);
+  if (!problem) return true;
+  const repeats = failures.length;
   const anotherKey = deps.health.anotherKey(target?.provider ?? "");
-  const step = deps.retries.next(problem, { repeats: before - 1, retries: before, another: false, anotherKey, keyChanges: 0 });
+  const step = deps.retries.next(problem, { repeats: repeats - 1, retries: repeats, another: false, anotherKey, keyChanges: 0 });
   if (step.do !== "repeat") return false;
   await pause(deps, run, step.waitMs);
   return true;

@@ -60,7 +60,8 @@ export interface ReplyContext {
 /** Chooses how the body of a good answer is read, by what was asked and what came. */
 export function openReply(context: ReplyContext, headers: Headers): Reply {
   const isStream = (headers["content-type"] ?? "").includes("text/event-stream");
-  if (context.forward && !context.gap && isStream === context.wantsStream) return isStream ? new ForwardedStream(context) : new ForwardedWhole(context);
+  if (context.forward && !context.gap && isStream === context.wantsStream)
+    return isStream ? new ForwardedStream(context) : new ForwardedWhole(context);
   return isStream ? new DecodedStream(context) : new DecodedWhole(context);
 }
 

@@ -1,4 +1,14 @@
-import { addUsage, ProblemError, textOf, type AnswerFold, type Call, type Event, type Item, type Problem, type Usage } from "../canon/index.ts";
+import {
+  addUsage,
+  ProblemError,
+  textOf,
+  type AnswerFold,
+  type Call,
+  type Event,
+  type Item,
+  type Problem,
+  type Usage,
+} from "../canon/index.ts";
 import { parseJson } from "../kit/index.ts";
 import { ClientWriter, type EventWriter } from "./client-writer.ts";
 import { Joint, type GoingOn } from "./joint.ts";

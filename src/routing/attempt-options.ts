@@ -37,7 +37,9 @@ export const attemptShape = {
         .max(99.9, { error: PERCENTILE_RANGE })
         .default(95)
         .describe("The second target is asked once the first took longer to begin than this per cent of its own recent answers."),
-      afterMs: limit("Instead of that: after so many milliseconds. Without it nothing is done until ten answers of the target were measured."),
+      afterMs: limit(
+        "Instead of that: after so many milliseconds. Without it nothing is done until ten answers of the target were measured.",
+      ),
       maxShare: z
         .number()
         .min(0)

@@ -70,7 +70,11 @@ afterAll(async () => {
   await back.close();
 });
 
-async function lengthOf(language: Language, model: "words" | "calls", more: Record<string, unknown>): Promise<{ readonly bytes: number; readonly text: string }> {
+async function lengthOf(
+  language: Language,
+  model: "words" | "calls",
+  more: Record<string, unknown>,
+): Promise<{ readonly bytes: number; readonly text: string }> {
   const { text, frames } = await ask(back, language, `sim/${model}`, more);
   return { text, bytes: frames.reduce((sum, { event, data }) => sum + data.length + (event?.length ?? -9) + 17, 0) };
 }

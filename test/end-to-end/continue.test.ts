@@ -80,8 +80,8 @@ describe.each(LANGUAGES)("a $id stream", (language) => {
 
     it.each(["broken", "garbled", "stalled"])("that is %s is gone on with by the next target", async (model) => {
       const { text } = await ask(at(), language, "sim/good");
-      const usage = language.id === "openai-chat" ? { stream_options: { include_usage: true } } : {};
-      const heard = await ask(at(), language, model, usage);
+      const asksUsage = language.id === "openai-chat" ? { stream_options: { include_usage: true } } : {};
+      const heard = await ask(at(), language, model, asksUsage);
       expect([heard.ends, heard.text]).toEqual([["done"], text]);
       expectSound(heard, language);
       const row = await at().lastRow();

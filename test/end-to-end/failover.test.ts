@@ -42,7 +42,11 @@ afterAll(async () => {
   await upstream.close();
 });
 
-async function ask(language: Language, model: string, stream = true): Promise<{ readonly status: number; readonly headers: Headers; readonly text: string }> {
+async function ask(
+  language: Language,
+  model: string,
+  stream = true,
+): Promise<{ readonly status: number; readonly headers: Headers; readonly text: string }> {
   const response = await fetch(gateway.url + language.path, {
     method: "POST",
     headers: { ...language.headers, "content-type": "application/json" },
@@ -65,7 +69,10 @@ describe.each(LANGUAGES)("a $id client", (language) => {
     ["an empty stream of status 200", (response) => void response.writeHead(200, STREAM).end()],
     ["a stream that ends without a word", (response) => void response.writeHead(200, STREAM).end("data: [DONE]\n\n")],
     ["a page of status 200", (response) => void response.writeHead(200, { "content-type": "text/html" }).end("<html>Welcome</html>")],
-    ["a stream that breaks before its first word", (response) => void response.writeHead(200, STREAM).write(": hello\n\n", () => response.destroy())],
+    [
+      "a stream that breaks before its first word",
+      (response) => void response.writeHead(200, STREAM).write(": hello\n\n", () => response.destroy()),
+    ],
     ["status 500", (response) => void response.writeHead(500).end("{}")],
     ["status 401", (response) => void response.writeHead(401).end("{}")],
   ];
@@ -142,7 +149,9 @@ describe("fail-over", () => {
     upstream.answerWith((response, request) => {
       if (request.headers.authorization === "Bearer first") return void response.writeHead(429, { "retry-after": "30" }).end("{}");
       const choice = { index: 0, message: { role: "assistant", content: "by the second key" }, finish_reason: "stop" };
-      response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ id: "c", object: "chat.completion", created: 1, model: "m", choices: [choice] }));
+      response
+        .writeHead(200, { "content-type": "application/json" })
+        .end(JSON.stringify({ id: "c", object: "chat.completion", created: 1, model: "m", choices: [choice] }));
     });
     const [language] = LANGUAGES;
     if (!language) throw new Error("no language");

@@ -5,7 +5,10 @@ import { FrameSplitter, parseFrame } from "../../src/kit/index.ts";
 import type { TestGateway } from "../support/gateway.ts";
 import type { Language } from "./languages.ts";
 
-const TOOL_CHAT = { type: "function", function: { name: "look_up", parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] } } };
+const TOOL_CHAT = {
+  type: "function",
+  function: { name: "look_up", parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] } },
+};
 
 export function toolsOf(language: Language): readonly unknown[] {
   const { name, parameters } = TOOL_CHAT.function;
@@ -21,11 +24,22 @@ export interface Heard {
   readonly frames: readonly { readonly event: string | undefined; readonly data: string }[];
 }
 
-export async function ask(at: TestGateway, language: Language, model: string, more: Readonly<Record<string, unknown>> = {}): Promise<Heard> {
+export async function ask(
+  at: TestGateway,
+  language: Language,
+  model: string,
+  more: Readonly<Record<string, unknown>> = {},
+): Promise<Heard> {
   const response = await fetch(at.url + language.path, {
     method: "POST",
     headers: { ...language.headers, "content-type": "application/json" },
-    body: JSON.stringify({ ...language.call(model, "go on"), max_tokens: undefined, ...(language.id === "anthropic-messages" && { max_tokens: 4000 }), stream: true, ...more }),
+    body: JSON.stringify({
+      ...language.call(model, "go on"),
+      max_tokens: undefined,
+      ...(language.id === "anthropic-messages" && { max_tokens: 4000 }),
+      stream: true,
+      ...more,
+    }),
   });
   const bytes = Buffer.from(await response.arrayBuffer());
   const frames: { event: string | undefined; data: string }[] = [];

@@ -11,7 +11,7 @@ beforeAll(async () => {
 retry: { budget: { share: 10, perSecond: 1000 } }
 sim:
   models:
-    slow: { text: "Slow and steady.", ttftMs: 3000 }
+    slow: { text: "Slow and steady.", ttftMs: 20000 }
     slower: { text: "Slower and steadier.", ttftMs: 4000 }
     late: { text: "Late, but here.", ttftMs: 120 }
     quick: { text: "Quick as lightning.", price: { inputUsd: 1, outputUsd: 10 } }
@@ -40,11 +40,15 @@ describe.each(LANGUAGES)("a $id call whose first target is slow to begin", (lang
       headers: { ...language.headers, "content-type": "application/json" },
       body: JSON.stringify({ ...language.call("raced", "hi there"), stream }),
     });
-    expect([response.status, response.headers.get("x-gimbal-target"), response.headers.get("x-gimbal-attempts")]).toEqual([200, "sim/quick", "2"]);
+    expect([response.status, response.headers.get("x-gimbal-target"), response.headers.get("x-gimbal-attempts")]).toEqual([
+      200,
+      "sim/quick",
+      "2",
+    ]);
     expect(await response.text()).toContain("Quick");
     const row = await gateway.lastRow();
     expect(row).toMatchObject({ state: "done", target: "sim/quick" });
-    expect(row.timings.totalMs).toBeLessThan(1500);
+    expect(row.timings.totalMs).toBeLessThan(15_000);
     const byTarget = new Map(row.attempts.map((attempt) => [attempt.target, attempt]));
     expect(byTarget.get("sim/slow")).toMatchObject({ problem: "cancelled", usage: { estimated: true } });
     expect(byTarget.get("sim/slow")?.hedge).toBeUndefined();
