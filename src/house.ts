@@ -199,7 +199,7 @@ async function furnish(
     }),
     upgrade: upgradeHandler(gateway),
   });
-  const sweep = sweeper(stores, clock);
+  const sweep = sweeper(stores, clock, config.lineage.days * MS_PER_DAY);
   await audit.noteRead({ action: "gateway.start", subject: `node:${node}`, details: { config: snapshot.version } });
   return {
     url: urlOf(front),
@@ -270,8 +270,8 @@ export async function openStage(
   log: HouseOptions["log"],
   parts: StageParts,
 ): Promise<Stage> {
-  const { clock, randomness, stores, standIn, priceFactor, prices, onChange } = parts;
-  const usual = bookOf(config, undefined, everywhere(prices, [SIM, ...config.providers.keys()]));
+  const { clock, randomness, stores, standIn, priceFactor, local, prices, onChange } = parts;
+  const usual = bookOf(config, local, everywhere(prices, [SIM, ...config.providers.keys()]));
   const book: ModelBook = {
     ...usual,
     cost: (provider, model, usage, at, durationMs) => {
@@ -301,6 +301,7 @@ export async function openStage(
     book,
     close: async () => {
       gateway.switches.close();
+      gateway.shadows.close();
       await closeProviders(providers);
     },
   };
@@ -400,6 +401,7 @@ export function tellFailure(log: (line: string) => void): (why: string | undefin
   return (why) => log(why === undefined ? "The record can be written again." : `The record cannot be written: ${why}`);
 }
 
+const MS_PER_DAY = 86_400_000;
 /** How often what has expired is forgotten. */
 const EXPIRE_EVERY_MS = 10 * 60_000;
 
@@ -517,7 +519,10 @@ function controlOf(
   return new ConfigControl({ file, follow, env, clock, store: stores.config, node, version, fileText, apply, report });
 }
 
-function sweeper(stores: Stores, clock: Clock): () => void {
+/** How long a budget's window is remembered when it is over: calls that began in it may run on, and clocks step back. */
+const WINDOWS_KEPT_MS = 35 * 86_400_000;
+
+function sweeper(stores: Stores, clock: Clock, lineageMs: number): () => void {
   let cancel = (): void => {};
   const next = (): void => {
     cancel = clock.after(
@@ -527,6 +532,10 @@ function sweeper(stores: Stores, clock: Clock): () => void {
           .expire(clock.now())
           .catch(() => {})
           .then(() => stores.cache.expire(clock.now()))
+          .catch(() => {})
+          .then(() => stores.lineage.expire(clock.now() - lineageMs))
+          .catch(() => {})
+          .then(() => stores.budgets.expire(clock.now() - WINDOWS_KEPT_MS))
           .catch(() => {})
           // Of the journal what has expired goes with every append; a gateway without calls makes an empty one.
           .then(() => stores.journal.append([], clock.now()))

@@ -5,12 +5,15 @@ import {
   defaultConfig,
   describeIssues,
   formatProblems,
+  loadPrices,
+  PriceFileError,
   readConfig,
   snapshotOf,
   type GimbalConfig,
 } from "../config/index.ts";
 import { dialects } from "../dialects/registry.generated.ts";
 import { newKey } from "../gateway/keys.ts";
+import type { LocalPrices } from "../models/index.ts";
 import { checkScenario, describeReport, rehearse, scenarioSchema, type Scenario } from "../rehearsal/index.ts";
 import { CommandError, DONE, FAILED, table, wholeNumber, type Command, type Input } from "./command.ts";
 import type { CliDeps } from "./deps.ts";
@@ -30,12 +33,12 @@ export const rehearseCommand: Command = {
   },
   async run(input, deps) {
     const seedWanted = wholeNumber(input, "seed", 0, LARGEST_SEED);
-    const config = await configOf(input, deps);
+    const { config, local } = await configOf(input, deps);
     const scenario = await readScenario(input, config, deps);
     const seed = seedWanted ?? scenario.seed;
     const report = await rehearse(scenario, seed, {
       dialects,
-      buildStage: (parts) => deps.openStage(config, parts),
+      buildStage: (parts) => deps.openStage(config, { ...parts, local }),
       newKey: (spec) => newKey(spec, deps.clock, deps.randomness),
       rest: everythingReady,
       onProgress: (share) => deps.err(`rehearsed ${Math.round(share * 100)} %\n`),
@@ -50,14 +53,23 @@ function everythingReady(): Promise<void> {
   return new Promise((go) => setImmediate(go));
 }
 
+interface Plan {
+  readonly config: GimbalConfig;
+  readonly local: LocalPrices | undefined;
+}
+
 /** The configuration with all its providers: one whose key is not set on this machine is rehearsed all the same. */
-async function configOf(input: Input, deps: CliDeps): Promise<GimbalConfig> {
+async function configOf(input: Input, deps: CliDeps): Promise<Plan> {
   const file = settingsOf(input, deps).configFile;
-  if (file === undefined) return defaultConfig({ providers: {}, models: {} });
+  if (file === undefined) return { config: defaultConfig({ providers: {}, models: {} }), local: undefined };
   const text = await textOf(file);
   const outcome = readConfig(text, withStandIns(text, deps.env));
   if (!outcome.ok) throw new CommandError(formatProblems(file, outcome.problems).join("\n"));
-  return outcome.config;
+  try {
+    return { config: outcome.config, local: (await loadPrices(file, outcome.config)).prices };
+  } catch (error) {
+    throw error instanceof PriceFileError ? new CommandError(error.message) : error;
+  }
 }
 
 /** A reference without a default, as in `${KEY}`. */

@@ -20,6 +20,7 @@ export function describeReport(report: RehearsalReport, table: Table): string {
     healthLines(report),
     truncated ? "Too many calls: from some moment on none were made." : "",
     calls.unpriced > 0 ? `The price of ${calls.unpriced} calls is unknown and in no sum; give it under \`targets:\`.` : "",
+    report.besideNanodollars > 0 ? `Calls of the gateway's own, such as shadows, cost ${dollars(report.besideNanodollars)} besides.` : "",
     verdicts.map(inWords).join("\n"),
   ];
   return `${parts.filter((part) => part !== "").join("\n\n")}\n`;

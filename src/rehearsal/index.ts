@@ -2,7 +2,7 @@ import type { Clock, Dialect, JournalStore, KeyRecord, LedgerStore, ModelBook, P
 import type { LiveCall, Reader } from "../gateway/live.ts";
 import type { CallRequest } from "../gateway/request.ts";
 import { SeededRandomness } from "../kit/index.ts";
-import type { PriceOptions } from "../models/index.ts";
+import type { LocalPrices, PriceOptions } from "../models/index.ts";
 import { memoryStores } from "../stores/index.ts";
 import { Callers, MOST_CALLS } from "./callers.ts";
 import { judge, type Verdict } from "./expect.ts";
@@ -36,6 +36,8 @@ export interface RehearsalReport {
   readonly phases: readonly Phase[];
   readonly health: readonly HealthEvent[];
   readonly verdicts: readonly Verdict[];
+  /** Nanodollars of calls that the gateway made besides those of its callers: shadows, ratings, refreshed answers. In no other sum. */
+  readonly besideNanodollars: number;
   /** Every expectation was met. */
   readonly met: boolean;
   /** Calls were no longer made from some moment on, because there were too many. */
@@ -58,6 +60,8 @@ export interface StageParts {
   readonly standIn: (real: Provider) => Provider;
   /** By how much a target's price differs from the usual, at a time of the clock. */
   readonly priceFactor: (provider: string, model: string, at: number) => number;
+  /** Prices of the configuration's own file. */
+  readonly local?: LocalPrices | undefined;
   /** Prices by `provider/model` that the scenario gives. */
   readonly prices: ReadonlyMap<string, PriceOptions>;
   /** Told what health has noticed. */
@@ -153,6 +157,7 @@ function reportOf(scenario: Scenario, seed: number, { records, health, book, tru
     phases,
     health,
     verdicts,
+    besideNanodollars: records.besideNanodollars(),
     met: verdicts.every(({ met }) => met),
     truncated,
   };

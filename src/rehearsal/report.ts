@@ -87,6 +87,12 @@ export class Records {
   all(): readonly { readonly seen: Seen; readonly row: LedgerRow | undefined }[] {
     return [...this.#entries.values()].flatMap(({ seen, row }) => (seen ? [{ seen, row }] : []));
   }
+  /** Of calls that no caller saw. */
+  besideNanodollars(): number {
+    let sum = 0;
+    for (const { seen, row } of this.#entries.values()) if (!seen) sum += row?.costNanodollars ?? 0;
+    return sum;
+  }
   #entry(callId: string): Entry {
     let entry = this.#entries.get(callId);
     if (!entry) this.#entries.set(callId, (entry = { seen: undefined, row: undefined }));

@@ -45,6 +45,16 @@ describe("a rehearsal without incidents", () => {
     expect(calls.calls).toBeLessThan(300);
   });
 
+  it("books what the gateway asks on its own beside what callers cost", async () => {
+    const config = CONFIG.replace("continue: always", "continue: always, shadow: { target: labclaude/large, share: 1 }");
+    const { calls, besideNanodollars, targets } = await play(BASE, { config });
+    expect(calls).toMatchObject({ successShare: 1, addedNanodollars: 0 });
+    expect(targets.map(({ target }) => target)).toEqual(["lab/small"]);
+    // At twice the price, less those beyond the shadow's concurrency.
+    expect(besideNanodollars / calls.costNanodollars).toBeGreaterThan(1.2);
+    expect(besideNanodollars / calls.costNanodollars).toBeLessThan(2);
+  });
+
   it("repeats prompts as caches like it", async () => {
     const { calls } = await play({ duration: "1m", load: { callsPerSecond: 4, mix: [{ ...MIX, model: "kept", repeatShare: 0.5 }] } });
     expect(calls.cacheHits).toBeGreaterThan(calls.calls * 0.3);
