@@ -30,7 +30,7 @@ For the whole run and for each stretch in which nothing begins or ends:
 * times from the call to the whole answer, and to the first text of streams, of 50, 95 and 99 calls of a hundred (nearest rank);
 * attempts, retries (the same target again), failovers (another one within the call), hedges, continuations, cache hits;
 * **cost**: all that was paid; **added**: what was paid beyond one undisturbed attempt for each complete answer: failed attempts, losers of a
-  race, input that a continuation read again;
+  race, input that a continuation read again. Calls of the gateway's own (shadows, ratings) stand beside;
 * for each target its attempts, and their failures by kind; what the gateway noticed, and when: breakers that opened and closed, keys that
   rest, targets set aside.
 
