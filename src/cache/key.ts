@@ -74,7 +74,7 @@ const versions = new WeakMap<Alias, string>();
 export function versionOf(alias: Alias): string {
   let version = versions.get(alias);
   if (version === undefined) {
-    const { cache: _cache, retries: _retries, timeoutMs: _timeoutMs, continue: _continue, ...definition } = alias;
+    const { cache: _cache, lineage: _lineage, retries: _retries, timeoutMs: _timeoutMs, continue: _continue, ...definition } = alias;
     versions.set(alias, (version = digest(sorted(definition))));
   }
   return version;

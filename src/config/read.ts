@@ -26,6 +26,7 @@ export interface GimbalConfig {
   readonly serve: { readonly host: string; readonly port: number };
   readonly storage: ConfigValues["storage"];
   readonly audit: ConfigValues["audit"];
+  readonly lineage: ConfigValues["lineage"];
   readonly health: ConfigValues["health"];
   readonly retry: ConfigValues["retry"];
 }
@@ -196,6 +197,7 @@ function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, a
     serve: { host: values.serve.host, port: values.serve.port },
     storage: values.storage,
     audit: values.audit,
+    lineage: values.lineage,
     health: values.health,
     retry: values.retry,
   };

@@ -5,6 +5,7 @@ import { storageOptions } from "../stores/options.ts";
 import { auditOptions } from "../ledger/audit/options.ts";
 import { pricingOptions } from "../models/index.ts";
 import { budgetsOptions, limitsOptions as callerLimitsOptions } from "../ledger/options.ts";
+import { aliasLineageOption, lineageOptions } from "../ledger/lineage/options.ts";
 import { providerOptions } from "../providers/options.ts";
 import { simOptions } from "../providers/sim/options.ts";
 import { attemptShape } from "../routing/attempt-options.ts";
@@ -23,6 +24,7 @@ const alias = z.strictObject({
   ...attemptShape,
   ...releaseShape,
   cache: aliasCacheOptions.optional(),
+  lineage: aliasLineageOption.optional(),
 });
 
 const model = z.union([name, alias], { error: "A model is `provider/model`, or a mapping with `targets`." });
@@ -62,6 +64,7 @@ export const configSchema = z.strictObject({
   ),
   retry: retryOptions.describe("How failed attempts are repeated."),
   serve: serve.describe("Where and within which bounds the gateway serves."),
+  lineage: lineageOptions.prefault({}).describe("What is recorded of where answers come from."),
   audit: auditOptions.prefault({}).describe("How the audit is signed."),
   storage: storageOptions.prefault({}).describe("How the record on disk is written."),
 });

@@ -33,6 +33,7 @@ export function defaultConfig(discovered: Discovered): GimbalConfig {
     serve: { host: values.serve.host, port: values.serve.port },
     storage: values.storage,
     audit: values.audit,
+    lineage: values.lineage,
     health: values.health,
     retry: values.retry,
   };
@@ -60,6 +61,7 @@ export function snapshotOf(config: GimbalConfig, version: number, providers: Rea
     places,
     limits: config.limits,
     cache: config.cache,
+    lineage: config.lineage.record,
     unknownPrices: config.pricing.unknown,
     access: config.access,
     callerLimits: config.callerLimits,

@@ -56,6 +56,8 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
   });
   const switches = new Switches({
     store: stores.switches,
+    clock,
+    signals,
     onChange: (now) => {
       options.onSwitches?.(now);
       live.reviewAll();
@@ -71,6 +73,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     snapshot,
     dialects: options.dialects,
     ledger: stores.ledger,
+    lineage: stores.lineage,
     book: options.book,
     alerts: options.alerts,
     admission: new Admission({ keys: stores.keys, clock }),

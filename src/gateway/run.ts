@@ -9,6 +9,7 @@ import type {
   IdempotencyStore,
   JournalStore,
   LedgerStore,
+  LineageStore,
   ModelBook,
   Operation,
   Problem,
@@ -31,6 +32,7 @@ import type { TextSeal } from "./carried.ts";
 import type { Exchange } from "./exchange.ts";
 import type { KeyHold } from "./idempotency.ts";
 import type { Journal } from "./journal.ts";
+import type { LineageParts } from "./lineage.ts";
 import type { LiveCall, Reader } from "./live.ts";
 import type { LiveCalls } from "./live-calls.ts";
 import type { Race } from "./race.ts";
@@ -49,6 +51,7 @@ export interface GatewayDeps {
   readonly snapshot: () => Snapshot;
   readonly dialects: ReadonlyMap<string, Dialect>;
   readonly ledger: LedgerStore;
+  readonly lineage: LineageStore;
   readonly book: ModelBook;
   /** What an operator should look at; without it nobody is told. */
   readonly alerts?: Alerts | undefined;
@@ -97,6 +100,8 @@ export interface Run {
   /** The answer's id where the gateway had to name it before the upstream did. */
   promisedId: string | undefined;
   diagnostics: Diagnostic[];
+  /** What only others know of where its prompt comes from. */
+  lineage: LineageParts | undefined;
   /** Its part in never paying twice, where its alias has a cache. */
   recalled: Recalled | undefined;
   /** The idempotency key that it holds. */
@@ -150,6 +155,7 @@ export function newRun(live: LiveCall, request: CallRequest, snapshot: Snapshot)
     previousId: undefined,
     promisedId: undefined,
     diagnostics: [],
+    lineage: undefined,
     recalled: undefined,
     claim: undefined,
     allowance: undefined,

@@ -4,6 +4,7 @@ import { priceAttempts } from "../ledger/cost.ts";
 import { answerContext } from "./context.ts";
 import { learnFrom, planTrace } from "./explain.ts";
 import { settleKey } from "./idempotency.ts";
+import { keepLineage, recordsLineage } from "./lineage.ts";
 import type { LiveCall } from "./live.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
 import { shadowRecord, type ShadowOf } from "./shadow.ts";
@@ -23,6 +24,7 @@ export function settle(deps: GatewayDeps, run: Run): void {
   const spends = run.allowance?.settle(row);
   const work = [spends && spends.length > 0 ? deps.ledger.settle(row, spends, deps.node) : deps.ledger.settle(row)];
   if (deps.alerts) watchCost(deps.alerts, deps.book, row);
+  if (recordsLineage(run)) work.push(keepLineage(deps, run));
   if (hasTurn(run)) work.push(keepTurns(deps, run));
   if (run.claim) work.push(settleKey(deps, run, run.claim));
   if (run.shadow) deps.shadows.send(run, run.shadow, originalOf(row));

@@ -31,6 +31,7 @@ import { mountCanary } from "./canary.ts";
 import { mountCosts } from "./costs.ts";
 import { mountHealth } from "./health.ts";
 import { mountKill } from "./kill.ts";
+import { mountLineage } from "./lineage.ts";
 import { mountRelease } from "./release.ts";
 import { mountShadow } from "./shadow.ts";
 import { answerWith, problemBody, sendProblem } from "./respond.ts";
@@ -146,6 +147,7 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   mountCosts(app, deps);
   mountBudgets(app, { store: gateway.allowances.store, keys, config: deps.config, control: deps.control, snapshot, now: () => clock.now() });
   mountAudit(app, deps.audit);
+  mountLineage(app, gateway);
   for (const path of NOT_BUILT) app.all(path, () => Promise.reject(notBuilt(`/admin/api${path}`)));
   app.notFound(() => Promise.reject(new ProblemError({ kind: "not_found", message: "There is no such admin route." })));
   app.onError((error, context) => {

@@ -6,6 +6,7 @@ import { CANCELLED } from "../gateway/index.ts";
 import { missingCall, resume } from "../gateway/resume.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
+import { ownLineage } from "./lineage.ts";
 import { answerWith, sendJson, serveReading } from "./respond.ts";
 import { queryParams, type Params, type Router } from "./router.ts";
 
@@ -33,6 +34,11 @@ export function mountCalls(router: Router, deps: GatewayDeps): void {
     "GET",
     "/v1/calls/{id}/explain",
     handle(async (_request, out, { id = "" }, caller) => sendJson(out, 200, await explainCall(deps, id, caller))),
+  );
+  router.add(
+    "GET",
+    "/v1/calls/{id}/lineage",
+    handle(async (request, out, { id = "" }, caller) => sendJson(out, 200, await ownLineage(deps, id, caller, queryParams(request.query)))),
   );
   router.add(
     "POST",
