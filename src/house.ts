@@ -117,7 +117,10 @@ export interface AuditedOptions {
 }
 
 /** The record whose every change of keys, configuration, switches and the like leaves a note, and the audit that keeps it. */
-export function auditedRecord<T extends Stores>(record: T, { folder, options, ...rest }: AuditedOptions): { readonly stores: T; readonly audit: Audit } {
+export function auditedRecord<T extends Stores>(
+  record: T,
+  { folder, options, ...rest }: AuditedOptions,
+): { readonly stores: T; readonly audit: Audit } {
   const place = { folder, name: options?.keyName, file: options?.keyFile };
   const audit = new Audit({ ...rest, options, store: record.audit, key: () => openAuditKey(place, rest.randomness) });
   return { audit, stores: { ...record, ...auditing(record, { audit, diff: diffVersions }) } };
@@ -135,7 +138,13 @@ async function furnish(
     book = bookOf(current, local);
   });
   let book = bookOf(config, prices?.prices);
-  const unwatch = options.stores ? () => {} : await settleLeft(stores, () => book.version, () => clock.now() + config.limits.journalMs);
+  const unwatch = options.stores
+    ? () => {}
+    : await settleLeft(
+        stores,
+        () => book.version,
+        () => clock.now() + config.limits.journalMs,
+      );
   let snapshot = snapshotOf(config, version?.version ?? 0, openProviders(config, { clock, env, randomness, book }));
   const health = openHealth(config, snapshot, { clock, randomness, log });
 

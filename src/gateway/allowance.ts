@@ -13,18 +13,18 @@ import {
   type Target,
 } from "../canon/index.ts";
 import {
-  Coverage,
   Hold,
   isSoft,
   refusalProblem,
   reserve,
   softWords,
-  Walls,
   type Cover,
+  type Coverage,
   type Refusal,
   type Subject,
+  type Walls,
 } from "../ledger/budgets/index.ts";
-import { LimitHold, Limits, limitWords, type LimitCover, type LimitStandingsDraft } from "../ledger/limits/index.ts";
+import { LimitHold, limitWords, type Limits, type LimitCover, type LimitStandingsDraft } from "../ledger/limits/index.ts";
 import { coversOf, subjectOf } from "./covered.ts";
 import { amountsOf, boundOf, unpricedProblem, type Bound } from "./bound.ts";
 import type { GatewayDeps, Run } from "./run.ts";

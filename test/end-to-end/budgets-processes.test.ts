@@ -73,11 +73,11 @@ budgets: [{ usd: 0.1, per: lifetime }]
     for (let call = 0; call < 3; call++) expect(await status(first.url, "sim/penny")).toBe(200);
     const running = await Promise.all(Array.from({ length: 4 }, () => ask(first.url, "sim/slow", true)));
     const readers = running.map((response) => response.body?.getReader());
-    await Promise.all(readers.map((reader) => reader?.read()));
+    await Promise.all(readers.map(async (reader) => reader?.read()));
     // Their open records leave for the disk by themselves, within a moment.
     await expect.poll(() => openCalls(at), { timeout: 10_000 }).toBe(4);
     await first.kill();
-    await Promise.all(readers.map((reader) => reader?.cancel().catch(() => {})));
+    await Promise.all(readers.map(async (reader) => reader?.cancel().catch(() => {})));
     const second = await serve(at.folder, at.file);
     expect(await counterOf(second, at)).toMatchObject({ spent: "0.070000000", reserved: "0.000000000" });
     const statuses = await Promise.all(Array.from({ length: 20 }, () => status(second.url, "sim/penny")));

@@ -40,11 +40,11 @@ const statuses = async (count: number, model: string, key?: string): Promise<num
 
 describe("budgets", () => {
   it("let exactly as many calls pass as they have room for, of a thousand at once", async () => {
-    const { rows } = await start(`budgets: [{ usd: 1, per: day }]`);
+    const running = await start(`budgets: [{ usd: 1, per: day }]`);
     const all = await statuses(1000, "sim/penny");
     expect(all.filter((status) => status === 200)).toHaveLength(100);
     expect(all.filter((status) => status === 402)).toHaveLength(900);
-    const spent = (await rows()).reduce((sum, { costNanodollars }) => sum + (costNanodollars ?? 0), 0);
+    const spent = (await running.rows()).reduce((sum, { costNanodollars }) => sum + (costNanodollars ?? 0), 0);
     expect(spent).toBe(1_000_000_000);
   }, 60_000);
 
@@ -67,7 +67,7 @@ describe("budgets", () => {
   - { name: large, usd: 1, per: day }
   - { name: small, match: { model: sim/penny }, usd: 0.02, per: day }
 `);
-    expect((await statuses(10, "sim/penny")).toSorted()).toEqual([200, 200, ...Array.from({ length: 8 }, () => 402)]);
+    expect((await statuses(10, "sim/penny")).toSorted((a, b) => a - b)).toEqual([200, 200, ...Array.from({ length: 8 }, () => 402)]);
     await house.gateway.live.whenIdle();
     await house.gateway.allowances.walls.close();
     const counters = await house.stores.budgets.list(0, 10);
