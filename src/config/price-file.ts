@@ -57,7 +57,7 @@ export interface PriceFollowerOptions {
   readonly configFile: string;
   readonly clock: Clock;
   /** Puts prices in force, or none. */
-  apply(prices: LocalPrices | undefined): void;
+  readonly apply: (prices: LocalPrices | undefined) => void;
   readonly report: (lines: readonly string[]) => void;
   /** As `ConfigControl`'s. */
   readonly notice?: (folder: string, changed: () => void) => () => void;
@@ -72,7 +72,7 @@ export class PriceFollower {
   #loaded: LoadedPrices;
   #stopWatching: (() => void) | undefined;
   #cancelSettling: (() => void) | undefined;
-  #work: Promise<void> = Promise.resolve();
+  #work: Promise<unknown> = Promise.resolve();
 
   /** @param loaded what `loadPrices` gave for `config` */
   constructor(options: PriceFollowerOptions, config: PricedConfig, loaded: LoadedPrices, follow: boolean) {
@@ -90,7 +90,7 @@ export class PriceFollower {
   /** Another configuration came in force: its file's prices too, or the old ones where that cannot be used. Never rejects. */
   configure(config: PricedConfig): Promise<LocalPrices | undefined> {
     const configured = this.#work.then(() => this.#configure(config));
-    this.#work = configured.then(() => {});
+    this.#work = configured;
     return configured;
   }
 
@@ -109,8 +109,9 @@ export class PriceFollower {
 
   /** Looks at the file now; resolves when a change, if any, is in force or refused. Never rejects. */
   reload(): Promise<void> {
-    this.#work = this.#work.then(() => this.#read());
-    return this.#work;
+    const read = this.#work.then(() => this.#read());
+    this.#work = read;
+    return read;
   }
 
   close(): void {

@@ -57,9 +57,9 @@ export function createModelBook(overlay: ModelOverlay = {}): ModelBook {
       return Math.ceil((countTokensOf(text) * entryOf("", model).tokensPerThousand) / STANDARD_PER_THOUSAND);
     },
     estimator(model) {
-      const count = tokenEstimator();
+      const countSome = tokenEstimator();
       const { tokensPerThousand } = entryOf("", model);
-      return (text) => (count(text) * tokensPerThousand) / STANDARD_PER_THOUSAND;
+      return (text) => (countSome(text) * tokensPerThousand) / STANDARD_PER_THOUSAND;
     },
   };
 }

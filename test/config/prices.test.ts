@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -41,6 +41,12 @@ describe("the price file's mistakes", () => {
       problems('version: 1\nprices:\n  openai/*: { discountPercent: 10 }\n  "*/x": { free: true }\n  lab/y: { gpuHourUsd: 2 }\n'),
     ).toEqual([]);
   });
+});
+
+it("the example of the documentation is valid", async () => {
+  const text = await readFile(join(import.meta.dirname, "../../docs/costs.md"), "utf8");
+  const example = /```yaml\n([^`]+)```/.exec(text)?.[1] ?? "";
+  expect(readPrices(example, ["openai", "anthropic", "lab"])).toMatchObject({ ok: true, warnings: [] });
 });
 
 describe("following the price file", () => {

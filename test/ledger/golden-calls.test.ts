@@ -8,7 +8,6 @@ const PRICE_A = "price: { inputUsd: 1, outputUsd: 10 }";
 const PRICE_B = "price: { inputUsd: 2, outputUsd: 20 }";
 /** Nanodollars a token. */
 const A = { input: 1000, output: 10_000 };
-const B = { input: 2000, output: 20_000 };
 const WORDS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen";
 
 let upstream: TestUpstream;
