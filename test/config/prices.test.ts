@@ -45,7 +45,7 @@ describe("the price file's mistakes", () => {
 
 it("the example of the documentation is valid", async () => {
   const text = await readFile(join(import.meta.dirname, "../../docs/costs.md"), "utf8");
-  const example = /```yaml\n([^`]+)```/.exec(text)?.[1] ?? "";
+  const example = /```yaml\n([\s\S]*?)\n```/.exec(text)?.[1] ?? "";
   expect(readPrices(example, ["openai", "anthropic", "lab"])).toMatchObject({ ok: true, warnings: [] });
 });
 
