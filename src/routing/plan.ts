@@ -156,7 +156,11 @@ export class Planner {
       return why === undefined ? [] : [{ target, reason: why }];
     });
     const steps = ordered.filter((_step, place) => blocked[place] === undefined);
-    if (steps.length > 0) return { steps, skipped: [...skipped, ...out] };
+    if (steps.length > 0) {
+      // Who does worse than the others is better than nobody.
+      const isLast = ({ target }: PlannedStep): boolean => view.setAside?.(target.provider, target.model) === true;
+      return { steps: [...steps, ...out.filter(isLast)], skipped: [...skipped, ...out.filter((step) => !isLast(step))] };
+    }
     const last = out.find(({ target }) => view.forcedShut?.(target.provider, target.model) !== true);
     if (!last) throw shut(out, view);
     const step = { target: last.target, reason: `tried all the same, because every target is blocked: ${last.reason}` };

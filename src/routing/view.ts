@@ -16,6 +16,8 @@ export interface TargetView {
   latency(provider: string, model: string): TargetLatency | undefined;
   /** True when a person shut the target: then it is not asked even if every other target is blocked too. Missing: nobody did. */
   forcedShut?(provider: string, model: string): boolean;
+  /** True when nothing keeps it from being asked but that it does worse than its peers: then it is asked after all others. */
+  setAside?(provider: string, model: string): boolean;
   /** True when a kill switch covers the target: then a call that could go nowhere else is told so. Missing: none does. */
   killed?(provider: string, model: string): boolean;
 }

@@ -123,6 +123,16 @@ describe("health", () => {
     expect(skipped(plan)).toEqual(["x: its breaker is open"]);
   });
 
+  it("asks a target that only does worse than the others after them", () => {
+    const worse = {
+      ...view({ x: "set aside: slow", y: "its breaker is open" }),
+      setAside: (_provider: string, model: string) => model === "x",
+    };
+    const plan = new Planner(new SeededRandomness(1), worse).plan(request(snap, "a"));
+    expect(models(plan)).toBe("zx");
+    expect(skipped(plan)).toEqual(["y: its breaker is open"]);
+  });
+
   it("asks the first all the same when every target is blocked", () => {
     const all = view({ x: "down", y: "down", z: "down" }, {}, ["x"]);
     const plan = new Planner(new SeededRandomness(1), all).plan(request(snap, "a"));

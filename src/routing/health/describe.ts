@@ -100,6 +100,13 @@ function restOf(target: TargetState, state: TargetHealth["state"], now: number):
   }
 }
 
+/** Is it kept out by nothing but doing worse than its peers? */
+export function isSetAside(target: TargetState, now: number): boolean {
+  const { forced, breaker, cooldown, provider } = target;
+  if (forced !== "auto" || isUp(target, now)) return false;
+  return breaker.admits(now) && cooldown.isOver(now) && (provider.keys?.isAlive(now) ?? true);
+}
+
 /** Why a target should not be asked now, in a few words; undefined when it may be. Allocates only where it is blocked. */
 export function whyBlocked(target: TargetState, now: number): string | undefined {
   const { forced, breaker, provider } = target;

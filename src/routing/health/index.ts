@@ -1,7 +1,7 @@
 import type { Alias, Clock, Problem, Provider, Randomness, Switch } from "../../canon/index.ts";
 import type { TargetLatency, TargetView } from "../view.ts";
 import { blameOf, type Blame } from "./blame.ts";
-import { describeProvider, describeTarget, whyBlocked, type ProviderHealth, type TargetHealth } from "./describe.ts";
+import { describeProvider, describeTarget, isSetAside, whyBlocked, type ProviderHealth, type TargetHealth } from "./describe.ts";
 import { groupsOf, judgePeers, type PeerGroup } from "./ejection.ts";
 import { forcedBy, type Forced } from "./forced.ts";
 import { KeyRing, type AttemptEnd, type KeyState } from "./keys.ts";
@@ -142,6 +142,11 @@ export class Health implements TargetView, Gatekeeper {
   latency(provider: string, model: string): TargetLatency | undefined {
     const speed = this.#find(provider, model)?.speed;
     return speed && speed.samples > 0 ? speed : undefined;
+  }
+
+  setAside(provider: string, model: string): boolean {
+    const target = this.#find(provider, model);
+    return target !== undefined && isSetAside(target, this.#clock.monotonic());
   }
 
   forcedShut(provider: string, model: string): boolean {

@@ -107,6 +107,7 @@ describe("a target far worse than the others of its alias", () => {
     clock.advance(1000);
     attempt(health, undefined, B);
     expect(health.blocked("lab", "a")).toBe("set aside: 50% of its attempts fail, 0% elsewhere");
+    expect(health.setAside("lab", "a")).toBe(true);
     expect(health.blocked("lab", "b")).toBeUndefined();
     expect(changes).toEqual([{ subject: "lab/a", what: "set aside", reason: "50% of its attempts fail, 0% elsewhere" }]);
     // Who has no other target is still served.
