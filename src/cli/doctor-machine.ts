@@ -20,7 +20,7 @@ const SKEW_MS = 5000;
 /** This program was not yet written then; a clock that says so is wrong. */
 const EPOCH = Date.UTC(2026, 0, 1);
 /** Files that others of this machine must not read. */
-const SECRET_FILES = [TOKEN_FILE, "serving.key"];
+const SECRET_FILES = [TOKEN_FILE, "serving.key", "audit.key"];
 
 export function checkRuntime(deps: CliDeps): readonly Finding[] {
   const [major = 0, minor = 0] = deps.nodeVersion.split(".").map(Number);

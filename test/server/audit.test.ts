@@ -1,5 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Entry } from "../../src/ledger/audit/index.ts";
+import { ProblemError, type Stores } from "../../src/canon/index.ts";
+import { openHouse } from "../../src/house.ts";
+import { systemClock } from "../../src/kit/index.ts";
+import { parseEntry, type Entry } from "../../src/ledger/audit/index.ts";
+import { memoryStores } from "../../src/stores/index.ts";
+import { temporaryFolder } from "../stores/folders.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
 
 let gateway: TestGateway;
@@ -78,5 +83,51 @@ describe("the audit of the admin API", () => {
     expect(made.note).toMatch(/^audit\.example\/test\n\d+\n[A-Za-z0-9+/]{43}=\n\n— audit\.example\/test [A-Za-z0-9+/]+=*\n$/);
     const { checkpoints } = (await (await admin("GET", "/audit/checkpoints")).json()) as { checkpoints: { size: number }[] };
     expect(checkpoints.map(({ size }) => size)).toContain(made.size);
+  });
+});
+
+describe("a record that cannot be written", () => {
+  it("keeps changes from being made and reads from being refused", async () => {
+    const kept = memoryStores(systemClock);
+    let failure: string | undefined;
+    let refuses = false;
+    const full = (): Promise<never> => Promise.reject(new ProblemError({ kind: "storage_unavailable", message: "the disk is full" }));
+    const stores: Stores = {
+      ...kept,
+      ledger: { ...kept.ledger, failure: () => failure },
+      audit: { ...kept.audit, append: (note) => (refuses ? full() : kept.audit.append(note)) },
+    };
+    const house = await openHouse({
+      config: { text: "version: 1\n", fileName: "gimbal.yaml" },
+      folder: temporaryFolder(),
+      host: "127.0.0.1",
+      port: 0,
+      env: {},
+      log: () => {},
+      stores,
+    });
+    const ask = (method: string, path: string, body?: object): Promise<Response> =>
+      fetch(`${house.url}/admin/api${path}`, {
+        method,
+        headers: { authorization: `Bearer ${house.adminToken.reveal()}` },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+    failure = "the disk is full";
+    const refused = await ask("POST", "/keys", { name: "x" });
+    expect([refused.status, refused.headers.get("x-gimbal-problem")]).toEqual([503, "storage_unavailable"]);
+    expect(await refused.text()).toContain("Nothing is changed while the audit cannot be written: the disk is full");
+    expect(await kept.keys.list()).toEqual([]);
+    expect((await ask("GET", "/ledger")).status).toBe(200);
+    // Known to be well, and then not: whatever leaves no note with its change is not acknowledged.
+    failure = undefined;
+    refuses = true;
+    expect((await ask("POST", "/audit/checkpoint")).status).toBe(503);
+    expect((await ask("GET", "/ledger?limit=7")).status).toBe(200);
+    refuses = false;
+    expect((await ask("POST", "/keys", { name: "x" })).status).toBe(201);
+    await house.close();
+    const actions = (await kept.audit.read(0, 100)).map(({ text }) => parseEntry(text)?.action);
+    expect(actions.filter((action) => action === "data.read")).toHaveLength(2);
+    expect(actions.at(-1)).toBe("data.read");
   });
 });

@@ -25,7 +25,7 @@ import { servingMigrations } from "./migrations/serving.ts";
 
 /** What a backup is made of, by kind of file. The journal holds minutes of streams and is left out; so is whatever belongs to a running process. */
 const DATABASE_FILES = ["record.db", "serving.db"] as const;
-const KEY_FILES = ["serving.key", "admin-token"] as const;
+const KEY_FILES = ["serving.key", "admin-token", "audit.key"] as const;
 const MANIFEST_FILE = "backup.json";
 const MANIFEST_VERSION = 1;
 const OWNER_ONLY = 0o600;
