@@ -1,3 +1,5 @@
+import type { Switch } from "./stores.ts";
+
 /** How the answer of a journaled call begins. */
 export interface JournalHead {
   readonly status: number;
@@ -117,7 +119,12 @@ export interface Signals {
   hear(listener: (signal: Signal) => void): () => void;
 }
 
-/** `cancel`: whoever runs this call of this scope is to stop it. `recall`: what is leased of this counter and not used is to be given back. */
+/**
+ * `cancel`: whoever runs this call of this scope is to stop it. `recall`: what is leased of this counter and not used is to be given back.
+ * `kill`: this kill switch is on its way to the store and in force already. `lift`: it is in force no longer.
+ */
 export type Signal =
   | { readonly type: "cancel"; readonly callId: string; readonly scope: string }
-  | { readonly type: "recall"; readonly counter: string };
+  | { readonly type: "recall"; readonly counter: string }
+  | { readonly type: "kill"; readonly entry: Switch }
+  | { readonly type: "lift"; readonly id: string };

@@ -1,4 +1,4 @@
-import type { Caller, Problem, Switch, SwitchStore } from "../canon/index.ts";
+import type { Caller, Clock, Problem, Signals, Switch, SwitchStore } from "../canon/index.ts";
 import type { TargetView } from "../routing/view.ts";
 
 /** A target a call goes to. */
@@ -7,8 +7,14 @@ export interface SwitchedTarget {
   readonly model: string;
 }
 
+/** A kill switch that the store has not shown after this time never reached it. */
+const HELD_MS = 30_000;
+
 export interface SwitchesOptions {
   readonly store: SwitchStore;
+  readonly clock: Pick<Clock, "after">;
+  /** Tells the other processes before the store does: an incident waits for no disk. */
+  readonly signals: Signals;
   /** The switches in force have changed; they already are in force. */
   readonly onChange: (now: readonly Switch[], before: readonly Switch[]) => void;
   /** The store could not be read; what was in force stays. */
@@ -21,7 +27,10 @@ export interface SwitchesOptions {
  */
 export class Switches {
   readonly #options: SwitchesOptions;
-  readonly #unwatch: () => void;
+  readonly #stops: (() => void)[];
+  /** What the store said last, and what is on its way there. */
+  #stored: readonly Switch[] = [];
+  #held: readonly Switch[] = [];
   #all: readonly Switch[] = [];
   #kills: readonly Switch[] = [];
   #reading: Promise<void> | undefined;
@@ -29,7 +38,13 @@ export class Switches {
 
   constructor(options: SwitchesOptions) {
     this.#options = options;
-    this.#unwatch = options.store.watch(() => void this.refresh());
+    this.#stops = [
+      options.store.watch(() => void this.refresh()),
+      options.signals.hear((signal) => {
+        if (signal.type === "kill") this.#hold(signal.entry);
+        if (signal.type === "lift") this.#forget(signal.id);
+      }),
+    ];
   }
 
   /** Oldest first. */
@@ -70,21 +85,68 @@ export class Switches {
     return this.#reading;
   }
 
+  /**
+   * Puts a kill switch in force in every process at once, then into the store; resolves when it is durable there. Rejects, and is in force
+   * nowhere, when it cannot be kept: what nobody can list nobody would lift.
+   */
+  async kill(entry: Switch): Promise<void> {
+    const { store, signals } = this.#options;
+    this.#hold(entry);
+    signals.tell({ type: "kill", entry });
+    try {
+      await store.put(entry);
+    } catch (error) {
+      this.#forget(entry.id);
+      signals.tell({ type: "lift", id: entry.id });
+      throw error;
+    }
+    await this.refresh();
+  }
+
+  /** Takes a kill switch back, durably. False when there is none of this id. */
+  async lift(id: string): Promise<boolean> {
+    const { store, signals } = this.#options;
+    const removed = await store.remove(id);
+    this.#forget(id);
+    signals.tell({ type: "lift", id });
+    await this.refresh();
+    return removed;
+  }
+
   close(): void {
-    this.#unwatch();
+    for (const stop of this.#stops.splice(0)) stop();
+  }
+
+  #hold(entry: Switch): void {
+    this.#held = [...this.#held, entry];
+    this.#options.clock.after(HELD_MS, () => this.#forget(entry.id));
+    this.#apply();
+  }
+
+  #forget(id: string): void {
+    const held = this.#held.filter((entry) => entry.id !== id);
+    if (held.length === this.#held.length) return;
+    this.#held = held;
+    this.#apply();
+  }
+
+  #apply(): void {
+    const before = this.#all;
+    const now = [...this.#stored, ...this.#held.filter(({ id }) => !this.#stored.some((entry) => entry.id === id))];
+    if (JSON.stringify(now) === JSON.stringify(before)) return;
+    this.#all = now;
+    this.#kills = now.filter(({ kind }) => kind === "kill");
+    this.#options.onChange(now, before);
   }
 
   async #read(): Promise<void> {
-    const { store, onChange, report } = this.#options;
+    const { store, report } = this.#options;
     do {
       this.#again = false;
       try {
-        const before = this.#all;
-        const now = await store.list();
-        if (JSON.stringify(now) === JSON.stringify(before)) continue;
-        this.#all = now;
-        this.#kills = now.filter(({ kind }) => kind === "kill");
-        onChange(now, before);
+        this.#stored = await store.list();
+        this.#held = this.#held.filter(({ id }) => !this.#stored.some((entry) => entry.id === id));
+        this.#apply();
       } catch (error) {
         report(error);
       }
@@ -94,12 +156,13 @@ export class Switches {
 
 /** Health as the planner sees it with the kill switches laid over it. */
 export function switchedView(switches: Pick<Switches, "blocked">, health: TargetView): TargetView {
-  const killed = (provider: string, model: string): boolean => switches.blocked(provider, model) !== undefined;
+  const covers = (provider: string, model: string): boolean => switches.blocked(provider, model) !== undefined;
   return {
     blocked: (provider, model) => switches.blocked(provider, model) ?? health.blocked(provider, model),
     latency: (provider, model) => health.latency(provider, model),
-    forcedShut: (provider, model) => killed(provider, model) || health.forcedShut?.(provider, model) === true,
-    killed,
+    setAside: (provider, model) => switches.blocked(provider, model) === undefined && health.setAside?.(provider, model) === true,
+    forcedShut: (provider, model) => covers(provider, model) || health.forcedShut?.(provider, model) === true,
+    killed: covers,
   };
 }
 

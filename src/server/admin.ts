@@ -40,6 +40,8 @@ const ADMIN_BODY_BYTES = 1024 * 1024;
 const ADMIN_BODY_MS = 10_000;
 const FORBIDDEN_METHODS: ReadonlySet<string> = new Set(["CONNECT", "TRACE", "TRACK"]);
 const LEDGER_ROWS = 20;
+/** After the start; by then the first calls are answered. */
+const WARM_UP_MS = 500;
 const MOST_LEDGER_ROWS = 10_000;
 
 export interface AdminDeps {
@@ -108,7 +110,10 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
     }
     await next();
   });
-  app.use("*", auditTrail({ audit: deps.audit, ledger: deps.gateway.ledger, clock: deps.gateway.clock, randomness: deps.gateway.randomness }));
+  app.use(
+    "*",
+    auditTrail({ audit: deps.audit, ledger: deps.gateway.ledger, clock: deps.gateway.clock, randomness: deps.gateway.randomness }),
+  );
   app.post("/keys", async (context) => {
     const parsed = keyBody.safeParse(await context.req.json().catch(() => undefined));
     if (!parsed.success) throw invalidBody(parsed.error);
@@ -145,7 +150,14 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   mountKill(app, { store, switches, keys, snapshot, clock, randomness });
   mountHealth(app, { health: deps.health, switches: deps.switches, clock: deps.gateway.clock });
   mountCosts(app, deps);
-  mountBudgets(app, { store: gateway.allowances.store, keys, config: deps.config, control: deps.control, snapshot, now: () => clock.now() });
+  mountBudgets(app, {
+    store: gateway.allowances.store,
+    keys,
+    config: deps.config,
+    control: deps.control,
+    snapshot,
+    now: () => clock.now(),
+  });
   mountAudit(app, deps.audit);
   mountLineage(app, gateway);
   for (const path of NOT_BUILT) app.all(path, () => Promise.reject(notBuilt(`/admin/api${path}`)));
@@ -155,6 +167,8 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
     if (problem.kind === "internal") deps.gateway.report(error, "admin");
     return context.json({ error: problemBody(problem) }, problemStatus(problem) as 400, problemHeaders(problem));
   });
+  // The first request loads Fetch and builds the routes: a fraction of a second, seconds on a busy machine. A kill switch is not to wait for it.
+  clock.after(WARM_UP_MS, () => void app.fetch(new Request("http://admin.internal/admin/api/kill")));
   return (request, out) => {
     request.readBody({ maxBytes: ADMIN_BODY_BYTES, timeoutMs: ADMIN_BODY_MS }, (outcome) => {
       if (!outcome.ok) return sendProblem(out, outcome.problem);

@@ -32,7 +32,7 @@ export function mountKill(app: Pick<Hono, "get" | "post" | "delete">, deps: Kill
     const { scope, value = "*", reason } = await readBody(context, killBody);
     const covered = scope === "all" ? "*" : value;
     await assertThere(deps, scope, covered);
-    const standing = (await killsOf(deps.store)).find((entry) => entry.scope === scope && entry.value === covered);
+    const standing = deps.switches.inForce.find((entry) => entry.kind === "kill" && entry.scope === scope && entry.value === covered);
     if (standing) return context.json(describe(standing));
     const entry: Switch = {
       id: deps.randomness.id("kill_"),
@@ -43,17 +43,14 @@ export function mountKill(app: Pick<Hono, "get" | "post" | "delete">, deps: Kill
       createdAt: deps.clock.now(),
       ...(reason !== undefined && { reason }),
     };
-    await deps.store.put(entry);
-    // Whoever asked finds it in force here.
-    await deps.switches.refresh();
+    await deps.switches.kill(entry);
     return context.json(describe(entry), 201);
   });
   app.delete("/kill/:id", async (context) => {
     const id = context.req.param("id");
     const standing = (await killsOf(deps.store)).some((entry) => entry.id === id);
-    if (!standing || !(await deps.store.remove(id)))
+    if (!standing || !(await deps.switches.lift(id)))
       throw new ProblemError({ kind: "not_found", message: `There is no kill switch "${id.slice(0, 64)}" in force.` });
-    await deps.switches.refresh();
     return context.json({ id, lifted: true });
   });
 }

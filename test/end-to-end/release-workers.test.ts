@@ -111,9 +111,11 @@ describe("with two serving processes", () => {
     );
     expect(streams.map(({ status }) => status)).toEqual(streams.map(() => 200));
     const begun = performance.now();
-    const { id } = await admin("POST", "/kill", { scope: "model", value: "slowly", reason: "drill" });
+    // Its answer waits for the disk, the streams do not.
+    const killing = admin("POST", "/kill", { scope: "model", value: "slowly", reason: "drill" });
     const texts = await Promise.all(streams.map(({ text }) => text));
     expect(performance.now() - begun).toBeLessThan(PROMISED_MS);
+    const { id } = await killing;
     for (const text of texts) {
       expect(text.match(/"error"/g)).toHaveLength(1);
       expect(text).not.toContain("[DONE]");

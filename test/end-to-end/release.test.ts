@@ -91,9 +91,11 @@ describe("kill switches", () => {
     const stream = await call("slowly", { stream: true });
     expect(stream.status).toBe(200);
     const before = performance.now();
-    const id = await killed({ scope: "model", value: "slowly", reason: "drill" });
+    // Its answer waits for the disk, the stream does not.
+    const killing = killed({ scope: "model", value: "slowly", reason: "drill" });
     const text = await stream.text();
     expect(performance.now() - before).toBeLessThan(1000);
+    const id = await killing;
     expect(text.match(/"error"/g)).toHaveLength(1);
     expect(text).toContain("switched off");
     expect(text).not.toContain("[DONE]");
