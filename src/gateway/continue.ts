@@ -29,6 +29,22 @@ const PAGE_BYTES = 1024 * 1024;
 /** Characters of a JSON Schema that the request to go on repeats. */
 const SCHEMA_CHARACTERS = 20_000;
 
+/** How often, and after how many milliseconds at most, a call that shared a broken stream looks whether it may go on. */
+const LOOKS = 40;
+const LOOK_MS = 500;
+
+/**
+ * One broken stream may have many followers. They are asked for like repeats, so that no provider gets them all at once; those for whom
+ * there is no room yet wait. False: it never came, or the call was stopped.
+ */
+export async function turnToGoOn(deps: GatewayDeps, run: Run): Promise<boolean> {
+  for (let look = 0; look < LOOKS && !run.stopped; look++) {
+    if (deps.retries.mayHedge()) return true;
+    await pause(deps, run, deps.randomness.number() * LOOK_MS);
+  }
+  return false;
+}
+
 /**
  * A stream broke after something was said: the same target is asked to go on, then the others that may be. Its client sees one answer.
  * @throws ProblemError when it cannot be gone on with, or nobody could

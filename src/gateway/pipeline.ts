@@ -1,7 +1,7 @@
 import { problemFrom, ProblemError, type Problem } from "../canon/index.ts";
 import { admit } from "./admit.ts";
 import { attempts } from "./attempts.ts";
-import { goOn } from "./continue.ts";
+import { goOn, turnToGoOn } from "./continue.ts";
 import { repeats } from "./idempotency.ts";
 import { LiveCall, type Maker, type Reader } from "./live.ts";
 import { plan } from "./plan.ts";
@@ -62,8 +62,8 @@ async function recalled(deps: GatewayDeps, run: Run): Promise<boolean> {
   try {
     return await recall(deps, run);
   } catch (error) {
-    // One broken stream may have many followers: they are asked for like repeats, so that no provider gets them all at once.
-    if (!(error instanceof ProblemError) || !run.live.committed || run.stopped || !continues(run) || !deps.retries.mayHedge()) throw error;
+    if (!(error instanceof ProblemError) || !run.live.committed || run.stopped || !continues(run) || !(await turnToGoOn(deps, run)))
+      throw error;
     plan(deps, run);
     await goOn(deps, run, error.problem);
     return true;
