@@ -19,7 +19,8 @@ export interface AttemptOutcome {
  */
 export function usageOfAttempt(deps: GatewayDeps, run: Run, model: string, outcome: AttemptOutcome): Usage | undefined {
   const { status, problem, report, stopped } = outcome;
-  if (operationOf(run) !== "generate") return report?.usage;
+  // Counting is free everywhere, and its answer is no usage.
+  if (operationOf(run) === "count_tokens") return undefined;
   const characters = report?.outputCharacters ?? 0;
   if (report?.usage) return problem ? withUnreported(deps, run, model, report.usage, outcome) : report.usage;
   const answered = status !== undefined && status < 300;

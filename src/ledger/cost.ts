@@ -1,5 +1,4 @@
 import type { AttemptRecord, LedgerRow, ModelBook, ReportedCost, Usage } from "../canon/index.ts";
-import { NO_USAGE } from "../canon/index.ts";
 
 /** What pricing asks of the model book. */
 export type PriceBook = Pick<ModelBook, "cost" | "ownCost">;
@@ -13,7 +12,6 @@ export interface PricedCall {
   readonly reported: ReportedCost | undefined;
 }
 
-const SUCCESS_STATUS = 299;
 const FREE = 0;
 
 /**
@@ -26,7 +24,8 @@ export function priceAttempts(book: PriceBook, attempts: readonly AttemptRecord[
   const itemise = attempts.length > 1;
   const priced: AttemptRecord[] = [];
   for (const attempt of attempts) {
-    const usage = usageToPrice(attempt);
+    // What used nothing costs nothing, also where the price is not known: refusals, counting.
+    const { usage } = attempt;
     const cost = usage === undefined ? FREE : costOfAttempt(book, attempt, usage, at);
     sum = sum === undefined || cost === undefined ? undefined : sum + cost;
     if (usage?.providerCost !== undefined) reported = addReported(reported, usage.providerCost, ownCost(book, attempt, usage, at));
@@ -35,17 +34,9 @@ export function priceAttempts(book: PriceBook, attempts: readonly AttemptRecord[
   return { costNanodollars: sum, attempts: itemise ? priced : attempts, reported };
 }
 
-/** A provider that answered may be paid by the call or by time, also where it names no usage. Undefined: nothing was used. */
-function usageToPrice({ usage, status, problem }: AttemptRecord): Usage | undefined {
-  if (usage) return usage;
-  return problem === undefined && status !== undefined && status <= SUCCESS_STATUS ? NO_USAGE : undefined;
-}
-
 function costOfAttempt(book: PriceBook, { target, startedMs, endedMs }: AttemptRecord, usage: Usage, at: number): number | undefined {
   const slash = target.indexOf("/");
-  const cost = book.cost(target.slice(0, slash), target.slice(slash + 1), usage, at, endedMs - startedMs);
-  // A model without a price that used nothing is no reason not to know what the call cost.
-  return cost === undefined && usage === NO_USAGE ? FREE : cost;
+  return book.cost(target.slice(0, slash), target.slice(slash + 1), usage, at, endedMs - startedMs);
 }
 
 function ownCost(book: PriceBook, { target, startedMs, endedMs }: AttemptRecord, usage: Usage, at: number): number | undefined {
@@ -54,7 +45,8 @@ function ownCost(book: PriceBook, { target, startedMs, endedMs }: AttemptRecord,
 }
 
 function addReported(sum: ReportedCost | undefined, reported: number, own: number | undefined): ReportedCost {
-  const ours = sum && sum.ownNanodollars === undefined ? undefined : own === undefined ? undefined : (sum?.ownNanodollars ?? 0) + own;
+  const before = sum ? sum.ownNanodollars : 0;
+  const ours = own === undefined || before === undefined ? undefined : before + own;
   return { nanodollars: (sum?.nanodollars ?? 0) + reported, ...(ours !== undefined && { ownNanodollars: ours }) };
 }
 

@@ -232,6 +232,14 @@ describe("prices", () => {
     expect(await call.json()).toMatchObject({ cost: null });
   });
 
+  it("of calls are not paid for counting tokens", async () => {
+    upstream.answerWith(jsonAnswer({ input_tokens: 7 }));
+    for (const model of ["lab/call", "sim/fine"]) {
+      const row = await rowOf(model, { max_tokens: undefined }, "/v1/messages/count_tokens");
+      expect([row.operation, row.state, row.costNanodollars]).toEqual(["count_tokens", "done", 0]);
+    }
+  });
+
   it("by the call and by time count the attempt that answered", async () => {
     upstream.answerWith(withUsage({}));
     expect((await rowOf("lab/call")).costNanodollars).toBe(10_000_000);
