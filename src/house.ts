@@ -159,6 +159,7 @@ async function furnish(
     retry: config.retry,
     seal: databaseUrl(env) === undefined ? folderSeal(folder) : sharedSeal(env, folder),
     guards: options.guards ?? [],
+    note: (event) => audit.note(event),
     node,
   });
   // Before the first call: what was switched off before a restart stays so.
@@ -240,7 +241,7 @@ async function furnish(
   };
 }
 
-interface Joined extends Pick<GatewayOptions, "clock" | "randomness" | "snapshot" | "stores" | "guards" | "node" | "seal" | "retry"> {
+interface Joined extends Pick<GatewayOptions, "clock" | "randomness" | "snapshot" | "stores" | "guards" | "note" | "node" | "seal" | "retry"> {
   readonly log: (line: string) => void;
   /** Facts and prices in force. */
   readonly book: () => ModelBook;

@@ -21,6 +21,21 @@ export interface AuditNote {
   readonly details?: JsonObject;
 }
 
+/** What happened, as its teller knows it: who acts, in which request and when are known already. */
+export interface AuditEvent {
+  readonly action: string;
+  readonly subject: string;
+  /** Default: `done`. */
+  readonly outcome?: AuditOutcome;
+  /** Facts and hashes; never what somebody said. */
+  readonly details?: JsonObject;
+  /** Default: whoever acts, else the gateway itself. */
+  readonly actor?: string;
+}
+
+/** Keeps a note; resolves when it is durable. Rejects with `storage_unavailable`: what it tells of must be refused then. */
+export type NoteAudit = (event: AuditEvent) => Promise<AuditLink>;
+
 /** A place in the chain. Sequences begin with 1 and have no gaps. `hash` is SHA-256 of the entry's text, lower-case hex. */
 export interface AuditLink {
   readonly sequence: number;

@@ -14,7 +14,7 @@ import { CommandError, type Input } from "./command.ts";
 import type { CliDeps } from "./deps.ts";
 import { onRecord } from "./record.ts";
 import { askServer, type RunningServer } from "./running.ts";
-import { loadConfig, settingsOf } from "./settings.ts";
+import { databaseUrlOf, loadConfig, settingsOf } from "./settings.ts";
 
 const PAGE = 1000;
 
@@ -34,7 +34,8 @@ export interface AuditSource {
 /** Does one thing on the audit: through the gateway that holds the data folder, else directly. @throws CommandError */
 export async function onAudit<T>(input: Input, deps: CliDeps, work: (source: AuditSource) => Promise<T>): Promise<T> {
   const folder = settingsOf(input, deps).dataFolder;
-  if (!existsSync(folder)) throw new CommandError(`There is no data folder ${folder}: nothing has been recorded yet.`);
+  if (databaseUrlOf(deps) === undefined && !existsSync(folder))
+    throw new CommandError(`There is no data folder ${folder}: nothing has been recorded yet.`);
   const place = await placeOf(input, deps);
   try {
     return await onRecord(input, deps, {

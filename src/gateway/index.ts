@@ -24,7 +24,7 @@ export type { GatewayDeps } from "./run.ts";
 /** What the house brings; the rest of `GatewayDeps` is made from it. */
 export interface GatewayOptions extends Pick<
   GatewayDeps,
-  "clock" | "randomness" | "snapshot" | "dialects" | "book" | "alerts" | "guards" | "node" | "report" | "seal"
+  "clock" | "randomness" | "snapshot" | "dialects" | "book" | "alerts" | "guards" | "note" | "node" | "report" | "seal"
 > {
   readonly stores: Stores;
   /** One line for the operator. */
@@ -92,6 +92,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     signals,
     seal: options.seal,
     guards: options.guards,
+    note: options.note,
     recall: new Recall({
       store: stores.cache,
       clock,

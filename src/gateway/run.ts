@@ -11,6 +11,7 @@ import type {
   LedgerStore,
   LineageStore,
   ModelBook,
+  NoteAudit,
   Operation,
   Problem,
   Randomness,
@@ -71,6 +72,8 @@ export interface GatewayDeps {
   /** Seals what clients carry; without it they are given nothing to carry. */
   readonly seal?: TextSeal | undefined;
   readonly guards: readonly Guard[];
+  /** For what is decided and done on the way of a call: policy, approvals, tools. Absent where nothing is audited, as in a rehearsal. */
+  readonly note?: NoteAudit | undefined;
   readonly recall: Recall;
   readonly switches: Switches;
   readonly shadows: Shadows;

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { AuditCheckpoint, AuditLink, AuditNote, AuditOutcome, AuditStore, Clock, JsonObject, Randomness } from "../../canon/index.ts";
+import type { AuditCheckpoint, AuditEvent, AuditLink, AuditNote, AuditStore, Clock, JsonObject, Randomness } from "../../canon/index.ts";
 import { canonicalJson } from "../../kit/index.ts";
 import { sha256 } from "../../stores/audit.ts";
 import type { AuditOptions } from "./options.ts";
@@ -15,18 +15,6 @@ const WAITING_NOTES = 1000;
 const MS_PER_MINUTE = 60_000;
 /** How often it is looked whether a checkpoint is due, and whether notes that wait can be written. */
 const LOOK_MS = 10_000;
-
-/** What happened, as its teller knows it: who and when are known already. */
-export interface AuditEvent {
-  readonly action: string;
-  readonly subject: string;
-  /** Default: `done`. */
-  readonly outcome?: AuditOutcome;
-  /** Facts and hashes; never what somebody said. */
-  readonly details?: JsonObject;
-  /** Default: whoever acts (`as`), else the gateway itself. */
-  readonly actor?: string;
-}
 
 /** Who acts, and in which request. */
 export interface Acting {

@@ -1,4 +1,4 @@
-export { Audit, hashOf, type Acting, type AuditEvent } from "./audit.ts";
+export { Audit, hashOf, type Acting } from "./audit.ts";
 export { auditing } from "./auditing.ts";
 export { parseEntry, type Entry } from "./entry.ts";
 export { exportHead, verifyExport, type FileVerdict } from "./export.ts";

@@ -49,7 +49,7 @@ export function promptHash(call: Call): string {
   const { operation, instructions, items, tools, toolChoice, parallelToolCalls, output, reasoning, sampling, maxOutputTokens } = call;
   const said = { operation, instructions: instructions?.parts, items, tools };
   const asked = { toolChoice, parallelToolCalls, output, reasoning, sampling, maxOutputTokens };
-  return textHash(canonicalJson(spoken({ ...said, ...asked })));
+  return textHash(spokenJson({ ...said, ...asked }));
 }
 
 /** What a call was made of and what came of it. `answer` undefined: it has none. */
@@ -65,7 +65,7 @@ export function lineageOf(facts: LineageFacts, call: Call, answer: Answer | unde
     at,
     prompt: promptHash(call),
     ...(text !== "" && { output: textHash(text) }),
-    ...(said.length > 0 && { answer: textHash(canonicalJson(spoken(said))) }),
+    ...(said.length > 0 && { answer: textHash(spokenJson(said)) }),
     ...(turn !== undefined && { turn }),
     ...(previous !== undefined && { previous }),
     ...(cacheOrigin !== undefined && { cacheOrigin }),
@@ -109,7 +109,7 @@ function givenTo({ instructions, items }: Call): { readonly tools: LineageTool[]
 /** A result that is all text has its text's hash. */
 function resultHash(parts: readonly Part[]): string {
   const isText = parts.every(({ type }) => type === "text");
-  return textHash(isText ? textOf(parts) : canonicalJson(spoken(parts)));
+  return textHash(isText ? textOf(parts) : spokenJson(parts));
 }
 
 /** What an assistant said is one text, as it was when it was an answer; what others say is a text a part. */
@@ -141,15 +141,22 @@ function documentOf(part: Part, kind: "user" | "instructions"): LineageDocument[
   }
 }
 
-/** Without what says nothing; only of what the canonical form does not know is `raw` the meaning. */
-function spoken(value: unknown): unknown {
-  if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) return value.map(spoken);
+/**
+ * Canonical JSON (RFC 8785) without what says nothing; only of what the canonical form does not know is `raw` the meaning. In one pass:
+ * copies made first cost as much again.
+ */
+function spokenJson(value: unknown): string {
+  if (typeof value !== "object" || value === null) return canonicalJson(value);
+  if (Array.isArray(value)) return `[${value.map(spokenJson).join(",")}]`;
   const { type } = value as { readonly type?: unknown };
   const keepsRaw = type === "unknown" || type === "native";
-  return Object.fromEntries(
-    Object.entries(value)
-      .filter(([key]) => !SILENT.has(key) || (key === "raw" && keepsRaw))
-      .map(([key, member]) => [key, key === "raw" || key === "schema" ? member : spoken(member)]),
-  );
+  let text = "";
+  for (const key of Object.keys(value).toSorted()) {
+    const member = (value as Record<string, unknown>)[key];
+    if (member === undefined || (SILENT.has(key) && !(key === "raw" && keepsRaw))) continue;
+    // Free JSON: its members may have any name.
+    const said = key === "raw" || key === "schema" ? canonicalJson(member) : spokenJson(member);
+    text += `${text === "" ? "" : ","}${JSON.stringify(key)}:${said}`;
+  }
+  return `{${text}}`;
 }

@@ -15,8 +15,8 @@ interface Bench {
   readonly audit: Audit;
   readonly clock: ManualClock;
   readonly lines: string[];
-  entries(): Promise<readonly Entry[]>;
-  sizes(): Promise<readonly number[]>;
+  readonly entries: () => Promise<readonly Entry[]>;
+  readonly sizes: () => Promise<readonly number[]>;
 }
 
 function bench(store: AuditStore = memoryAudit(), checkpointEntries = 1000): Bench {
