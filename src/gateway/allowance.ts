@@ -251,6 +251,17 @@ function limitAttempt(deps: GatewayDeps, run: Run, caller: Caller, target: Targe
   return taken instanceof Promise ? taken.then(heard) : heard(taken);
 }
 
+/** Earlier turns were put in front of what the client sent: room for them too. @throws ProblemError budget_exhausted, storage_unavailable */
+export async function coverTurns(deps: GatewayDeps, run: Run, allowance: Allowance): Promise<void> {
+  const { budgets } = allowance;
+  if (!budgets || !run.call) return;
+  const bound = boundOf(deps, run, run.model, JSON.stringify(run.call.items).length, true);
+  if (!bound) return;
+  allowance.bound = bound;
+  const refusal = await budgets.raise(bound);
+  if (refusal) throw new ProblemError(refusalProblem(refusal, deps.clock.now()));
+}
+
 function coverAttempt(
   deps: GatewayDeps,
   run: Run,

@@ -21,11 +21,12 @@ export interface Bound extends Amounts {
 /**
  * The most that one attempt of the call may use, whichever target of the model it goes to. Undefined: there is no such model.
  * @param bytes of the request's body
+ * @param text are they all to be taken for text?
  */
-export function boundOf(deps: GatewayDeps, run: Run, model: string, bytes: number): Bound | undefined {
+export function boundOf(deps: GatewayDeps, run: Run, model: string, bytes: number, text = false): Bound | undefined {
   const targets = targetsOf(run.snapshot, model);
   if (!targets) return undefined;
-  const input = inputBound(deps, run, bytes);
+  const input = text ? Math.ceil(bytes / BYTES_PER_TOKEN) : inputBound(deps, run, bytes);
   let nanodollars = 0;
   let tokens = 0;
   let unpriced: string | undefined;

@@ -1,4 +1,5 @@
 import { amend, checkCall, ProblemError, type Call } from "../canon/index.ts";
+import { coverTurns } from "./allowance.ts";
 import { callOf, type GatewayDeps, type Run } from "./run.ts";
 
 /** Can the bytes not simply pass? */
@@ -21,6 +22,7 @@ export async function prepare(deps: GatewayDeps, run: Run): Promise<void> {
     if (verdict.verdict === "ask") throw new ProblemError({ kind: "approval_needed", message: verdict.reason });
   }
   run.call = checked(call);
+  if (run.previousId !== undefined && run.allowance) await coverTurns(deps, run, run.allowance);
 }
 
 /** @throws ProblemError invalid_request */
