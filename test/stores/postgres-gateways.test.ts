@@ -70,8 +70,9 @@ describe.skipIf(!hasPostgres)("gateways that share a record in PostgreSQL", () =
     });
     return (await response.json()) as Record<string, unknown>;
   };
-  const within = (question: () => Promise<unknown>, answer: unknown): Promise<void> =>
-    expect.poll(question, { timeout: PROMISED_MS, interval: 5 }).toBe(answer);
+  const within = async (question: () => Promise<unknown>, answer: unknown): Promise<void> => {
+    await expect.poll(question, { timeout: PROMISED_MS, interval: 5 }).toBe(answer);
+  };
 
   it("serve each other's keys, and a revoked one no longer than a second", async () => {
     const { id, key } = await admin(one, "POST", "/keys", { name: "shared" });

@@ -7,7 +7,7 @@ import { CACHE_PARTS, cacheWrites } from "./cache-tables.ts";
 import { type Connections, type Session, statement } from "./connections.ts";
 import { counterWrites, lockCounters } from "./counter-table.ts";
 import { repricingWrites } from "./repricing-table.ts";
-import { faultOf, reasonOfDatabase } from "./faults.ts";
+import { faultOf, isBrokenConnection, reasonOfDatabase } from "./faults.ts";
 import { idempotencyWrites } from "./idempotency-table.ts";
 import { interruptCalls, openCalls, settleCalls } from "./ledger-table.ts";
 import { lineageWrites } from "./lineage-table.ts";
@@ -106,6 +106,8 @@ export class BatchWriter {
       } catch (error) {
         const fault = faultOf(error);
         if (fault === "again" && tries < COLLISION_TRIES) continue;
+        // A pooled connection may have broken long ago: once more, on another.
+        if (tries === 1 && isBrokenConnection(error)) continue;
         if (fault !== "statement") return { why: `the database cannot be used now: ${reasonOfDatabase(error)}` };
         if (commands.length !== 1) return this.#oneByOne(commands);
         const message = `The record refused this entry: ${reasonOfDatabase(error)}`;

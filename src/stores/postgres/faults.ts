@@ -26,6 +26,15 @@ export function faultOf(error: unknown): Fault {
   return STATEMENT_CLASSES.has(error.code.slice(0, 2)) ? "statement" : "away";
 }
 
+/** By these a connection that broke while nobody used it shows itself only to whoever uses it next. */
+const BROKEN: ReadonlySet<string> = new Set(["ECONNRESET", "EPIPE", "57P01", "57P02"]);
+
+/** Is it the connection that is gone, and perhaps not the server? */
+export function isBrokenConnection(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return ("code" in error && BROKEN.has(String(error.code))) || /Connection terminated unexpectedly|not queryable/.test(error.message);
+}
+
 const PLAIN_WORDS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "nothing listens there",
   ENOENT: "nothing listens there",
