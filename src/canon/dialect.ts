@@ -35,6 +35,10 @@ export interface Outline {
   readonly stream: boolean;
   /** The caller's cap on output tokens, for reservations. */
   readonly maxOutputTokens?: number;
+  /** Answers asked for at once, each of them up to that cap; absent: one. For reservations. */
+  readonly choices?: number;
+  /** The service tier asked for, by its name in usage and prices; for reservations. */
+  readonly serviceTier?: string;
   /** Earlier turn that must be filled in from the store: rules out the fast path. */
   readonly previousId?: string;
   /** The answer is to be kept for a later turn. */

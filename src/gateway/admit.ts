@@ -57,6 +57,8 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   if (killed) throw new ProblemError(killed);
   run.stream = outline.stream && operation === "generate";
   run.maxOutputTokens = outline.maxOutputTokens;
+  run.choices = outline.choices ?? 1;
+  run.serviceTier = outline.serviceTier;
   run.keep = !request.shadow && (outline.keep || outline.background || request.connection !== undefined);
   run.background = outline.background;
   live.durable = outline.background || run.wishes.onDisconnect === "detach" || run.wishes.idempotencyKey !== undefined;

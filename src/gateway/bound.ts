@@ -1,4 +1,4 @@
-import { ProblemError, totalInput, type Alias, type LedgerRow, type Snapshot, type Target } from "../canon/index.ts";
+import { ProblemError, totalInput, type Alias, type CallExtent, type LedgerRow, type Snapshot, type Target } from "../canon/index.ts";
 import type { Amounts } from "../ledger/budgets/index.ts";
 import { factsOf } from "./facts.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
@@ -48,13 +48,22 @@ function boundAt(
   const facts = book.facts(provider, model);
   const most = facts?.maxOutputTokens ?? UNKNOWN_OUTPUT_TOKENS;
   const generates = operationOf(run) === "generate";
-  const output = generates ? Math.min(run.maxOutputTokens ?? most, facts?.maxOutputTokens ?? Number.MAX_SAFE_INTEGER) : 0;
+  const each = generates ? Math.min(run.maxOutputTokens ?? most, facts?.maxOutputTokens ?? Number.MAX_SAFE_INTEGER) : 0;
+  const output = Math.ceil(each * run.choices);
   const sent = Math.min(input, facts?.contextTokens ?? Number.MAX_SAFE_INTEGER);
   const at = run.live.startedAt;
   const nanodollars = book.upperBound
-    ? book.upperBound(provider, model, sent, output, at)
+    ? book.upperBound(provider, model, sent, output, at, extentOf(run))
     : book.cost(provider, model, { inputUncached: sent, cacheRead: 0, cacheWrite5m: 0, cacheWrite1h: 0, output, reasoning: 0 }, at);
   return { nanodollars, tokens: generates ? sent + output : 0 };
+}
+
+/** What a model paid by time may cost is bounded by the model's own limits of time; a stream without one of its whole may pass it. */
+function extentOf(run: Run): CallExtent {
+  const { limits, aliases } = run.snapshot;
+  const alias = aliases.get(run.model);
+  const durationMs = alias?.timeouts?.totalMs ?? alias?.timeoutMs ?? limits.defaultTimeoutMs;
+  return { durationMs, ...(run.serviceTier !== undefined && { serviceTier: run.serviceTier }) };
 }
 
 function inputBound(deps: GatewayDeps, run: Run, bytes: number): number {

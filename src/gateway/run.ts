@@ -120,6 +120,10 @@ export interface Run {
   stream: boolean;
   /** The caller's cap on the answer. */
   maxOutputTokens: number | undefined;
+  /** Answers asked for at once. */
+  choices: number;
+  /** The service tier that the caller asks for. */
+  serviceTier: string | undefined;
   keep: boolean;
   background: boolean;
   /** Only prepares the next turn: no model is asked. */
@@ -168,6 +172,8 @@ export function newRun(live: LiveCall, request: CallRequest, snapshot: Snapshot)
     model: "",
     stream: false,
     maxOutputTokens: undefined,
+    choices: 1,
+    serviceTier: undefined,
     keep: false,
     background: false,
     warmUp: false,

@@ -50,8 +50,14 @@ export function createModelBook(overlay: ModelOverlay = {}): ModelBook {
     ownCost,
     isFree: (provider, model, at) => priceOf(entryOf(provider, model), model, undefined, at)?.sheet.free === true,
     upperBound(provider, model, inputTokens, maxOutputTokens, at, call = {}) {
-      const price = priceOf(entryOf(provider, model), model, call.serviceTier, at);
-      return price && largestCost(price.sheet, extentOf(inputTokens, maxOutputTokens, call), price.part);
+      const entry = entryOf(provider, model);
+      const extent = extentOf(inputTokens, maxOutputTokens, call);
+      const standard = priceOf(entry, model, undefined, at);
+      const largest = standard && largestCost(standard.sheet, extent, standard.part);
+      if (call.serviceTier === undefined || largest === undefined) return largest;
+      // A cheaper tier that is asked for may be answered by the standard one, and one that is unknown here is left out on the way.
+      const asked = priceOf(entry, model, call.serviceTier, at);
+      return Math.max(largest, (asked && largestCost(asked.sheet, extent, asked.part)) ?? 0);
     },
     countTokens(text, model) {
       return Math.ceil((countTokensOf(text) * entryOf("", model).tokensPerThousand) / STANDARD_PER_THOUSAND);

@@ -174,6 +174,9 @@ describe("the upper bound", () => {
   });
   it("counts the tier, time and the call", () => {
     expect(book.upperBound?.("openai", "gpt-5", 1000, 0, AT, { serviceTier: "priority" })).toBe(2_500_000);
+    // Whoever asks for a cheaper tier, or for one that is not known, may get the standard one.
+    expect(book.upperBound?.("openai", "gpt-5", 1000, 0, AT, { serviceTier: "flex" })).toBe(1_250_000);
+    expect(book.upperBound?.("openai", "gpt-5", 1000, 0, AT, { serviceTier: "turbo" })).toBe(1_250_000);
     expect(book.upperBound?.("lab", "gpu", 1000, 10, AT, { durationMs: 2000 })).toBe(2_000_000);
     expect(book.upperBound?.("lab", "gpu", 1000, 10, AT)).toBeUndefined();
     expect(book.upperBound?.("lab", "call", 1000, 10, AT)).toBe(10_000_000);

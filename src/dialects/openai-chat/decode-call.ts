@@ -24,12 +24,15 @@ export function outline(body: JsonObject): Outline {
   const model = demand(body, "model", "string");
   demand(body, "messages", "list");
   const maxOutputTokens = read(body, "max_completion_tokens", "number") ?? read(body, "max_tokens", "number");
+  const { n: choices, service_tier: serviceTier } = body;
   const tools = read(body, "tools", "list");
   const custom = tools?.some((tool) => isObject(tool) && tool["type"] === "custom");
   return {
     model,
     stream: read(body, "stream", "boolean") ?? false,
     ...(maxOutputTokens !== undefined && { maxOutputTokens }),
+    ...(typeof choices === "number" && choices > 1 && { choices }),
+    ...(typeof serviceTier === "string" && { serviceTier }),
     keep: false,
     background: false,
     ...(custom && { slow: "custom tools: the provider may know functions only" }),

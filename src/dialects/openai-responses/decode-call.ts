@@ -47,6 +47,7 @@ export function outline(body: JsonObject, context: DoorContext): Outline {
     model,
     stream: stream && generates,
     ...(maxOutputTokens !== undefined && { maxOutputTokens }),
+    ...(typeof body["service_tier"] === "string" && { serviceTier: body["service_tier"] }),
     ...(previousId !== undefined && previousId !== "" && { previousId }),
     keep: generates && optional(body, "store", "boolean") !== false,
     background: background && generates,
