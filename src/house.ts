@@ -241,7 +241,10 @@ async function furnish(
   };
 }
 
-interface Joined extends Pick<GatewayOptions, "clock" | "randomness" | "snapshot" | "stores" | "guards" | "note" | "node" | "seal" | "retry"> {
+interface Joined extends Pick<
+  GatewayOptions,
+  "clock" | "randomness" | "snapshot" | "stores" | "guards" | "note" | "node" | "seal" | "retry"
+> {
   readonly log: (line: string) => void;
   /** Facts and prices in force. */
   readonly book: () => ModelBook;
@@ -312,6 +315,7 @@ export async function openStage(
     close: async () => {
       gateway.switches.close();
       gateway.shadows.close();
+      await gateway.allowances.walls.close();
       await closeProviders(providers);
     },
   };

@@ -5,7 +5,8 @@ const PENNY = `sim:
   models:
     penny: { text: "ok", price: { perCallUsd: 0.01 } }
     free: { text: "free", price: { free: true } }
-    nothing: { text: "who knows" }
+    refuses: { text: "never", price: { perCallUsd: 0.01 }, faults: [{ kind: refuse, share: 1 }] }
+    long: { text: "one two three four five six seven eight nine ten", tokensPerSecond: 20, price: { outputUsd: 1000, inputUsd: 1000 } }
 `;
 
 let gateway: TestGateway | undefined;
@@ -109,6 +110,39 @@ budgets: [{ usd: 1, per: day }]`);
 pricing: { unknown: allow }
 budgets: [{ usd: 1, per: day }]`);
     expect((await ask("lab/unheard-of")).status).not.toBe(402);
+  });
+
+  /** Of the only counter, when everything is settled. */
+  const spentOf = async ({ house }: TestGateway): Promise<{ readonly spent: number; readonly leased: number } | undefined> => {
+    await house.gateway.live.whenIdle();
+    await house.gateway.allowances.walls.close();
+    return (await house.stores.budgets.list(0, 10))[0];
+  };
+
+  it("book nothing for what was refused upstream, and once for what the cache repeats", async () => {
+    const running = await start(`models: { cached: { targets: [sim/penny], cache: { ttlSeconds: 600 } } }
+budgets: [{ usd: 1, per: day }]`);
+    expect((await ask("sim/refuses")).status).not.toBe(200);
+    for (let call = 0; call < 3; call++) expect((await ask("cached")).status).toBe(200);
+    expect(await spentOf(running)).toMatchObject({ spent: 10_000_000, leased: 0 });
+  });
+
+  it("book what was used of a stream whose client left", async () => {
+    const running = await start(`budgets: [{ usd: 1, per: day }]`);
+    const leave = new AbortController();
+    const response = await fetch(`${running.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model: "sim/long", stream: true, messages: [{ role: "user", content: "hi" }], max_tokens: 50 }),
+      signal: leave.signal,
+    });
+    const reader = response.body?.getReader();
+    await reader?.read();
+    leave.abort();
+    const row = await running.lastRow();
+    expect(row.state).toBe("cancelled");
+    expect(row.costNanodollars).toBeGreaterThan(0);
+    expect(await spentOf(running)).toMatchObject({ spent: row.costNanodollars, leased: 0 });
   });
 
   it("that are not hard only count", async () => {
