@@ -42,7 +42,7 @@ export interface CostDeps {
 }
 
 /**
- * `GET /alerts`; `GET /ledger/differences`: rows whose provider said another price; `POST /ledger/reprice`: costs derived anew. The last
+ * `GET /alerts`; `GET /ledger/{call}/repricings`: what one call cost by other prices; `GET /ledger/differences`: rows whose provider said another price; `POST /ledger/reprice`: costs derived anew. The last
  * two go page by page: the answer's `next` is the next one's `after`.
  */
 export function mountCosts(app: Pick<Hono, "get" | "post">, { gateway, bookWith }: CostDeps): void {
@@ -52,6 +52,7 @@ export function mountCosts(app: Pick<Hono, "get" | "post">, { gateway, bookWith 
     const { threshold, ...query } = readQuery(context, differencesQuery);
     return context.json(await differencesPage(ledger, query, threshold));
   });
+  app.get("/ledger/:id/repricings", async (context) => context.json({ repricings: await ledger.repricings(context.req.param("id")) }));
   app.post("/ledger/reprice", async (context) => {
     const { dryRun, prices, run: known, ...query } = await readBody(context, repriceBody);
     const book = prices === undefined ? gateway.book : bookFrom(prices, snapshot().providers.keys(), bookWith);

@@ -165,6 +165,9 @@ describe("through a running gateway", () => {
       { runId: id, priceVersion, costNanodollars: 1_000_000, previousNanodollars: 500_000 },
     ]);
     expect(await ledger?.repricings("call_1499")).toMatchObject([{ runId: id }]);
+    const headers = { authorization: `Bearer ${gateway?.house.adminToken.reveal() ?? ""}` };
+    const told = await fetch(`${gateway?.url ?? ""}/admin/api/ledger/call_3/repricings`, { headers });
+    expect(await told.json()).toMatchObject({ repricings: [{ runId: id, costNanodollars: 1_000_000, previousVersion: "prices-1" }] });
     output = "";
     expect(await run("differences", "--json")).toBe(0);
     expect(JSON.parse(output)).toMatchObject({ compared: 1, apart: 1 });
