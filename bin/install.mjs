@@ -28,13 +28,17 @@ function stampPath(root) {
 
 /** Are the dependencies in place? A full installation also serves those who need only the production part. */
 export function isInstalled(root, { development }) {
-  let stamp;
+  const stamp = readStamp(root);
+  if (stamp?.for !== wantedStamp(root)) return adoptInstallation(root, development);
+  return stamp.development || !development;
+}
+
+function readStamp(root) {
   try {
-    stamp = JSON.parse(readFileSync(stampPath(root), "utf8"));
+    return JSON.parse(readFileSync(stampPath(root), "utf8"));
   } catch {
-    return adoptInstallation(root, development);
+    return undefined;
   }
-  return stamp.for === wantedStamp(root) && (stamp.development || !development);
 }
 
 /**
@@ -68,7 +72,8 @@ function writeStamp(root, development) {
 
 /**
  * Runs `npm ci` with the given Node, so that npm chooses packages for the Node that will use them. npm begins by deleting what is there, so
- * nothing may be running that loads from it: a gateway would break at the first module it had not loaded yet.
+ * nothing may be running that loads from it: a gateway would break at the first module it had not loaded yet. Who develops here keeps the
+ * tools of development, although a start alone would not need them.
  */
 export function installDependencies(root, node, { development }) {
   const running = runningPrograms(root);
@@ -79,7 +84,8 @@ export function installDependencies(root, node, { development }) {
     );
   }
   const [program, ...first] = npmCommand(node);
-  const selection = development ? ["--include=dev"] : ["--omit=dev"];
+  const whole = development || readStamp(root)?.development === true;
+  const selection = whole ? ["--include=dev"] : ["--omit=dev"];
   const quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--no-progress", ...NPM_PATIENCE];
   const result = spawnSync(program, [...first, "ci", ...selection, ...quiet], {
     cwd: root,
@@ -94,7 +100,7 @@ export function installDependencies(root, node, { development }) {
     rmSync(stampPath(root), { force: true });
     throw new Trouble(`npm could not install the dependencies: ${lastWords(result)} Check the connection and start again.`);
   }
-  writeStamp(root, development);
+  writeStamp(root, whole);
 }
 
 /**

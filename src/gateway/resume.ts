@@ -1,7 +1,16 @@
-import { problemFrom, ProblemError, type Caller, type JournalEntry, type JournalPage, type Problem } from "../canon/index.ts";
+import {
+  problemFrom,
+  ProblemError,
+  problemStatus,
+  type Caller,
+  type JournalEntry,
+  type JournalPage,
+  type Problem,
+} from "../canon/index.ts";
 import { formatFrame } from "../kit/index.ts";
 import type { LiveCall, Reader, Reading } from "./live.ts";
-import { STREAM_TYPE } from "./reply.ts";
+import { problemHeaders } from "./refuse.ts";
+import { JSON_TYPE, STREAM_TYPE } from "./reply.ts";
 import type { GatewayDeps } from "./run.ts";
 
 /** Bytes of frames fetched from the journal at a time. */
@@ -90,6 +99,8 @@ class Pump implements Reader, Reading {
   #live: LiveCall | undefined;
   #answerId: string | undefined;
   #begun = false;
+  /** The head of a reader that has come with a number not reached yet: should the call end before, there is nothing to read. */
+  #held: { readonly status: number; readonly headers: Readonly<Record<string, string>> } | undefined;
   #over = false;
   #full = false;
   #wake: (() => void) | undefined;
@@ -121,16 +132,21 @@ class Pump implements Reader, Reading {
   head(status: number, headers: Readonly<Record<string, string>>): void {
     if (this.#begun) return;
     this.#begun = true;
-    this.#reader.head(status, headers);
+    if (this.#after > 0 && this.#after > (this.#live?.last ?? 0)) this.#held = { status, headers };
+    else this.#reader.head(status, headers);
   }
   frames(frames: readonly Buffer[], first: number): boolean {
+    this.#letGo();
     this.#after = first + frames.length - 1;
     this.#full = !this.#reader.frames(frames, first);
     return !this.#full;
   }
   end(): void {
     if (this.#over) return;
+    const last = this.#live?.last;
+    if (this.#held && last !== undefined && this.#after > last) return this.#tellBehindEnd(last, this.#live?.dialect);
     this.#over = true;
+    this.#letGo();
     this.#reader.end();
   }
 
@@ -144,6 +160,21 @@ class Pump implements Reader, Reading {
     this.#over = true;
     this.#wake?.();
     this.#live?.detach(this);
+  }
+
+  #letGo(): void {
+    if (!this.#held) return;
+    const { status, headers } = this.#held;
+    this.#held = undefined;
+    this.#reader.head(status, headers);
+  }
+
+  /** The call ended before it came to the number that this reader waits behind. */
+  #tellBehindEnd(last: number, language: string | undefined): void {
+    const { problem } = behindEnd(this.#callId, last, this.#after);
+    const encoded = this.#deps.dialects.get(language ?? "")?.encodeProblem(problem, this.#callId);
+    const headers = { "content-type": JSON_TYPE, "x-gimbal-call-id": this.#callId, ...problemHeaders(problem) };
+    this.whole(encoded?.status ?? problemStatus(problem), headers, JSON.stringify(encoded?.body ?? { error: problem }));
   }
 
   #leftBehind(after: number): void {
@@ -199,6 +230,8 @@ class Pump implements Reader, Reading {
   #finish({ entry, first }: JournalPage): void {
     // It ended, and something of it is missing: no clean end.
     if (entry.last !== undefined && entry.last > this.#after && first > this.#after + 1) return this.#fail(lost(this.#callId), entry);
+    const told = this.#begun && !this.#held;
+    if (!told && entry.last !== undefined && this.#after > entry.last) return this.#tellBehindEnd(entry.last, entry.dialect);
     if (!this.#begun) {
       const { status, headers } = plainHead(this.#callId);
       this.head(status, headers);

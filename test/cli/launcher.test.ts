@@ -111,6 +111,21 @@ describe("the launcher", () => {
     expect(npmRuns()).toHaveLength(2);
   });
 
+  it("leaves who develops here the tools of development when the lock file changed, and adopts what was installed by hand since", async () => {
+    mkdirSync(join(checkout, "node_modules/x"), { recursive: true });
+    writeFileSync(join(checkout, "node_modules/.gimbal-installed.json"), JSON.stringify({ for: "another lock file", development: true }));
+    await launch(["exit", "0"]);
+    expect(npmRuns()).toEqual([expect.stringMatching(/^ci --include=dev /)]);
+    writeFileSync(join(checkout, "node_modules/.gimbal-installed.json"), JSON.stringify({ for: "another lock file", development: false }));
+    mkdirSync(join(checkout, "node_modules/x"), { recursive: true });
+    writeFileSync(
+      join(checkout, "node_modules/.package-lock.json"),
+      JSON.stringify({ packages: { "node_modules/x": { version: "1.0.0" } } }),
+    );
+    await launch(["exit", "0"]);
+    expect(npmRuns()).toHaveLength(1);
+  });
+
   it.skipIf(process.platform === "win32")("brings its own runtime where this one is too old, once for all concurrent starts", async () => {
     pretendOld();
     const starts = await Promise.all(Array.from({ length: 4 }, () => launch(["exit", "5"])));

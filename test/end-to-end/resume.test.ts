@@ -114,6 +114,27 @@ describe("a stream read on", () => {
     }
   });
 
+  it("keeps a reader waiting who asks for what is to come, and tells it when the call ends before that", async () => {
+    const gateway = await startGateway({ config: MODELS });
+    try {
+      const { path, body } = LANGUAGES.chat;
+      const first = await listen(`${gateway.url}${path}`, { ...body, model: "sim/endless", stream: true });
+      await first.until(5);
+      const events = `${gateway.url}/v1/calls/${first.callId}/events`;
+      const near = fetch(`${events}?after=30`);
+      const far = fetch(`${events}?after=1000000`);
+      const early = await near;
+      expect(early.status).toBe(200);
+      await fetch(`${gateway.url}/v1/calls/${first.callId}/cancel`, { method: "POST" });
+      expect(framesOf(await early.text()).ids[0]).toBe(31);
+      const late = await far;
+      expect([late.status, late.headers.get("x-gimbal-problem")]).toEqual([416, "invalid_request"]);
+      expect(await late.text()).toContain("there is nothing behind 1000000");
+    } finally {
+      await gateway.close();
+    }
+  });
+
   it("gives a detached plain answer to whoever asks for it later", async () => {
     const gateway = await startGateway({ config: MODELS });
     try {
