@@ -12,12 +12,14 @@ const LOOKED_BACK = 20_000;
 /** The same reading again within this time, as a page that is open does it, is one entry. */
 const SAME_READ_MS = 60_000;
 const REMEMBERED_READS = 1000;
-/** Refused sign-ins within this time are one entry with their number: nobody must be able to fill the record from outside. */
+/** Refused sign-ins within this time after one are another entry with their number: nobody must be able to fill the record from outside. */
 const REFUSALS_MS = 60_000;
 
 /** Under this name the request's context holds who signed in, where that is not the admin token. */
 export const ACTOR = "gimbal.actor";
 
+/** By it an answer names its request in the audit. */
+const REQUEST_ID_HEADER = "x-gimbal-request-id";
 /** Everything under these paths is somebody's data. */
 const DATA = /^\/admin\/api\/(ledger|lineage|config\/versions\/.|audit($|\/entries))/;
 const READING: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
@@ -59,6 +61,7 @@ export function auditTrail({ audit, ledger, clock, randomness }: TrailDeps): Mid
   return async (context, next) => {
     const { method, path } = context.req;
     const who = { actor: actorOf(context), requestId: randomness.id("req_") };
+    context.header(REQUEST_ID_HEADER, who.requestId);
     const subject = `${method} ${path.slice("/admin/api".length)}`;
     if (READING.has(method)) {
       await next();
@@ -91,15 +94,22 @@ function actorOf(context: Context): string {
 
 /** Notes sign-ins to the admin API that were refused. */
 export function signInRefusals({ audit, clock }: Pick<TrailDeps, "audit" | "clock">): () => void {
+  let counting = false;
   let refused = 0;
-  const tell = (): void => {
-    const attempts = refused;
-    refused = 0;
+  const tell = (attempts: number): void => {
+    counting = true;
+    clock.after(REFUSALS_MS, over);
     void audit.noteRead({ action: "admin.sign-in", subject: "admin API", outcome: "refused", actor: "unknown", details: { attempts } });
   };
+  const over = (): void => {
+    const attempts = refused;
+    refused = 0;
+    counting = false;
+    if (attempts > 0) tell(attempts);
+  };
   return () => {
-    if (++refused > 1) return;
-    clock.after(REFUSALS_MS, tell);
+    if (counting) refused++;
+    else tell(1);
   };
 }
 

@@ -58,15 +58,17 @@ describe("the audit of the admin API", () => {
   });
 
   it("tells of changes that were refused, and of a wrong token, without filling up", async () => {
-    expect((await admin("DELETE", "/keys/none")).status).toBe(404);
+    const missing = await admin("DELETE", "/keys/none");
+    expect(missing.status).toBe(404);
     expect((await admin("POST", "/config/rollback", { version: 99 })).status).toBeGreaterThanOrEqual(400);
     const refused = await entries("action=admin.refused");
     expect(refused.map(({ subject, outcome }) => [subject, outcome])).toEqual([
       ["POST /config/rollback", "refused"],
       ["DELETE /keys/none", "refused"],
     ]);
+    expect(refused[1]?.requestId).toBe(missing.headers.get("x-gimbal-request-id"));
     for (let attempt = 0; attempt < 5; attempt++) expect((await fetch(`${gateway.url}/admin/api/keys`)).status).toBe(401);
-    expect(await entries("action=admin.sign-in")).toEqual([]);
+    expect((await entries("action=admin.sign-in")).map(({ details }) => details)).toEqual([{ attempts: 1 }]);
   });
 
   it("tells who read the ledger, once for the same reading", async () => {
