@@ -1,7 +1,7 @@
 import { ProblemError, type Problem, type Provider, type Target } from "../canon/index.ts";
 import type { AttemptEnd } from "../routing/attempt.ts";
 import { priorityOf, type Permit, type Refusal } from "../routing/health/index.ts";
-import { addressed } from "./address.ts";
+import { addressed, type Addressed } from "./address.ts";
 import { allowAttempt } from "./allowance.ts";
 import { Exchange } from "./exchange.ts";
 import { answerHere } from "./local.ts";
@@ -22,7 +22,7 @@ const LEFT: Problem = { kind: "cancelled", message: "The call was stopped." };
  * @param another could another target be asked instead of waiting for this one?
  * @param gap the stream that it is to go on with
  * @param hedge it runs beside another attempt
- * @throws ProblemError when the call cannot be said to this provider, or was stopped before it was
+ * @throws ProblemError when the call was stopped before it was made, or is no call that could be made
  */
 export async function attemptOnce(
   deps: GatewayDeps,
@@ -49,8 +49,13 @@ export async function attemptOnce(
   let report: AnswerReport | undefined;
   try {
     if (run.stopped) throw new ProblemError(run.stopped);
-    const address = addressed(deps, run, provider, target, permit.credential, gap);
-    const ready = address instanceof Promise ? await address : address;
+    let ready: Addressed;
+    try {
+      const address = addressed(deps, run, provider, target, permit.credential, gap);
+      ready = address instanceof Promise ? await address : address;
+    } catch (error) {
+      return unsayable(error);
+    }
     // Whoever stopped it meanwhile found no attempt to cancel. Nothing was asked, so there is no attempt to book either.
     if (run.stopped) throw new ProblemError(run.stopped);
     if (race?.winner) return SLOWER;
@@ -76,6 +81,12 @@ export async function attemptOnce(
   } finally {
     permit.leave(problem, report?.usage?.output);
   }
+}
+
+/** What cannot be said in this provider's language may well be said in another's. @throws whatever else went wrong */
+function unsayable(error: unknown): Problem {
+  if (error instanceof ProblemError && error.problem.kind === "unsupported") return error.problem;
+  throw error;
 }
 
 /** A target may have been switched off since the plan was made. */

@@ -36,11 +36,12 @@ async function tryTargets(deps: GatewayDeps, run: Run): Promise<void> {
       const isFirst = place + repeats + keyChanges === 0;
       const failed = second && isFirst ? await hedged(deps, run, target, second) : await attemptOnce(deps, run, target, another);
       if (!failed) return;
-      problem = failed;
+      // That a later target has no words for the call says less than why an earlier one failed.
+      if (place === 0 || failed.kind !== "unsupported") problem = failed;
       if (run.stopped) throw new ProblemError(run.stopped);
       if (run.live.committed) return goOn(deps, run, problem);
       const anotherKey = deps.health.anotherKey(target.provider);
-      const step = deps.retries.next(problem, { repeats, retries, another, anotherKey, keyChanges });
+      const step = deps.retries.next(failed, { repeats, retries, another, anotherKey, keyChanges });
       if (step.do === "give up") throw new ProblemError(problem);
       if (step.do === "move on") break;
       if (step.countsAs === "repeat") repeats++;

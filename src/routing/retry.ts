@@ -33,6 +33,8 @@ export function classOf(problem: Problem): FailureClass {
     case "rate_limited":
     case "upstream_timeout":
     case "overloaded":
+    // This target's language has no words for it.
+    case "unsupported":
       return "move on";
     case "upstream_rejected":
       return ABSENT_STATUSES.has(problem.upstream?.status ?? 0) ? "move on" : "give up";

@@ -161,3 +161,18 @@ describe("fail-over", () => {
     }
   });
 });
+
+it("a call that the first provider's language has no words for goes to one that has them", async () => {
+  const audio = { type: "input_audio", input_audio: { data: "UklGRg==", format: "wav" } };
+  const post = (model: string): Promise<Response> =>
+    fetch(`${gateway.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model, messages: [{ role: "user", content: [audio] }] }),
+    });
+  const answered = await post("to-anthropic-messages");
+  expect([answered.status, answered.headers.get("x-gimbal-target")]).toEqual([200, "sim/good"]);
+  expect((await gateway.lastRow()).attempts.map(({ target }) => target)).toEqual(["sim/good"]);
+  const alone = await post("alone-anthropic-messages");
+  expect([alone.status, alone.headers.get("x-gimbal-problem")]).toEqual([501, "unsupported"]);
+});
