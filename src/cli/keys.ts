@@ -1,5 +1,7 @@
 import type { KeyRecord, Requirements } from "../canon/index.ts";
+import type { z } from "zod";
 import { newKey, type KeySpec } from "../gateway/keys.ts";
+import { keyBudgetsFrom, keyBudgetsOptions } from "../ledger/options.ts";
 import { CommandError, DONE, table, UsageError, wholeNumber, wordList, type Command, type Input } from "./command.ts";
 import type { CliDeps } from "./deps.ts";
 import { onRecord } from "./record.ts";
@@ -7,6 +9,7 @@ import { askServer } from "./running.ts";
 import { DATA_FLAG } from "./settings.ts";
 
 const HIGHEST_TIER = 4;
+const HIGHEST_PRIORITY = 9;
 const REQUESTS = 1_000_000_000;
 const UNITS_MS: Readonly<Record<string, number>> = { h: 3_600_000, d: 86_400_000, w: 7 * 86_400_000 };
 
@@ -25,20 +28,28 @@ const create: Command = {
     models: { value: "A,B", meaning: "Models it may use (aliases, provider/model, or a beginning with *). Default: all." },
     surfaces: { value: "A,B", meaning: "Wire languages it may speak. Default: all." },
     tier: { value: "N", meaning: `Highest data tier it may send, 0 to ${HIGHEST_TIER}.` },
+    priority: { value: "N", meaning: `Who goes first where calls wait for a place at a provider: 0 to ${HIGHEST_PRIORITY}, default 5.` },
     region: { value: "A,B", meaning: "Regions one of which its calls must run in." },
     residency: { value: "A,B", meaning: "Places one of which its data must be kept in." },
     "requests-per-minute": { value: "N", meaning: "Most requests in a minute." },
+    budget: { value: "USD/WINDOW", meaning: "Most dollars in a window: 100/month, 5/day, 20/lifetime. Calls beyond it are refused." },
     expires: { value: "WHEN", meaning: "A date (2027-01-31), a time (ISO 8601), or a span: 12h, 30d, 8w." },
     ...DATA_FLAG,
   },
   async run(input, deps) {
     const spec = specOf(input, deps);
+    const budgets = budgetsOf(input);
     const { id, key, prefix } = await onRecord(input, deps, {
       server: async (server, folder) =>
-        (await askServer(server, folder, deps, "POST", "/keys", bodyOf(spec))) as { id: string; key: string; prefix: string },
+        (await askServer(server, folder, deps, "POST", "/keys", { ...bodyOf(spec), ...(budgets.length > 0 && { budgets }) })) as {
+          id: string;
+          key: string;
+          prefix: string;
+        },
       stores: async (stores) => {
         const made = newKey(spec, deps.clock, deps.randomness);
-        await stores.keys.create(made.record);
+        const { record } = made;
+        await stores.keys.create(budgets.length === 0 ? record : { ...record, budgets: keyBudgetsFrom(record.id, budgets) });
         return { id: made.record.id, key: made.key, prefix: made.record.prefix };
       },
     });
@@ -101,6 +112,7 @@ function specOf(input: Input, deps: CliDeps): KeySpec {
   const surfaces = wordList(input, "surfaces");
   const tier = wholeNumber(input, "tier", 0, HIGHEST_TIER);
   const requests = wholeNumber(input, "requests-per-minute", 1, REQUESTS);
+  const priority = wholeNumber(input, "priority", 0, HIGHEST_PRIORITY);
   const requires = requirementsOf(input);
   const [team, project, tags, expires] = [input.text("team"), input.text("project"), wordList(input, "tags"), input.text("expires")];
   return {
@@ -113,6 +125,7 @@ function specOf(input: Input, deps: CliDeps): KeySpec {
       ...(surfaces && { surfaces }),
       ...(tier !== undefined && { tier }),
       ...(requires && { requires }),
+      ...(priority !== undefined && { priority }),
     },
     limits: requests === undefined ? [] : [{ requests, per: "minute" }],
     ...(expires !== undefined && { expiresAt: momentOf(expires, deps.clock.now()) }),
@@ -122,6 +135,15 @@ function specOf(input: Input, deps: CliDeps): KeySpec {
 function requirementsOf(input: Input): Requirements | undefined {
   const [region, residency] = [wordList(input, "region"), wordList(input, "residency")];
   return region || residency ? { ...(region && { region }), ...(residency && { residency }) } : undefined;
+}
+
+function budgetsOf(input: Input): z.output<typeof keyBudgetsOptions> {
+  const text = input.text("budget");
+  if (text === undefined) return [];
+  const [usd, per] = text.split("/");
+  const parsed = keyBudgetsOptions.safeParse([{ usd: Number(usd), per }]);
+  if (parsed.success) return parsed.data;
+  throw new UsageError(`--budget is dollars and a window, as in 100/month or 20/lifetime, not "${text}".`);
 }
 
 /** The admin API's own form of a new key. */

@@ -190,6 +190,19 @@ describe("gimbal keys", () => {
     expect(opened).toEqual([join(folder, ".gimbal")]);
   });
 
+  it("gives a key a budget of its own", async () => {
+    const asked: string[] = [];
+    mkdirSync(join(folder, ".gimbal"));
+    writeFileSync(join(folder, ".gimbal/server.json"), JSON.stringify({ url: "http://0.0.0.0:4100", pid: 42 }));
+    writeFileSync(join(folder, ".gimbal/admin-token"), "token\n");
+    const fetch: CliDeps["fetch"] = (_url, init) => {
+      asked.push(String(init?.body));
+      return Promise.resolve(Response.json({ id: "key_1", key: "gk_x", prefix: "gk_" }, { status: 201 }));
+    };
+    expect(await run(["keys", "create", "--name", "ci", "--budget", "2.5/month"], { fetch })).toBe(0);
+    expect(JSON.parse(asked[0] ?? "")).toMatchObject({ budgets: [{ usd: 2.5, per: "month", hard: true }] });
+  });
+
   it("refuses bad expiries and numbers", async () => {
     for (const args of [
       ["--expires", "soon"],
@@ -199,6 +212,9 @@ describe("gimbal keys", () => {
       ["--surfaces", " , "],
       ["--requests-per-minute", "0"],
       ["--requests-per-minute", "1.5"],
+      ["--budget", "100"],
+      ["--budget", "-1/day"],
+      ["--budget", "1/year"],
     ]) {
       expect(await run(["keys", "create", "--name", "x", ...args])).toBe(2);
     }
