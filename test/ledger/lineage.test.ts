@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Call, LineageRecord } from "../../src/canon/index.ts";
+import type { Call, JsonObject, LineageRecord } from "../../src/canon/index.ts";
 import { lineageOf, linksOf, promptHash, textHash } from "../../src/ledger/lineage/record.ts";
 import { influencedBy, influencedByHash, sourcesOf } from "../../src/ledger/lineage/trace.ts";
 import { memoryLineage } from "../../src/stores/lineage.ts";
@@ -61,7 +61,7 @@ describe("a prompt's hash", () => {
       { maxOutputTokens: 3 },
     ])
       expect(promptHash(call(change))).not.toBe(base);
-    const tool = (schema: Record<string, object>): string => promptHash(call({ tools: [{ type: "function", name: "f", schema }] }));
+    const tool = (schema: JsonObject): string => promptHash(call({ tools: [{ type: "function", name: "f", schema }] }));
     // A tool's own parameter may be called as what is silent elsewhere.
     expect(tool({ properties: { id: {} } })).not.toBe(tool({ properties: {} }));
     expect(promptHash(call({ items: [{ type: "unknown", kind: "x", role: "user", raw: { a: 1 } }] }))).not.toBe(
