@@ -11,6 +11,8 @@ export interface Scopes {
   readonly tier?: number;
   /** Where its calls may go. */
   readonly requires?: Requirements;
+  /** 0 to 9, higher first where calls wait for a place at a provider; a call may ask for less by `x-gimbal-priority`, never for more. */
+  readonly priority?: number;
 }
 
 /** A rate limit on one caller: at least one of the four. */
@@ -38,8 +40,6 @@ export interface Caller {
   /** Its key's own. */
   readonly budgets?: readonly Budget[];
   readonly anonymous: boolean;
-  /** 0 to 9, higher first where calls wait for a place; undefined: the default. */
-  readonly priority?: number;
   /** Milliseconds since 1970. */
   readonly expiresAt?: number;
 }

@@ -103,7 +103,7 @@ function enter(
   target: Target,
   another: boolean,
 ): Permit | Refusal | Promise<Permit | Refusal> {
-  const priority = priorityOf(run.request.headers["x-gimbal-priority"], run.caller?.priority);
+  const priority = priorityOf(run.request.headers["x-gimbal-priority"], run.caller?.scopes.priority);
   const entered = deps.health.enter(target, priority, another ? PATIENCE_MS : undefined);
   if (entered.state !== "waiting") return entered;
   const cancel = (): void => entered.cancel();

@@ -67,6 +67,7 @@ const keyBody = z.strictObject({
   surfaces: z.array(z.string().min(1)).optional(),
   tier: z.number().int().min(0).max(4).optional(),
   requires: requirementOptions.transform((requires) => withoutUndefined(requires)).optional(),
+  priority: z.number().int().min(0).max(9).optional(),
   limits: keyLimitsOptions.optional(),
   budgets: keyBudgetsOptions.optional(),
   /** Milliseconds since 1970, or an ISO date. */
@@ -117,8 +118,8 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   app.post("/keys", async (context) => {
     const parsed = keyBody.safeParse(await context.req.json().catch(() => undefined));
     if (!parsed.success) throw invalidBody(parsed.error);
-    const { models, surfaces, tier, requires, limits = [], budgets = [], ...spec } = withoutUndefined(parsed.data);
-    const scopes = withoutUndefined({ models, surfaces, tier, requires });
+    const { models, surfaces, tier, requires, priority, limits = [], budgets = [], ...spec } = withoutUndefined(parsed.data);
+    const scopes = withoutUndefined({ models, surfaces, tier, requires, priority });
     const { key, record } = newKey({ ...spec, scopes, limits }, deps.gateway.clock, deps.gateway.randomness);
     await deps.keys.create(budgets.length === 0 ? record : { ...record, budgets: keyBudgetsFrom(record.id, budgets) });
     return context.json({ id: record.id, key, prefix: record.prefix }, 201);
