@@ -1,21 +1,19 @@
-import type { Clock, ConfigVersion, Guard, ModelBook, Provider, Randomness, Secret, Snapshot, Stores } from "./canon/index.ts";
+import type { Clock, Guard, ModelBook, Provider, Randomness, Secret, Snapshot, Stores } from "./canon/index.ts";
 import {
-  ConfigControl,
+  controlOf,
   defaultConfig,
   diffVersions,
-  loadPrices,
-  PriceFileError,
-  PriceFollower,
-  readConfig,
+  inForceAtStart,
+  pricesOf,
+  readSource,
   SIM,
   snapshotOf,
-  formatProblems,
-  versionAtStart,
+  type ConfigSource,
   type Discovered,
   type GimbalConfig,
 } from "./config/index.ts";
 import { dialects } from "./dialects/registry.generated.ts";
-import { createGateway, type GatewayDeps, type GatewayOptions } from "./gateway/index.ts";
+import { createGateway, drain, type GatewayDeps, type GatewayOptions } from "./gateway/index.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { Alerts } from "./ledger/alerts.ts";
 import { Audit, auditing, openAuditKey } from "./ledger/audit/index.ts";
@@ -26,7 +24,7 @@ import type { Stage, StageParts } from "./rehearsal/index.ts";
 import { Health } from "./routing/health/index.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, upgradeHandler } from "./server/index.ts";
-import { folderSeal, type HostedStores, openPostgres, openSqlite, sharedSeal, type SqliteOptions } from "./stores/index.ts";
+import { databaseUrl, folderSeal, openRecord, settleLeft, sharedSeal, sweeper } from "./stores/index.ts";
 import { connect } from "./wire/client.ts";
 import { listen } from "./wire/front.ts";
 import type { ClientOptions, Front, HttpClient } from "./wire/types.ts";
@@ -39,7 +37,7 @@ export interface HouseOptions {
   /** Data folder. */
   readonly folder: string;
   /** The configuration's text; `file` where it is to be followed for changes. Undefined: whatever the machine offers. */
-  readonly config?: { readonly text: string; readonly fileName: string; readonly follow?: boolean } | undefined;
+  readonly config?: ConfigSource | undefined;
   readonly host?: string | undefined;
   readonly port?: number | undefined;
   readonly adminToken?: Secret | undefined;
@@ -70,7 +68,7 @@ export interface House {
 /** Joins the rooms: who is wired to whom is all here. @throws ConfigError, and whatever keeps it from listening or recording */
 export async function openHouse(options: HouseOptions): Promise<House> {
   const { folder, log, clock = systemClock, randomness = new SystemRandomness(), node = randomness.id("node_") } = options;
-  const config = await configOf(options);
+  const config = options.config ? readSource(options.config, options) : defaultConfig(await discovered(options.env, clock));
   const record = options.stores ?? (await openRecord({ folder, node, clock, env: options.env, log, options: config.storage }));
   const { stores, audit } = auditedRecord(record, { folder, clock, randomness, log, options: config.audit });
   try {
@@ -81,28 +79,6 @@ export async function openHouse(options: HouseOptions): Promise<House> {
     if (!options.stores) await stores.close();
     throw error;
   }
-}
-
-/** By this variable the record is in PostgreSQL, for all gateways that have it. */
-const DATABASE_VARIABLE = "GIMBAL_DATABASE_URL";
-
-export interface RecordOptions extends Pick<SqliteOptions, "folder" | "node" | "clock" | "options"> {
-  readonly env: HouseOptions["env"];
-  readonly log: HouseOptions["log"];
-  /** A command that runs for a moment, perhaps beside a gateway. */
-  readonly brief?: boolean;
-}
-
-/** The record where the environment says it is: in a PostgreSQL database, else in the data folder. @throws ProblemError */
-export function openRecord({ env, log, brief = false, ...rest }: RecordOptions): Promise<HostedStores> {
-  const url = databaseUrl(env);
-  const onFailure = tellFailure(log);
-  return url === undefined ? openSqlite({ ...rest, onFailure }) : openPostgres({ ...rest, url, env, log, brief, onFailure });
-}
-
-function databaseUrl(env: HouseOptions["env"]): string | undefined {
-  const url = env[DATABASE_VARIABLE];
-  return url === "" ? undefined : url;
 }
 
 export interface AuditedOptions {
@@ -132,9 +108,9 @@ async function furnish(
   stores: Stores,
 ): Promise<House> {
   const { folder, env, log, clock, randomness, node, audit } = options;
-  const { config, version } = await inForceAtStart(options, fileConfig, stores);
+  const { config, version } = await inForceAtStart(options.config, fileConfig, stores.config, options);
   let current = config;
-  const prices = await pricesOf(options, config, (local) => {
+  const prices = await pricesOf(options.config, config, options, (local) => {
     book = bookOf(current, local);
   });
   let book = bookOf(config, prices?.prices);
@@ -176,7 +152,7 @@ async function furnish(
     };
     clock.after(RETIRE_LOOK_MS, look);
   };
-  const control = controlOf(options, stores, version, async (next, number) => {
+  const control = controlOf(options.config, version, stores.config, options, async (next, number) => {
     const local = await prices?.configure(next);
     const before = snapshot;
     current = next;
@@ -226,7 +202,7 @@ async function furnish(
       gateway.switches.close();
       gateway.shadows.close();
       sweep();
-      await drain(gateway, front, snapshot.limits.drainMs);
+      await drain(gateway, (ms) => front.close(ms), snapshot.limits.drainMs);
       await gateway.spilling.flush();
       await gateway.allowances.walls.close();
       // A record that cannot be written now gets its last chance when the stores close.
@@ -355,78 +331,7 @@ function openHealth(
 
 /** How often it is looked whether a call still needs the providers of a configuration that was replaced. */
 const RETIRE_LOOK_MS = 10_000;
-/** How long calls that outlast the drain have to tell their clients and to settle. */
-const FAREWELL_MS = 2000;
-
-/** No new calls; running ones finish. Those that outlast the patience are stopped, which their clients are told, and settled all the same. */
-async function drain({ clock, live, ledger }: GatewayDeps, front: Front, patienceMs: number): Promise<void> {
-  const closed = front.close(patienceMs + FAREWELL_MS);
-  const rows = onlyRowsLeft(clock, live, ledger);
-  await Promise.race([live.whenIdle(), rows.reached, after(clock, patienceMs)]);
-  live.stopAll({ kind: "gateway_restarted", message: "The gateway was stopped before this call was complete." });
-  await Promise.race([live.whenIdle(), rows.reached, after(clock, FAREWELL_MS)]);
-  rows.stop();
-  await closed;
-}
-
-/** How often a drain looks whether anything but rows is left. */
-const LOOK_MS = 100;
-
-/**
- * Reached when no call is running any more and the record cannot be written: what is left are rows that wait for the disk, and no
- * patience helps them. They get their last chance when the stores close.
- */
-function onlyRowsLeft(
-  clock: Clock,
-  live: GatewayDeps["live"],
-  ledger: GatewayDeps["ledger"],
-): { readonly reached: Promise<void>; readonly stop: () => void } {
-  let stop = (): void => {};
-  const reached = new Promise<void>((resolve) => {
-    const look = (): void => {
-      if (ledger.failure() !== undefined && !live.findRunning((call) => call.state === "open")) resolve();
-      else stop = clock.after(LOOK_MS, look);
-    };
-    look();
-  });
-  return { reached, stop: () => stop() };
-}
-
-/**
- * What a node that is gone left open (every node, when undefined): its calls become rows, and readers of their streams are told. A journal
- * that cannot be written is no reason not to serve.
- */
-export async function interruptLeft(stores: Stores, node: string | undefined, priceVersion: string, until: number): Promise<void> {
-  await Promise.all([stores.ledger.interruptOpen(node, priceVersion), stores.journal.abandon(node, until).catch(() => 0)]);
-}
-
-/**
- * Settles what others left: all of it where this process has the record to itself; where gateways share it, of each that dies, from now on
- * until the function returned is called.
- */
-export async function settleLeft(stores: Stores, priceVersion: () => string, until: () => number): Promise<() => void> {
-  if (stores.nodes) return stores.nodes.onDead((node) => interruptLeft(stores, node, priceVersion(), until()));
-  await interruptLeft(stores, undefined, priceVersion(), until());
-  return () => {};
-}
-
-/** Says when the record stops and starts being writable. */
-export function tellFailure(log: (line: string) => void): (why: string | undefined) => void {
-  return (why) => log(why === undefined ? "The record can be written again." : `The record cannot be written: ${why}`);
-}
-
 const MS_PER_DAY = 86_400_000;
-/** How often what has expired is forgotten. */
-const EXPIRE_EVERY_MS = 10 * 60_000;
-
-async function configOf(options: HouseOptions): Promise<GimbalConfig> {
-  if (!options.config) return defaultConfig(await discovered(options.env, options.clock ?? systemClock));
-  const outcome = readConfig(options.config.text, options.env);
-  if (!outcome.ok) throw new ConfigError(formatProblems(options.config.fileName, outcome.problems));
-  for (const line of formatProblems(options.config.fileName, outcome.warnings)) options.log(line);
-  return outcome.config;
-}
-
 /** What the machine offers without a configuration. */
 export function discovered(env: HouseOptions["env"], clock: Clock): Promise<Discovered> {
   return discover({ connect, clock, env, facts: factsOf(createModelBook()) });
@@ -443,23 +348,6 @@ interface Wiring {
 
 function factsOf(book: ModelBook): ModelBook["facts"] {
   return (provider, model) => book.facts(provider, model);
-}
-
-/** What the house pays, beside the configuration's file. @throws ConfigError */
-async function pricesOf(
-  { config: file, clock = systemClock, log }: HouseOptions,
-  config: GimbalConfig,
-  apply: (prices: LocalPrices | undefined) => void,
-): Promise<PriceFollower | undefined> {
-  if (!file) return undefined;
-  try {
-    const loaded = await loadPrices(file.fileName, config);
-    loaded.warnings.forEach((line) => log(line));
-    const report = (lines: readonly string[]): void => lines.forEach((line) => log(line));
-    return new PriceFollower({ configFile: file.fileName, clock, apply, report }, config, loaded, file.follow ?? false);
-  } catch (error) {
-    throw error instanceof PriceFileError ? new ConfigError(error.lines) : error;
-  }
 }
 
 /** Facts and prices as a configuration corrects them, and a price file them. `prices`: a rehearsal's own. */
@@ -490,79 +378,6 @@ export function openProviders(
 
 export async function closeProviders(providers: ReadonlyMap<string, Provider>): Promise<void> {
   await Promise.all([...providers.values()].map((provider) => provider.close()));
-}
-
-/** The configuration cannot be used; the message holds every problem, one a line. */
-export class ConfigError extends Error {
-  constructor(lines: readonly string[]) {
-    super(lines.join("\n"));
-    this.name = "ConfigError";
-  }
-}
-
-/** What an administrator put in force outlives a restart, as long as it is valid and the file has not changed since. */
-async function inForceAtStart(
-  { config: file, env, log, clock }: HouseOptions & Required<Pick<HouseOptions, "clock">>,
-  config: GimbalConfig,
-  stores: Stores,
-): Promise<{ readonly config: GimbalConfig; readonly version: ConfigVersion | undefined }> {
-  if (!file) return { config, version: undefined };
-  const { version, kept } = await versionAtStart(stores.config, file.text, clock.now());
-  if (!kept) return { config, version };
-  const read = readConfig(version.text, env);
-  if (read.ok) {
-    log(`Configuration version ${version.version} (by ${version.author}) stays in force: ${file.fileName} has not changed since.`);
-    return { config: read.config, version };
-  }
-  for (const line of formatProblems(`version ${version.version}`, read.problems)) log(line);
-  log(`Configuration version ${version.version} is no longer valid: ${file.fileName} is in force.`);
-  return { config, version: await stores.config.append({ createdAt: clock.now(), author: "file", text: file.text }) };
-}
-
-/** Undefined without a configuration file: then there is nothing to change. */
-function controlOf(
-  options: HouseOptions & Required<Pick<HouseOptions, "clock" | "node">>,
-  stores: Stores,
-  version: ConfigVersion | undefined,
-  apply: (config: GimbalConfig, version: number) => Promise<void>,
-): ConfigControl | undefined {
-  const { config, env, log, clock, node } = options;
-  if (!config || !version) return undefined;
-  const { fileName: file, follow = false, text: fileText } = config;
-  const report = (lines: readonly string[]): void => lines.forEach(log);
-  return new ConfigControl({ file, follow, env, clock, store: stores.config, node, version, fileText, apply, report });
-}
-
-/** How long a budget's window is remembered when it is over: calls that began in it may run on, and clocks step back. */
-const WINDOWS_KEPT_MS = 35 * 86_400_000;
-
-function sweeper(stores: Stores, clock: Clock, lineageMs: number): () => void {
-  let cancel = (): void => {};
-  const next = (): void => {
-    cancel = clock.after(
-      EXPIRE_EVERY_MS,
-      () =>
-        void stores.calls
-          .expire(clock.now())
-          .catch(() => {})
-          .then(() => stores.cache.expire(clock.now()))
-          .catch(() => {})
-          .then(() => stores.lineage.expire(clock.now() - lineageMs))
-          .catch(() => {})
-          .then(() => stores.budgets.expire(clock.now() - WINDOWS_KEPT_MS))
-          .catch(() => {})
-          // Of the journal what has expired goes with every append; a gateway without calls makes an empty one.
-          .then(() => stores.journal.append([], clock.now()))
-          .catch(() => {})
-          .finally(next),
-    );
-  };
-  next();
-  return () => cancel();
-}
-
-function after(clock: Clock, ms: number): Promise<void> {
-  return new Promise((resolve) => clock.after(ms, resolve));
 }
 
 function urlOf(front: Front): string {

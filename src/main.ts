@@ -6,24 +6,21 @@ import { setFlagsFromString } from "node:v8";
 import { ProblemError, type Stores } from "./canon/index.ts";
 import { runCli, type ServeSettings } from "./cli/index.ts";
 import { type GimbalConfig } from "./config/index.ts";
-import {
-  auditedRecord,
-  bookOf,
-  discovered,
-  interruptLeft,
-  openHouse,
-  openProviders,
-  openRecord,
-  openStage,
-  settleLeft,
-  type House,
-  type HouseOptions,
-} from "./house.ts";
+import { auditedRecord, bookOf, discovered, openHouse, openProviders, openStage, type House, type HouseOptions } from "./house.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { createModelBook } from "./models/index.ts";
 import { adminTokenOf, announce } from "./server/admin-token.ts";
 import { NODE_VARIABLE, startWorkers, type ReadyMessage } from "./server/workers.ts";
-import { DATABASE_UNUSABLE, ipcChannel, primaryHost, workerStores, type HostedStores } from "./stores/index.ts";
+import {
+  DATABASE_UNUSABLE,
+  interruptLeft,
+  ipcChannel,
+  openRecord,
+  primaryHost,
+  settleLeft,
+  workerStores,
+  type HostedStores,
+} from "./stores/index.ts";
 
 /** How long streams cut off by a dead process can be read again; the primary reads no configuration of its own. */
 const JOURNAL_MS = 600_000;

@@ -11,7 +11,8 @@ export const backupCommand: Command = {
   flags: {
     to: { value: "DIR", meaning: "Folder to make; needed." },
     "with-keys": {
-      meaning: "Also copy serving.key, admin-token and audit.key: whoever has the copy can then read everything in it. Without: keep them elsewhere.",
+      meaning:
+        "Also copy serving.key, admin-token and audit.key: whoever has the copy can then read everything in it. Without: keep them elsewhere.",
     },
     ...DATA_FLAG,
   },

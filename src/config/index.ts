@@ -11,3 +11,4 @@ export { abortCanary, patchBudgets, patchModel, promoteCanary, type ModelPatch }
 export { canarySince } from "./versions.ts";
 export { maskSecrets } from "./secrets.ts";
 export { diffVersions, versionAtStart } from "./versions.ts";
+export { ConfigError, controlOf, inForceAtStart, pricesOf, readSource, type ConfigSource } from "./start.ts";

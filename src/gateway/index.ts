@@ -18,6 +18,7 @@ import { Shadows } from "./shadow.ts";
 import { Switches, switchedView } from "./switches.ts";
 import { Turns } from "./turns.ts";
 
+export { drain } from "./drain.ts";
 export { openCall } from "./pipeline.ts";
 export type { GatewayDeps } from "./run.ts";
 

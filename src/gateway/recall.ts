@@ -255,7 +255,14 @@ export function tapped(
   }
   const { dialect, provider, model, forward } = from;
   const contentType = headers["content-type"] ?? "application/json";
-  const recording = new Recording({ dialect, provider, model, contentType, callId: run.live.id, wire: forward ? recalled.wire : undefined });
+  const recording = new Recording({
+    dialect,
+    provider,
+    model,
+    contentType,
+    callId: run.live.id,
+    wire: forward ? recalled.wire : undefined,
+  });
   if (!flight.track) flight.board(recording);
   return new Tap({ deps, run, recalled, flight, recording, reply });
 }

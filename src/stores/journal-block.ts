@@ -57,11 +57,6 @@ export function packSpill(parts: readonly JournalPart[], at: number): Spill {
   return { at, blocks, born, ended };
 }
 
-/** Size of a spill for bounds, in bytes. */
-export function sizeOfSpill(spill: Spill): number {
-  return spill.blocks.reduce((sum, block) => sum + block.bytes.length + block.index.length, 0);
-}
-
 function sizeOfFrames(frames: readonly Uint8Array[]): number {
   let bytes = 0;
   for (const frame of frames) bytes += frame.length;

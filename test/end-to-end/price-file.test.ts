@@ -2,7 +2,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { ConfigError, openHouse, type House } from "../../src/house.ts";
+import { ConfigError } from "../../src/config/index.ts";
+import { openHouse, type House } from "../../src/house.ts";
 
 const CONFIG = `version: 1
 sim: { models: { penny: { text: ok, usage: { input: 1000, output: 100 }, price: { inputUsd: 1, outputUsd: 10 } } } }

@@ -130,7 +130,10 @@ describe("a plan that survives", () => {
   });
 
   it("goes on for everybody who shares a stream that breaks, however many", async () => {
-    const config = CONFIG.replace(/kept: .*/, "kept: { targets: [lab/small, labclaude/large], continue: always, cache: { ttlSeconds: 1 } }");
+    const config = CONFIG.replace(
+      /kept: .*/,
+      "kept: { targets: [lab/small, labclaude/large], continue: always, cache: { ttlSeconds: 1 } }",
+    );
     const load = { callsPerSecond: 20, mix: [{ model: "kept", repeatShare: 0.9, promptTokens: 50, outputTokens: 200 }] };
     const { calls } = await play({ duration: "30s", load, incidents: [{ at: "0s", target: "lab", kind: "cut", share: 0.3 }] }, { config });
     expect(calls).toMatchObject({ successShare: 1, damaged: 0 });

@@ -17,7 +17,12 @@ export const auditOptions = z.strictObject({
     .min(1)
     .optional()
     .describe("Where that key is kept, from the data folder. Default: `audit.key`. Several gateways on one database share one key."),
-  checkpointEntries: z.int().min(1).max(MOST_ENTRIES).default(1000).describe("A checkpoint is signed after so many new entries of one process."),
+  checkpointEntries: z
+    .int()
+    .min(1)
+    .max(MOST_ENTRIES)
+    .default(1000)
+    .describe("A checkpoint is signed after so many new entries of one process."),
   checkpointMinutes: z
     .number()
     .positive()

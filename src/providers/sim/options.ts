@@ -30,7 +30,12 @@ const fault = z
         "refuse: no connection; rate-limit: 429; server-error: 500; overloaded: 503; out-of-credit: 402, as for an account that is empty; stall: stops and never goes on; cut: the connection breaks; garble: a malformed piece; empty: an answer without content; slow: one byte at a time.",
       ),
     share: z.number().min(0).max(1).default(1).describe("Share of the calls it strikes, 0 to 1."),
-    retryAfterSeconds: z.number().nonnegative().max(86_400).default(1).describe("What `rate-limit` and `overloaded` tell the caller to wait."),
+    retryAfterSeconds: z
+      .number()
+      .nonnegative()
+      .max(86_400)
+      .default(1)
+      .describe("What `rate-limit` and `overloaded` tell the caller to wait."),
     afterBytes: count(1_000_000_000).optional().describe("Bytes of the body that go out before `stall`, `cut`, `garble` or `slow`."),
     afterTokens: count(10_000_000).optional().describe("The same in tokens, for streams."),
     how: z.enum(["reset", "end"]).optional().describe("`cut`: with a connection reset, or like a regular end; default: either, by chance."),

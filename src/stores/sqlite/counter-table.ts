@@ -65,9 +65,7 @@ export function counterWrites(database: DatabaseSync): Pick<WriteTable, "lease" 
   const leaseOf = database.prepare("SELECT leased, turn, granted, asked FROM leases WHERE key = ? AND begins = ? AND node = ?");
   const keepLease = database.prepare("INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?, ?, ?)");
   const recall = database.prepare("UPDATE leases SET asked = 1 WHERE key = ? AND begins = ? AND node <> ? AND leased > 0");
-  const pendingOf = database.prepare(
-    "SELECT count(*) AS pending FROM leases WHERE key = ? AND begins = ? AND node <> ? AND asked = 1",
-  );
+  const pendingOf = database.prepare("SELECT count(*) AS pending FROM leases WHERE key = ? AND begins = ? AND node <> ? AND asked = 1");
   const expireLeases = database.prepare(
     "DELETE FROM leases WHERE (key, begins) IN (SELECT key, begins FROM counters WHERE ends < ? ORDER BY ends LIMIT ?)",
   );
