@@ -17,13 +17,15 @@ import { createGateway, drain, type GatewayDeps, type GatewayOptions } from "./g
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { Alerts } from "./ledger/alerts.ts";
 import { Audit, auditing, openAuditKey } from "./ledger/audit/index.ts";
+import { Logs, Telemetry } from "./ledger/telemetry/index.ts";
 import { createModelBook, type LocalPrices } from "./models/index.ts";
-import { createProvider, discover, overlayOf } from "./providers/index.ts";
+import { createProvider, discover, overlayOf, telemetryNameOf } from "./providers/index.ts";
 import { createSimulator, simOverlay } from "./providers/sim/index.ts";
 import type { Stage, StageParts } from "./rehearsal/index.ts";
 import { Health } from "./routing/health/index.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, upgradeHandler } from "./server/index.ts";
+import { otlpSender } from "./server/otlp.ts";
 import { databaseUrl, folderSeal, openRecord, settleLeft, sharedSeal, sweeper } from "./stores/index.ts";
 import { connect } from "./wire/client.ts";
 import { listen } from "./wire/front.ts";
@@ -67,12 +69,14 @@ export interface House {
 
 /** Joins the rooms: who is wired to whom is all here. @throws ConfigError, and whatever keeps it from listening or recording */
 export async function openHouse(options: HouseOptions): Promise<House> {
-  const { folder, log, clock = systemClock, randomness = new SystemRandomness(), node = randomness.id("node_") } = options;
+  const { folder, clock = systemClock, randomness = new SystemRandomness(), node = randomness.id("node_") } = options;
   const config = options.config ? readSource(options.config, options) : defaultConfig(await discovered(options.env, clock));
+  const logs = new Logs(options.log, clock, config.logs);
+  const log = logs.line;
   const record = options.stores ?? (await openRecord({ folder, node, clock, env: options.env, log, options: config.storage }));
   const { stores, audit } = auditedRecord(record, { folder, clock, randomness, log, options: config.audit });
   try {
-    return await furnish({ ...options, clock, randomness, node, audit }, config, stores);
+    return await furnish({ ...options, log, logs, clock, randomness, node, audit }, config, stores);
   } catch (error) {
     await audit.close();
     // Whoever cannot serve must not hold the record, nor the process.
@@ -103,12 +107,13 @@ export function auditedRecord<T extends Stores>(
 }
 
 async function furnish(
-  options: HouseOptions & Required<Pick<HouseOptions, "clock" | "randomness" | "node">> & { readonly audit: Audit },
+  options: HouseOptions & Required<Pick<HouseOptions, "clock" | "randomness" | "node">> & { readonly audit: Audit; readonly logs: Logs },
   fileConfig: GimbalConfig,
   stores: Stores,
 ): Promise<House> {
-  const { folder, env, log, clock, randomness, node, audit } = options;
+  const { folder, env, log, logs, clock, randomness, node, audit } = options;
   const { config, version } = await inForceAtStart(options.config, fileConfig, stores.config, options);
+  logs.configure(config.logs);
   let current = config;
   const prices = await pricesOf(options.config, config, options, (local) => {
     book = bookOf(current, local);
@@ -122,7 +127,16 @@ async function furnish(
         () => clock.now() + config.limits.journalMs,
       );
   let snapshot = snapshotOf(config, version?.version ?? 0, openProviders(config, { clock, env, randomness, book }));
-  const health = openHealth(config, snapshot, { clock, randomness, log });
+  const health = openHealth(config, snapshot, { clock, randomness, log: logs.warn });
+  const telemetry = new Telemetry({
+    clock,
+    logs,
+    node,
+    options: config.telemetry,
+    isListed: (model) => snapshot.aliases.has(model),
+    providerName: (name) => telemetryNameOf(name, current.providers.get(name)?.kind),
+    sender: (otlp) => otlpSender(otlp, { connect, clock }),
+  });
 
   const gateway = joined({
     clock,
@@ -130,6 +144,8 @@ async function furnish(
     snapshot: () => snapshot,
     stores,
     log,
+    logs,
+    telemetry,
     book: () => book,
     health,
     retry: config.retry,
@@ -159,6 +175,8 @@ async function furnish(
     book = bookOf(next, local);
     snapshot = snapshotOf(next, number, openProviders(next, { clock, env, randomness, book }));
     health.configure(snapshot, next.health);
+    logs.configure(next.logs);
+    telemetry.configure(next.telemetry);
     gateway.retries.configure(next.retry);
     retire(before);
   });
@@ -182,6 +200,9 @@ async function furnish(
       audit,
       bookWith: (local) => bookOf(current, local),
       isReady: () => ready,
+      telemetry,
+      // Several processes answer at one address: each counts for itself, and says which it is.
+      process: options.stores && node.split(".").at(-1),
     }),
     upgrade: upgradeHandler(gateway),
   });
@@ -203,7 +224,7 @@ async function furnish(
       gateway.shadows.close();
       sweep();
       await drain(gateway, (ms) => front.close(ms), snapshot.limits.drainMs);
-      await gateway.spilling.flush();
+      await Promise.all([gateway.spilling.flush(), telemetry.close()]);
       await gateway.allowances.walls.close();
       // A record that cannot be written now gets its last chance when the stores close.
       await stores.ledger.flush().catch(() => {});
@@ -219,16 +240,18 @@ async function furnish(
 
 interface Joined extends Pick<
   GatewayOptions,
-  "clock" | "randomness" | "snapshot" | "stores" | "guards" | "note" | "node" | "seal" | "retry"
+  "clock" | "randomness" | "snapshot" | "stores" | "guards" | "note" | "node" | "seal" | "retry" | "telemetry"
 > {
   readonly log: (line: string) => void;
+  /** Where lines have levels. */
+  readonly logs?: Logs;
   /** Facts and prices in force. */
   readonly book: () => ModelBook;
   readonly health: Health;
 }
 
 /** The gateway itself, without doors. */
-function joined({ book, health, log, ...rest }: Joined): GatewayDeps {
+function joined({ book, health, log, logs, ...rest }: Joined): GatewayDeps {
   return createGateway({
     ...rest,
     dialects,
@@ -245,10 +268,11 @@ function joined({ book, health, log, ...rest }: Joined): GatewayDeps {
       countTokens: (...asked) => book().countTokens(...asked),
       estimator: (model) => book().estimator?.(model) ?? ((text) => book().countTokens(text, model)),
     },
-    alerts: new Alerts({ clock: rest.clock, log }),
+    alerts: new Alerts({ clock: rest.clock, log: logs?.warn ?? log }),
     health,
     onSwitches: (switches) => health.applySwitches(switches),
-    report: (error, callId) => log(`defect in ${callId}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
+    report: (error, callId) =>
+      (logs?.error ?? log)(`defect in ${callId}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
   });
 }
 

@@ -27,6 +27,8 @@ export interface GimbalConfig {
   readonly storage: ConfigValues["storage"];
   readonly audit: ConfigValues["audit"];
   readonly lineage: ConfigValues["lineage"];
+  readonly telemetry: ConfigValues["telemetry"];
+  readonly logs: ConfigValues["logs"];
   readonly health: ConfigValues["health"];
   readonly retry: ConfigValues["retry"];
 }
@@ -198,6 +200,8 @@ function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, a
     storage: values.storage,
     audit: values.audit,
     lineage: values.lineage,
+    telemetry: values.telemetry,
+    logs: values.logs,
     health: values.health,
     retry: values.retry,
   };

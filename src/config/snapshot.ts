@@ -34,6 +34,8 @@ export function defaultConfig(discovered: Discovered): GimbalConfig {
     storage: values.storage,
     audit: values.audit,
     lineage: values.lineage,
+    telemetry: values.telemetry,
+    logs: values.logs,
     health: values.health,
     retry: values.retry,
   };

@@ -9,6 +9,7 @@ import { adopt, SLOWER, type Race } from "./race.ts";
 import type { AnswerReport } from "./reply.ts";
 import type { GatewayDeps, Run } from "./run.ts";
 import type { Break } from "./stitch.ts";
+import { traced } from "./trace.ts";
 import { usageOfAttempt, type AttemptOutcome } from "./usage.ts";
 
 /** Longest wait for a place at a target when another one could be asked instead. */
@@ -53,6 +54,7 @@ export async function attemptOnce(
     try {
       const address = addressed(deps, run, provider, target, permit.credential, gap);
       ready = address instanceof Promise ? await address : address;
+      if (deps.telemetry) ready = traced(deps, run, ready, target, startedMs, hedge);
     } catch (error) {
       return unsayable(error);
     }

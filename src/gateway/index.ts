@@ -25,7 +25,7 @@ export type { GatewayDeps } from "./run.ts";
 /** What the house brings; the rest of `GatewayDeps` is made from it. */
 export interface GatewayOptions extends Pick<
   GatewayDeps,
-  "clock" | "randomness" | "snapshot" | "dialects" | "book" | "alerts" | "guards" | "note" | "node" | "report" | "seal"
+  "clock" | "randomness" | "snapshot" | "dialects" | "book" | "alerts" | "telemetry" | "guards" | "note" | "node" | "report" | "seal"
 > {
   readonly stores: Stores;
   /** One line for the operator. */
@@ -77,6 +77,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     lineage: stores.lineage,
     book: options.book,
     alerts: options.alerts,
+    telemetry: options.telemetry,
     admission: new Admission({ keys: stores.keys, clock }),
     allowances: { store: stores.budgets, walls, coverage: new Coverage(walls), limits: new Limits(walls, clock) },
     planner: new Planner(randomness, switchedView(switches, health)),

@@ -1,4 +1,5 @@
 import { ProblemError, type Dialect, type Door, type Headers, type JsonObject, type KeptTurn, type Problem } from "../canon/index.ts";
+import { readTraceparent } from "../ledger/telemetry/trace.ts";
 import type { ShadowOf } from "./shadow.ts";
 
 /** A model call as a surface hands it to the pipeline. */
@@ -56,7 +57,6 @@ export interface Wishes {
 const METADATA_BYTES = 4096;
 const SESSION_CHARACTERS = 256;
 const KEY_CHARACTERS = 255;
-const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
 const NO_WISHES: Wishes = { onDisconnect: "cancel" };
 
 /** @throws ProblemError invalid_request, unsupported */
@@ -85,7 +85,7 @@ export function readWishes(headers: Headers): Wishes {
     throw headerProblem("x-gimbal-session", `is longer than ${SESSION_CHARACTERS} characters`);
   if (idempotencyKey !== undefined && (idempotencyKey === "" || idempotencyKey.length > KEY_CHARACTERS))
     throw headerProblem("idempotency-key", `must have 1 to ${KEY_CHARACTERS} characters`);
-  const traceId = traceparent === undefined ? undefined : TRACEPARENT.exec(traceparent)?.[1];
+  const traceId = readTraceparent(traceparent)?.traceId;
   return {
     ...(metadata !== undefined && { metadata: readMetadata(metadata) }),
     ...(session !== undefined && { session }),

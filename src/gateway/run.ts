@@ -21,6 +21,7 @@ import type {
 } from "../canon/index.ts";
 import type { JsonDocument } from "../kit/index.ts";
 import type { Alerts } from "../ledger/alerts.ts";
+import type { Telemetry } from "../ledger/telemetry/index.ts";
 import type { Attempt } from "../routing/attempt.ts";
 import type { CallFacts } from "../routing/facts.ts";
 import type { Health } from "../routing/health/index.ts";
@@ -56,6 +57,8 @@ export interface GatewayDeps {
   readonly book: ModelBook;
   /** What an operator should look at; without it nobody is told. */
   readonly alerts?: Alerts | undefined;
+  /** What is told of calls to the outside; without it nothing is. */
+  readonly telemetry?: Telemetry | undefined;
   readonly admission: Admission;
   readonly allowances: Allowances;
   readonly planner: Planner;

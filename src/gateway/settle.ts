@@ -23,6 +23,7 @@ export function settle(deps: GatewayDeps, run: Run): void {
   const row = rowOf(deps, run);
   const spends = run.allowance?.settle(row);
   const work = [spends && spends.length > 0 ? deps.ledger.settle(row, spends, deps.node) : deps.ledger.settle(row)];
+  deps.telemetry?.called(row, run.request.headers["traceparent"]);
   if (deps.alerts) watchCost(deps.alerts, deps.book, row);
   if (recordsLineage(run)) work.push(keepLineage(deps, run));
   if (hasTurn(run)) work.push(keepTurns(deps, run));
@@ -34,7 +35,10 @@ export function settle(deps: GatewayDeps, run: Run): void {
 
 /** Apart from `settle`, so that nothing but the live call is kept alive by the wait. */
 function finish(deps: GatewayDeps, live: LiveCall, work: Promise<unknown>): void {
+  const { telemetry, clock } = deps;
+  const endedMs = telemetry ? clock.monotonic() : 0;
   const over = (): void => {
+    telemetry?.recorded(clock.monotonic() - endedMs);
     live.markSettled();
     deps.live.finish(live);
   };

@@ -9,6 +9,8 @@ export type AuthStyle =
 /** A provider that needs no code of its own. Everything here can be overridden in the configuration. */
 export interface CatalogRow {
   readonly title: string;
+  /** `gen_ai.provider.name` of the OpenTelemetry conventions, where that is not the row's own name. */
+  readonly telemetryName?: string;
   /** Undefined: the configuration must name it. `{NAME}` stands for an environment variable. */
   readonly baseUrl?: string;
   /** Environment variables that may hold the base URL instead, first found wins. */
@@ -124,6 +126,7 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
   azure: {
     ...HOSTED,
     title: "Azure OpenAI",
+    telemetryName: "azure.ai.openai",
     baseUrlEnvironment: ["AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_BASE_URL"],
     versionPath: "/openai/v1",
     dated: { deploymentPath: "/openai/deployments/{model}", modelsPath: "/openai/models" },
@@ -170,6 +173,7 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
   mistral: {
     ...HOSTED,
     title: "Mistral",
+    telemetryName: "mistral_ai",
     baseUrl: "https://api.mistral.ai/v1",
     environment: ["MISTRAL_API_KEY"],
     wire: chat({
@@ -207,6 +211,7 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
   xai: {
     ...HOSTED,
     title: "xAI",
+    telemetryName: "x_ai",
     baseUrl: "https://api.x.ai/v1",
     environment: ["XAI_API_KEY"],
     dialects: [CHAT, RESPONSES],
@@ -306,6 +311,7 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
   moonshot: {
     ...HOSTED,
     title: "Moonshot AI",
+    telemetryName: "moonshot_ai",
     baseUrl: "https://api.moonshot.ai/v1",
     environment: ["MOONSHOT_API_KEY"],
     wire: chat({ reasoningField: "reasoning_content" }),
@@ -389,4 +395,10 @@ export const providerKinds: readonly string[] = Object.keys(CATALOG);
 
 export function catalogRow(kind: string): CatalogRow | undefined {
   return Object.hasOwn(CATALOG, kind) ? CATALOG[kind] : undefined;
+}
+
+/** What the OpenTelemetry conventions call a provider of the configuration: they know vendors, not the names that users give. */
+export function telemetryNameOf(name: string, kind: string = name): string {
+  const row = kind === GENERIC_KIND ? undefined : catalogRow(kind);
+  return row ? (row.telemetryName ?? kind) : name;
 }

@@ -1,4 +1,4 @@
-export { CATALOG, providerKinds, type AuthStyle, type CatalogRow } from "./catalog.ts";
+export { CATALOG, providerKinds, telemetryNameOf, type AuthStyle, type CatalogRow } from "./catalog.ts";
 export { createProvider, type ProviderDeps } from "./create.ts";
 export { discover, type DiscoverDeps, type Discovery } from "./discover.ts";
 export { overlayOf, providerOptions, type ProviderOptions } from "./options.ts";

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Secret } from "../canon/index.ts";
@@ -50,4 +50,12 @@ export async function announce(folder: string, url: string): Promise<() => Promi
     throw unwritable(file, error);
   });
   return () => rm(file, { force: true });
+}
+
+/** Is this the `authorization` of whoever holds the token? Compared by digest, so that the time it takes says nothing of the token. */
+export function isAdmin(authorization: string | undefined, token: Secret): boolean {
+  const given = /^Bearer (.+)$/i.exec(authorization ?? "")?.[1];
+  if (given === undefined) return false;
+  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+  return timingSafeEqual(digest(given), digest(token.reveal()));
 }

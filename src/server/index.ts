@@ -4,6 +4,7 @@ import { adminApi, notBuilt, type AdminDeps } from "./admin.ts";
 import { mountCalls } from "./calls.ts";
 import { mountDoors } from "./doors.ts";
 import { welcomePage } from "./welcome.ts";
+import { mountMetrics, type MetricsDeps } from "./metrics.ts";
 import { mountModels } from "./models.ts";
 import { NOT_BUILT } from "./not-built.ts";
 import { sendOutside } from "./outside.ts";
@@ -13,7 +14,7 @@ import { Router } from "./router.ts";
 export { upgradeHandler } from "./socket.ts";
 export type { AdminDeps } from "./admin.ts";
 
-export interface ServerDeps extends AdminDeps {
+export interface ServerDeps extends AdminDeps, MetricsDeps {
   /** False while starting or draining: load balancers look elsewhere. */
   readonly isReady: () => boolean;
 }
@@ -32,6 +33,7 @@ export function httpHandler(deps: ServerDeps): FrontHandler {
   mountModels(router, deps.gateway);
   mountCalls(router, deps.gateway);
   mountOperations(router, deps);
+  mountMetrics(router, deps);
   for (const { method, path, what } of NOT_BUILT)
     router.add(method, path, (request, out) => sendOutside(deps.gateway, request, out, notBuilt(what).problem));
   return (request, out) => {

@@ -33,6 +33,5 @@ export const NOT_BUILT: readonly { readonly method: string; readonly path: strin
     what: "passing requests through unread",
   })),
   { method: "GET", path: "/v1/realtime", what: "realtime sessions" },
-  { method: "GET", path: "/metrics", what: "metrics" },
   { method: "GET", path: "/openapi.json", what: "the OpenAPI description" },
 ];
