@@ -5,13 +5,14 @@ import { writtenText, type Path } from "./variables.ts";
 /** Shorter texts are what local servers are given in place of a key. */
 const LEAST_KEY_CHARACTERS = 12;
 /** Headers that carry credentials. */
-const SECRET_HEADER = /authorization|cookie|api-?key|token|secret|password/i;
+const SECRET_HEADER = /authorization|cookie|api-?key|token|secret|password|-key$|-team$/i;
 const NOT_IN_A_NAME = /[^A-Za-z0-9]+/g;
 
 /** What stands in a masked key's place. */
 const MASK = '"***"';
 
 interface WrittenSecret {
+  /** Whose it is: a provider's name, or `telemetry`. */
   readonly provider: string;
   readonly path: Path;
 }
@@ -47,6 +48,9 @@ export function maskSecrets(text: string): string {
 
 function secretsIn(document: ConfigDocument): WrittenSecret[] {
   const found: WrittenSecret[] = [];
+  const { otlp } = Object.fromEntries(membersOf(membersOf(document.value).get("telemetry")));
+  for (const [header, value] of membersOf(membersOf(otlp).get("headers")))
+    if (SECRET_HEADER.test(header) && isKey(value)) found.push({ provider: "telemetry", path: ["telemetry", "otlp", "headers", header] });
   for (const [provider, options] of membersOf(membersOf(document.value).get("providers"))) {
     const members = membersOf(options);
     const look = (value: Json | undefined, ...path: Path): void => {

@@ -4,7 +4,7 @@ import { Exporter, noExports, type ExportCounts, type Sender } from "./exporter.
 import type { Exposition } from "./exposition.ts";
 import type { Logs } from "./logs.ts";
 import type { OtlpOptions, TelemetryOptions } from "./options.ts";
-import { attemptName, formatTraceparent, isInSample, readTraceparent, spanIdOf, traceIdOf, type TraceParent } from "./trace.ts";
+import { attemptSpanId, formatTraceparent, isInSample, readTraceparent, traceIdOf, type TraceParent } from "./trace.ts";
 
 export { Exposition, EXPOSITION_TYPE } from "./exposition.ts";
 export type { Sender, SendOutcome } from "./exporter.ts";
@@ -77,7 +77,7 @@ export class Telemetry {
     if (!this.#mayPropagate(target)) return undefined;
     const parent = readTraceparent(header);
     if (!this.#exporter || !this.#records(callId, parent)) return parent && formatTraceparent(parent);
-    const spanId = spanIdOf(callId, attemptName(target, startedMs, hedge));
+    const spanId = attemptSpanId(callId, startedMs, hedge);
     return formatTraceparent({ traceId: parent?.traceId ?? traceIdOf(callId), spanId, sampled: true });
   }
 

@@ -1,7 +1,7 @@
 import { formatDollars, type AttemptRecord, type LedgerRow } from "../../canon/index.ts";
 import { Attributes, type Attribute } from "./attributes.ts";
 import { inferenceAttributes, operationName, SCHEMA_URL, type Semconv } from "./semconv.ts";
-import { attemptName, spanIdOf, traceIdOf, type TraceParent } from "./trace.ts";
+import { attemptSpanId, callSpanId, traceIdOf, type TraceParent } from "./trace.ts";
 
 /** OTLP's numbers. Source: opentelemetry-proto, trace.proto. */
 const KIND_SERVER = 2;
@@ -33,16 +33,13 @@ export interface SpanWords {
   readonly providerName: (provider: string) => string;
 }
 
-/** The call's own span, by which its attempts' hang. */
-export const CALL_SPAN = "call";
-
 /**
  * The spans of one call, from its row alone: one for the call as it was served, below it one for each attempt at a model. Tokens stand at
  * the attempts only, so that a sum over spans counts them once. No prompt, no answer, no message of a problem: those may quote either.
  */
 export function spansOf({ row, parent }: FinishedCall, words: SpanWords): readonly Span[] {
   const traceId = parent?.traceId ?? traceIdOf(row.callId);
-  const callSpan = spanIdOf(row.callId, CALL_SPAN);
+  const callSpan = callSpanId(row.callId);
   const answering = answeringAttempt(row);
   return [
     {
@@ -106,7 +103,7 @@ function attemptSpan(
     .flag("gimbal.continues", attempt.continues);
   return {
     traceId,
-    spanId: spanIdOf(row.callId, attemptName(attempt.target, attempt.startedMs, attempt.hedge)),
+    spanId: attemptSpanId(row.callId, attempt.startedMs, attempt.hedge),
     parentSpanId: callSpan,
     name: `${operationName(row.operation)} ${model}`,
     kind: KIND_CLIENT,

@@ -1,7 +1,14 @@
 import { describe, expect, it } from "vitest";
 import type { AnyValue } from "../../../src/ledger/telemetry/attributes.ts";
 import { exportRequest, spansOf, type Span, type SpanWords } from "../../../src/ledger/telemetry/spans.ts";
-import { attemptName, formatTraceparent, isInSample, readTraceparent, spanIdOf, traceIdOf } from "../../../src/ledger/telemetry/trace.ts";
+import {
+  attemptSpanId,
+  callSpanId,
+  formatTraceparent,
+  isInSample,
+  readTraceparent,
+  traceIdOf,
+} from "../../../src/ledger/telemetry/trace.ts";
 import { ATTEMPT, rowOf } from "./rows.ts";
 
 const WORDS: SpanWords = { semconv: "v1.41", providerName: (name) => `the ${name}` };
@@ -42,10 +49,17 @@ describe("ids worked out from a call's", () => {
   it("are the same every time and differ between calls and spans", () => {
     const ids = Array.from({ length: 20_000 }, (_, place) => `call_01k${place}`);
     expect(new Set(ids.map(traceIdOf)).size).toBe(ids.length);
-    expect(new Set(ids.flatMap((id) => [spanIdOf(id, "call"), spanIdOf(id, attemptName("a/b", 1, undefined))])).size).toBe(2 * ids.length);
+    const spans = ids.flatMap((id) => [
+      callSpanId(id),
+      attemptSpanId(id, 1, undefined),
+      attemptSpanId(id, 1, true),
+      attemptSpanId(id, 1.001, undefined),
+    ]);
+    expect(new Set(spans).size).toBe(4 * ids.length);
     expect(traceIdOf("call_1")).toMatch(/^[0-9a-f]{32}$/);
-    expect(spanIdOf("call_1", "call")).toMatch(/^[0-9a-f]{16}$/);
-    expect(spanIdOf("call_1", attemptName("a/b", 1, true))).not.toBe(spanIdOf("call_1", attemptName("a/b", 1, undefined)));
+    expect(callSpanId("call_1")).toMatch(/^[0-9a-f]{16}$/);
+    const attempts = Array.from({ length: 20_000 }, (_, place) => attemptSpanId("call_1", place / 1000, undefined));
+    expect(new Set([...attempts, callSpanId("call_1")]).size).toBe(20_001);
   });
   it("spread so that a share of them is in a sample", () => {
     const inSample = Array.from({ length: 20_000 }, (_, place) => isInSample(traceIdOf(`call_01k${place}`), 0.25)).filter(Boolean).length;
