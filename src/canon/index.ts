@@ -24,3 +24,4 @@ export * from "./continuation.ts";
 export * from "./audit.ts";
 export * from "./lineage.ts";
 export * from "./budget.ts";
+export * from "./report.ts";

@@ -177,6 +177,8 @@ export interface Snapshot {
   readonly limits: Limits;
   /** Are calls recorded by hash where their alias says nothing? Undefined: no. */
   readonly lineage?: boolean;
+  /** Time zone of whose days reports are made; undefined: UTC. */
+  readonly reportZone?: string;
   /** Undefined: the defaults of `cache:`. */
   readonly cache?: CacheLimits;
   /** What becomes of a call under a budget in dollars whose price is not known; undefined: refused. */

@@ -9,6 +9,7 @@ import type { Json, JsonObject } from "./json.ts";
 import type { LineageStore } from "./lineage.ts";
 import type { ProblemKind } from "./problem.ts";
 import type { LedgerPage, LedgerPageQuery, Repricing, RepricingRun } from "./repricing.ts";
+import type { ReportStore } from "./report.ts";
 import type { Usage } from "./usage.ts";
 
 /** How a call ended. `open` is never final: a start-up turns what a crash left open into `interrupted`. */
@@ -217,6 +218,8 @@ export interface CallStore {
 
 export interface KeyRecord {
   readonly id: string;
+  /** Id under which its calls are booked, where that is not its own: the first key of its account. */
+  readonly account?: string;
   readonly name: string;
   /** SHA-256 of the key, lower-case hex. The key itself is shown once and never kept. */
   readonly hash: string;
@@ -238,6 +241,11 @@ export interface KeyStore {
   create(key: KeyRecord, note?: AuditNote): Promise<void>;
   byHash(hash: string): Promise<KeyRecord | undefined>;
   list(): Promise<readonly KeyRecord[]>;
+  /**
+   * Keeps `next`, and lets the key `id` go on until `until` at most. False, and nothing is changed, when there is no such key, it was
+   * revoked, or it expired before `at`. All times in milliseconds since 1970.
+   */
+  rotate(id: string, next: KeyRecord, at: number, until: number, note?: AuditNote): Promise<boolean>;
   /** False when there is no such key or it was revoked before. */
   revoke(id: string, at: number, note?: AuditNote): Promise<boolean>;
   /** Rises with every change by any process, so that caches know when to forget. */
@@ -317,15 +325,21 @@ export interface Stores {
   readonly signals: Signals;
   readonly audit: AuditStore;
   readonly lineage: LineageStore;
+  readonly reports: ReportStore;
   /** Absent where one process has the record to itself: at its start everything left open is a dead one's. */
   readonly nodes?: NodeWatch;
   close(): Promise<void>;
 }
 
+/** Id under which a key's calls are booked. */
+export function accountOf({ id, account }: Pick<KeyRecord, "id" | "account">): string {
+  return account ?? id;
+}
+
 export function callerFromKey(key: KeyRecord): Caller {
   return {
-    id: key.id,
-    scope: key.id,
+    id: accountOf(key),
+    scope: accountOf(key),
     name: key.name,
     ...(key.team !== undefined && { team: key.team }),
     ...(key.project !== undefined && { project: key.project }),

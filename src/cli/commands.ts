@@ -18,6 +18,7 @@ import { NOT_BUILT_COMMANDS } from "./not-built.ts";
 import { rehearseCommand } from "./rehearse.ts";
 import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
+import { SPEND_COMMANDS } from "./spend.ts";
 
 /** Every command, in the order in which the help lists them. */
 export const COMMANDS: readonly Command[] = [
@@ -34,6 +35,7 @@ export const COMMANDS: readonly Command[] = [
   // Before the one whose name begins theirs.
   repriceCommand,
   differencesCommand,
+  ...SPEND_COMMANDS,
   ledgerCommand,
   explainCommand,
   rehearseCommand,

@@ -27,6 +27,7 @@ export interface GimbalConfig {
   readonly storage: ConfigValues["storage"];
   readonly audit: ConfigValues["audit"];
   readonly lineage: ConfigValues["lineage"];
+  readonly reports: ConfigValues["reports"];
   readonly telemetry: ConfigValues["telemetry"];
   readonly logs: ConfigValues["logs"];
   readonly health: ConfigValues["health"];
@@ -200,6 +201,7 @@ function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, a
     storage: values.storage,
     audit: values.audit,
     lineage: values.lineage,
+    reports: values.reports,
     telemetry: values.telemetry,
     logs: values.logs,
     health: values.health,

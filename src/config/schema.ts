@@ -7,6 +7,7 @@ import { pricingOptions } from "../models/index.ts";
 import { budgetsOptions, limitsOptions as callerLimitsOptions } from "../ledger/options.ts";
 import { aliasLineageOption, lineageOptions } from "../ledger/lineage/options.ts";
 import { logsOptions, telemetryOptions } from "../ledger/telemetry/options.ts";
+import { reportsOptions } from "../ledger/reports/options.ts";
 import { providerOptions } from "../providers/options.ts";
 import { simOptions } from "../providers/sim/options.ts";
 import { attemptShape } from "../routing/attempt-options.ts";
@@ -65,6 +66,7 @@ export const configSchema = z.strictObject({
   ),
   retry: retryOptions.describe("How failed attempts are repeated."),
   serve: serve.describe("Where and within which bounds the gateway serves."),
+  reports: reportsOptions.prefault({}).describe("What reports tell calls apart by. See docs/reports.md."),
   lineage: lineageOptions.prefault({}).describe("What is recorded of where answers come from."),
   telemetry: telemetryOptions.prefault({}).describe("What is told of calls to collectors. See docs/telemetry.md."),
   logs: logsOptions.prefault({}).describe("What the gateway writes to standard error."),

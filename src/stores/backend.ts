@@ -18,6 +18,9 @@ import type {
   OpenRecord,
   Problem,
   Repricing,
+  ReportLine,
+  ReportQuery,
+  RollupState,
   Signals,
   Switch,
 } from "../canon/index.ts";
@@ -95,6 +98,7 @@ export interface Writes {
   forgetCached: { args: readonly [kind: CacheSelection["kind"], value: string, limit: number]; result: number };
   expireCached: { args: readonly [now: number, limit: number]; result: number };
   createKey: { args: readonly [key: KeyRecord]; result: void };
+  rotateKey: { args: readonly [id: string, next: KeyRecord, at: number, until: number]; result: boolean };
   revokeKey: { args: readonly [id: string, at: number]; result: boolean };
   appendConfig: {
     args: readonly [createdAt: number, author: string, text: string, rollbackOf: number | null, base: number | null];
@@ -110,6 +114,9 @@ export interface Writes {
   /** `links`: each a role and a name; `content`: the record's JSON. */
   keepLineage: { args: readonly [callId: string, at: number, links: readonly string[], content: string]; result: void };
   expireLineage: { args: readonly [before: number, limit: number]; result: number };
+  /** Adds up some rows that wait for their sums; `restart`: after forgetting all sums. */
+  rollUp: { args: readonly [restart: boolean]; result: RollupState };
+  followRollups: { args: readonly [metadata: readonly string[], values: number]; result: void };
   /** Writes nothing that lasts: is the disk back, has everything before it landed? */
   probe: { args: readonly []; result: void };
 }
@@ -136,6 +143,7 @@ export interface Reads {
     result: LedgerPage;
   };
   repricings: { args: readonly [callId: string]; result: readonly Repricing[] };
+  reportLines: { args: readonly [query: ReportQuery]; result: ReportAnswer };
   openRecord: { args: readonly [callId: string]; result: OpenRecord | undefined };
   /** Newest first, the turn itself and then its predecessors; undefined when one is missing or there are more than `limit`. */
   chain: {
@@ -168,6 +176,9 @@ export interface Reads {
   checkpoints: { args: readonly [after: number, limit: number]; result: readonly AuditCheckpoint[] };
   lastCheckpoint: { args: readonly []; result: AuditCheckpoint | undefined };
 }
+/** A refusal is an answer: it is not the record that failed. */
+export type ReportAnswer = { readonly lines: readonly ReportLine[] } | { readonly problem: Problem };
+
 /** What a row books besides itself. */
 export interface Spends {
   readonly node: string;

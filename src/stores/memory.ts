@@ -19,6 +19,7 @@ import { memoryLineage } from "./lineage.ts";
 import { memoryCache } from "./cache-stores.ts";
 import { interruptedRow } from "./ledger-values.ts";
 import { memoryRepricings } from "./memory-repricings.ts";
+import { memoryReports } from "./memory-reports.ts";
 import { MemoryCounters } from "./memory-counters.ts";
 import { memoryIdempotency, memoryJournal } from "./memory-journal.ts";
 import { NO_SIGNALS } from "./over-backend.ts";
@@ -29,9 +30,10 @@ import { packItems, packTurn, type TurnHead, unpackItems, unpackTurn } from "./t
 export function memoryStores(clock: Clock): Stores {
   const keys = new Map<string, KeyRecord>();
   const counters = new MemoryCounters();
+  const ledger = memoryLedger(clock, keys, counters);
   return noting({
     calls: memoryCalls(),
-    ledger: memoryLedger(clock, keys, counters),
+    ledger,
     cache: memoryCache(),
     keys: memoryKeys(keys),
     config: memoryConfig(),
@@ -42,6 +44,7 @@ export function memoryStores(clock: Clock): Stores {
     signals: NO_SIGNALS,
     audit: memoryAudit(),
     lineage: memoryLineage(),
+    reports: memoryReports(ledger),
     close: () => Promise.resolve(),
   });
 }
@@ -175,6 +178,15 @@ function memoryKeys(keys: Map<string, KeyRecord>): KeyStore {
     },
     byHash: async (hash) => structuredClone([...keys.values()].find((key) => key.hash === hash)),
     list: async () => structuredClone([...keys.values()].toSorted((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1))),
+    async rotate(id, next, at, until) {
+      const key = keys.get(id);
+      if (keys.get(next.id)?.hash === next.hash) return true;
+      if (!key || key.revokedAt !== undefined || (key.expiresAt ?? Infinity) <= at) return false;
+      keys.set(id, { ...key, expiresAt: Math.min(key.expiresAt ?? until, until) });
+      keys.set(next.id, structuredClone(next));
+      generation++;
+      return true;
+    },
     async revoke(id, at) {
       const key = keys.get(id);
       if (!key || key.revokedAt !== undefined) return false;

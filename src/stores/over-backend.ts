@@ -1,3 +1,4 @@
+import { ProblemError } from "../canon/index.ts";
 import type {
   BudgetStore,
   CallStore,
@@ -9,6 +10,7 @@ import type {
   KeyStore,
   LedgerStore,
   RepricingRun,
+  ReportStore,
   Signals,
   Stores,
   SwitchStore,
@@ -53,6 +55,7 @@ export function storesOver(backend: Backend, clock: Clock, close: () => Promise<
     signals: backend.signals ?? NO_SIGNALS,
     audit: auditStore(backend),
     lineage: lineageStore(backend),
+    reports: reportStore(backend),
     close,
   };
 }
@@ -88,6 +91,18 @@ function ledgerStore(backend: Backend, clock: Clock): LedgerStore {
     interruptOpen: (node, priceVersion) => backend.write("interrupt", [node ?? null, priceVersion, clock.now()]),
     flush: () => backend.flush(),
     failure: () => backend.failure(),
+  };
+}
+
+function reportStore(backend: Backend): ReportStore {
+  return {
+    follow: (metadata, values) => backend.write("followRollups", [metadata, values]),
+    async lines(query) {
+      const answer = await backend.read("reportLines", [query]);
+      if ("problem" in answer) throw new ProblemError(answer.problem);
+      return answer.lines;
+    },
+    rollUp: (restart) => backend.write("rollUp", [restart]),
   };
 }
 
@@ -176,6 +191,7 @@ function keyStore(backend: Backend): KeyStore {
     create: (key, note) => writeNoted(backend, note, "createKey", [key]),
     byHash: (hash) => backend.read("keyByHash", [hash]),
     list: () => backend.read("keys", []),
+    rotate: (id, next, at, until, note) => writeNoted(backend, note, "rotateKey", [id, next, at, until]),
     revoke: (id, at, note) => writeNoted(backend, note, "revokeKey", [id, at]),
     generation: () => Promise.resolve(backend.generation()),
   };

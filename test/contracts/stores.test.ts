@@ -7,6 +7,7 @@ import { auditContract } from "./audit.contract.ts";
 import { budgetContract } from "./budgets.contract.ts";
 import { cacheContract } from "./cache.contract.ts";
 import { journalContract } from "./journal.contract.ts";
+import { reportsContract } from "./reports.contract.ts";
 import { repricingContract } from "./repricing.contract.ts";
 import { lineageContract } from "./lineage.contract.ts";
 import { storeContract } from "./stores.contract.ts";
@@ -59,8 +60,11 @@ auditContract("sqlite", openFolder);
 auditContract("sqlite by way of another process", openRemote);
 
 repricingContract("memory", async () => memoryStores(clock));
+reportsContract("memory", async () => memoryStores(clock));
 repricingContract("sqlite", openFolder);
+reportsContract("sqlite", openFolder);
 repricingContract("sqlite by way of another process", openRemote);
+reportsContract("sqlite by way of another process", openRemote);
 
 budgetContract("memory", async () => memoryStores(clock));
 budgetContract("sqlite", openFolder);

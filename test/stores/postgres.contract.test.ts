@@ -7,6 +7,7 @@ import { lineageContract } from "../contracts/lineage.contract.ts";
 import { budgetContract } from "../contracts/budgets.contract.ts";
 import { cacheContract } from "../contracts/cache.contract.ts";
 import { journalContract } from "../contracts/journal.contract.ts";
+import { reportsContract } from "../contracts/reports.contract.ts";
 import { repricingContract } from "../contracts/repricing.contract.ts";
 import { storeContract } from "../contracts/stores.contract.ts";
 import { hasPostgres, startPostgres, type TestPostgres } from "../support/postgres.ts";
@@ -27,4 +28,5 @@ describe.skipIf(!hasPostgres)("PostgreSQL", () => {
   lineageContract("postgres", open);
   budgetContract("postgres", open);
   repricingContract("postgres", open);
+  reportsContract("postgres", open);
 });

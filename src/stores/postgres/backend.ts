@@ -17,6 +17,7 @@ import { JournalWriter, journalReads } from "./journal-tables.ts";
 import { ledgerReads } from "./ledger-table.ts";
 import { lineageReads } from "./lineage-table.ts";
 import { repricingReads } from "./repricing-table.ts";
+import { rollUp, rollupReads } from "./rollup-table.ts";
 import type { Leases } from "./leases.ts";
 import { Link, type LinkOptions } from "./link.ts";
 import type { Spool } from "./spool.ts";
@@ -34,6 +35,7 @@ const reads: PostgresReads = {
   ...ledgerReads,
   ...lineageReads,
   ...repricingReads,
+  ...rollupReads,
   ...turnReads,
 };
 
@@ -50,6 +52,9 @@ export interface PostgresBackendOptions {
   readonly log: (line: string) => void;
 }
 
+/** Rows of this gateway after which the sums over the ledger are brought forward. */
+const ROWS_AT_ONCE = 2048;
+
 /** One gateway's way to a record that it shares with others. */
 export class PostgresBackend implements Backend {
   readonly #given: PostgresBackendOptions;
@@ -60,6 +65,7 @@ export class PostgresBackend implements Backend {
   readonly #listeners = new Set<() => void>();
   #reading = 0;
   #generation = 0;
+  #notAddedUp = 0;
   #closed: Promise<void> | undefined;
 
   private constructor(given: PostgresBackendOptions) {
@@ -97,12 +103,15 @@ export class PostgresBackend implements Backend {
   }
 
   write<K extends WriteName>(name: K, args: Writes[K]["args"]): Promise<Writes[K]["result"]> {
+    // Beside the batches: rows neither wait for sums nor fail with them.
+    if (isRollUp(name, args)) return this.#rollUp(args[0]);
     return this.#group.write(name, args);
   }
   open(args: Writes["open"]["args"]): void {
     this.#group.open(args);
   }
   settle(callId: string, row: RowValues, opened: 0 | 1 = 1, spends?: Spends): Promise<void> {
+    if (++this.#notAddedUp >= ROWS_AT_ONCE) this.#addUp();
     return this.#group.settle(callId, opened, row, spends);
   }
   underWay(callId: string): RowValues | undefined {
@@ -160,6 +169,21 @@ export class PostgresBackend implements Backend {
     await Promise.all(Object.values(connections).map((one) => one.close().catch(() => {})));
   }
 
+  /** Nobody waits for it. What is not added up now waits for the next time. */
+  #addUp(): void {
+    this.#notAddedUp = 0;
+    void this.#rollUp(false).catch(() => {});
+  }
+
+  async #rollUp(restart: boolean): Promise<Writes["rollUp"]["result"]> {
+    if (this.#closed) throw unavailable("The record is closed.");
+    try {
+      return await this.#given.connections.reads.transaction((session) => rollUp(session, restart));
+    } catch (error) {
+      throw unavailable(`The sums over the ledger cannot be written: ${reasonOfDatabase(error)}.`, { cause: error });
+    }
+  }
+
   async #commit(commands: readonly Command[]): Promise<BatchOutcome> {
     const outcome = await this.#spooling.commit(commands);
     // Before the writers hear of it, so that they find the new generation in force.
@@ -177,4 +201,8 @@ export class PostgresBackend implements Backend {
   #changed(): void {
     for (const listener of this.#listeners) listener();
   }
+}
+
+function isRollUp(name: WriteName, _args: readonly unknown[]): _args is Writes["rollUp"]["args"] {
+  return name === "rollUp";
 }

@@ -9,6 +9,7 @@ import { counterWrites, lockCounters } from "./counter-table.ts";
 import { repricingWrites } from "./repricing-table.ts";
 import { faultOf, isBrokenConnection, reasonOfDatabase } from "./faults.ts";
 import { idempotencyWrites } from "./idempotency-table.ts";
+import { rollupWrites } from "./rollup-table.ts";
 import { interruptCalls, openCalls, settleCalls } from "./ledger-table.ts";
 import { lineageWrites } from "./lineage-table.ts";
 import type { AuditWrite, BatchContext, GroupedWrite, PostgresWrites } from "./tables.ts";
@@ -21,6 +22,7 @@ const plain: Omit<PostgresWrites, AuditWrite> = {
   ...cacheWrites,
   ...counterWrites,
   ...repricingWrites,
+  ...rollupWrites,
   ...idempotencyWrites,
   ...turnWrites,
   ...lineageWrites,

@@ -256,4 +256,59 @@ export const postgresMigrations: readonly PostgresMigration[] = [
       CREATE INDEX lineage_links_by_call ON lineage_links (call_id);
     `,
   },
+  {
+    number: 4,
+    name: "accounts",
+    sql: "ALTER TABLE keys ADD COLUMN account text;",
+  },
+  {
+    number: 5,
+    name: "sums over the ledger",
+    // Which rows wait is noted by triggers, in the rows' own transactions: with several gateways a row's number says nothing about when it was committed.
+    sql: `
+      CREATE TABLE rollup_state (metadata text NOT NULL, day_values bigint NOT NULL);
+      INSERT INTO rollup_state VALUES ('[]', 1000);
+      CREATE TABLE rollup_series (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        dimension text NOT NULL,
+        value text NOT NULL,
+        caller_id text NOT NULL,
+        team text NOT NULL,
+        project text NOT NULL,
+        model text NOT NULL,
+        target text NOT NULL,
+        UNIQUE (dimension, value, caller_id, team, project, model, target)
+      );
+      CREATE TABLE rollup_cells (
+        level smallint NOT NULL,
+        series bigint NOT NULL,
+        at bigint NOT NULL,
+        latency bytea NOT NULL,
+        calls bigint NOT NULL,
+        failed bigint NOT NULL,
+        cancelled bigint NOT NULL,
+        cache_hits bigint NOT NULL,
+        cost bigint NOT NULL,
+        unknown_costs bigint NOT NULL,
+        input bigint NOT NULL,
+        cache_read bigint NOT NULL,
+        cache_write bigint NOT NULL,
+        output bigint NOT NULL,
+        reasoning bigint NOT NULL,
+        estimated bigint NOT NULL,
+        saved bigint NOT NULL,
+        PRIMARY KEY (level, series, at)
+      );
+      CREATE TABLE rollup_waiting (seq bigint PRIMARY KEY);
+      CREATE TABLE rollup_waiting_repricings (seq bigint PRIMARY KEY);
+      INSERT INTO rollup_waiting SELECT seq FROM ledger;
+      INSERT INTO rollup_waiting_repricings SELECT seq FROM repricings;
+      CREATE FUNCTION rollup_wait() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO rollup_waiting SELECT seq FROM added; RETURN NULL; END $$;
+      CREATE TRIGGER ledger_waits AFTER INSERT ON ledger REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION rollup_wait();
+      CREATE FUNCTION rollup_wait_repricings() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO rollup_waiting_repricings SELECT seq FROM added; RETURN NULL; END $$;
+      CREATE TRIGGER repricings_wait AFTER INSERT ON repricings REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION rollup_wait_repricings();
+    `,
+  },
 ];

@@ -2,6 +2,7 @@ import type { LedgerPage } from "../../canon/index.ts";
 import { rowFromColumns } from "../ledger-values.ts";
 import { LONGEST_CALL_MS, pricedRowFrom, repricingFrom, type RepricingColumns } from "../repricing-values.ts";
 import { type Session, statement } from "./connections.ts";
+import { lockRollups } from "./rollup-table.ts";
 import type { PostgresReads, PostgresWrites } from "./tables.ts";
 import { arrayOf } from "./values.ts";
 
@@ -13,6 +14,7 @@ const APPEND = statement(
 
 export const repricingWrites: Pick<PostgresWrites, "reprice"> = {
   reprice: async ({ session }, [runId, at, priceVersion, entries]) => {
+    await lockRollups(session);
     const columns = [0, 1, 2, 3] as const;
     await session.changes(APPEND, [runId, at, priceVersion, ...columns.map((column) => arrayOf(entries.map((entry) => entry[column])))]);
   },

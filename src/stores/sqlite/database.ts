@@ -18,7 +18,9 @@ import { lineageReads, lineageWrites } from "./lineage-table.ts";
 import { versionOf } from "./migrate.ts";
 import { recordMigrations } from "./migrations/record.ts";
 import { servingMigrations } from "./migrations/serving.ts";
+import { Rollups, rollupReads, rollupWrites } from "./rollup-table.ts";
 import type { Sealer } from "./serving-key.ts";
+import { isAboutStatement } from "./statement-errors.ts";
 
 const RECORD_FILE = "record.db";
 const SERVING_FILE = "serving.db";
@@ -36,12 +38,6 @@ const BUSY_TIMEOUT_MS = 50;
 const CHECKPOINT_PAGES = 2000;
 /** A log that grew in a burst is cut back to this. */
 const LOG_BYTES = 64 * 1024 * 1024;
-
-/**
- * Primary result codes of SQLite (sqlite.org/rescode.html) that are about one statement: its batch goes on without it. Everything else
- * (full, read-only, I/O, locked, corrupt, out of memory) is about the disk or the machine: then the whole batch is for later.
- */
-const STATEMENT_CODES: ReadonlySet<number> = new Set([1, 18, 19, 20, 21, 25]);
 
 interface Writer {
   readonly database: DatabaseSync;
@@ -144,9 +140,7 @@ function attempt<K extends WriteName>(table: WriteTable, name: K, args: Writes[K
 /** Undefined when the error is about the disk or the machine. */
 function statementProblem(error: unknown): Problem | undefined {
   if (error instanceof ProblemError) return error.problem;
-  if (error instanceof Error && "errcode" in error) {
-    if (!STATEMENT_CODES.has(Number(error.errcode) & 0xff)) return undefined;
-  }
+  if (!isAboutStatement(error)) return undefined;
   return { kind: "storage_unavailable", message: `The record refused this entry: ${reasonOf(error)}` };
 }
 
@@ -160,9 +154,11 @@ function openWriter(folder: string, sealer: Sealer): Writer {
         `PRAGMA ${schema}.synchronous = FULL; PRAGMA ${schema}.wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA ${schema}.journal_size_limit = ${LOG_BYTES}`,
       );
     }
+    const rollups = new Rollups(database);
     const plain = {
-      ...ledgerWrites(database),
-      ...repricingWrites(database),
+      ...ledgerWrites(database, rollups),
+      ...repricingWrites(database, rollups),
+      ...rollupWrites(rollups),
       ...callWrites(database, sealer),
       ...idempotencyWrites(database, sealer),
       ...cacheWrites(database, sealer),
@@ -191,6 +187,7 @@ function openReader(folder: string, sealer: Sealer, journal: JournalFile): Reade
       table: {
         ...ledgerReads(database),
         ...repricingReads(database),
+        ...rollupReads(database),
         ...callReads(database, sealer),
         ...idempotencyReads(database, sealer),
         ...cacheReads(database, sealer),

@@ -2,6 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { CounterHold, LedgerRow, OpenRecord } from "../../canon/index.ts";
 import type { ReadTable, WriteTable } from "../backend.ts";
 import { CounterBook } from "./counter-table.ts";
+import type { Rollups } from "./rollup-table.ts";
 import { interruptedRow, LEDGER_COLUMNS, rowFromColumns, rowToValues } from "../ledger-values.ts";
 
 interface OpenColumns {
@@ -18,7 +19,7 @@ interface OpenColumns {
   readonly project: string | null;
 }
 
-export function ledgerWrites(database: DatabaseSync): Pick<WriteTable, "open" | "settle" | "interrupt" | "probe"> {
+export function ledgerWrites(database: DatabaseSync, rollups: Rollups): Pick<WriteTable, "open" | "settle" | "interrupt" | "probe"> {
   const marks = (count: number): string => Array.from({ length: count }, () => "?").join(",");
   const insert = database.prepare(
     `INSERT INTO ledger (${LEDGER_COLUMNS.join(",")}) VALUES (${marks(LEDGER_COLUMNS.length)}) ON CONFLICT (call_id) DO NOTHING`,
@@ -38,15 +39,18 @@ export function ledgerWrites(database: DatabaseSync): Pick<WriteTable, "open" | 
     open: ([callId, startedAt, callerId, model, dialect, inputEstimate, node, holds]) =>
       void insertOpen.run(callId, startedAt, callerId, model, dialect, inputEstimate, node, holds ?? null),
     settle: ([opened, row, spends]) => {
-      const { changes } = insert.run(...row);
+      const { changes, lastInsertRowid } = insert.run(...row);
       if (spends && changes === 1) counters.spend(spends);
+      if (changes === 1) rollups.settled(row, Number(lastInsertRowid));
       if (opened === 1 && typeof row[0] === "string") deleteOpen.run(row[0]);
     },
     interrupt: ([node, priceVersion, at]) => {
       const left = leftOpen.all(node) as unknown as readonly OpenColumns[];
       let interrupted = 0;
       for (const columns of left) {
-        const { changes } = insert.run(...rowToValues(rowOfOpen(columns, priceVersion, at)));
+        const row = rowToValues(rowOfOpen(columns, priceVersion, at));
+        const { changes, lastInsertRowid } = insert.run(...row);
+        if (changes === 1) rollups.settled(row, Number(lastInsertRowid));
         interrupted += Number(changes);
         if (changes === 1 && columns.holds !== null) counters.bookHolds(JSON.parse(columns.holds) as CounterHold[]);
         deleteOpen.run(columns.call_id);

@@ -3,8 +3,9 @@ import type { LedgerPage, PricedRow, Repricing } from "../../canon/index.ts";
 import type { ReadTable, WriteTable } from "../backend.ts";
 import { rowFromColumns } from "../ledger-values.ts";
 import { LONGEST_CALL_MS, pricedRowFrom, repricingFrom, type RepricingColumns } from "../repricing-values.ts";
+import type { Rollups } from "./rollup-table.ts";
 
-export function repricingWrites(database: DatabaseSync): Pick<WriteTable, "reprice"> {
+export function repricingWrites(database: DatabaseSync, rollups: Rollups): Pick<WriteTable, "reprice"> {
   const append = database.prepare(
     `INSERT INTO repricings (call_id, run_id, at, price_version, cost_nanodollars, previous_nanodollars, previous_version)
      VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call_id, run_id) DO NOTHING`,
@@ -13,6 +14,7 @@ export function repricingWrites(database: DatabaseSync): Pick<WriteTable, "repri
     reprice: ([runId, at, priceVersion, entries]) => {
       for (const [callId, cost, previous, previousVersion] of entries)
         append.run(callId, runId, at, priceVersion, cost, previous, previousVersion);
+      rollups.repriced(entries.length);
     },
   };
 }

@@ -175,4 +175,53 @@ export const recordMigrations: readonly Migration[] = [
       CREATE TRIGGER lineage_forgotten AFTER DELETE ON lineage BEGIN DELETE FROM lineage_links WHERE call_id = old.call_id; END;
     `,
   },
+  {
+    number: 7,
+    name: "accounts",
+    sql: "ALTER TABLE keys ADD COLUMN account TEXT;",
+  },
+  {
+    number: 8,
+    name: "sums over the ledger",
+    sql: `
+      CREATE TABLE rollup_state (
+        ledger_seq INTEGER NOT NULL,
+        repricing_seq INTEGER NOT NULL,
+        metadata TEXT NOT NULL,
+        day_values INTEGER NOT NULL
+      ) STRICT;
+      INSERT INTO rollup_state VALUES (0, 0, '[]', 1000);
+      CREATE TABLE rollup_series (
+        id INTEGER PRIMARY KEY,
+        dimension TEXT NOT NULL,
+        value TEXT NOT NULL,
+        caller_id TEXT NOT NULL,
+        team TEXT NOT NULL,
+        project TEXT NOT NULL,
+        model TEXT NOT NULL,
+        target TEXT NOT NULL,
+        UNIQUE (dimension, value, caller_id, team, project, model, target)
+      ) STRICT;
+      CREATE TABLE rollup_cells (
+        level INTEGER NOT NULL,
+        series INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        latency BLOB NOT NULL,
+        calls INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        cancelled INTEGER NOT NULL,
+        cache_hits INTEGER NOT NULL,
+        cost INTEGER NOT NULL,
+        unknown_costs INTEGER NOT NULL,
+        input INTEGER NOT NULL,
+        cache_read INTEGER NOT NULL,
+        cache_write INTEGER NOT NULL,
+        output INTEGER NOT NULL,
+        reasoning INTEGER NOT NULL,
+        estimated INTEGER NOT NULL,
+        saved INTEGER NOT NULL,
+        PRIMARY KEY (level, series, at)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];

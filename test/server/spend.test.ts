@@ -1,0 +1,191 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runCli } from "../../src/cli/index.ts";
+import { bookOf } from "../../src/house.ts";
+import { SeededRandomness, systemClock } from "../../src/kit/index.ts";
+import type { CliDeps } from "../../src/cli/deps.ts";
+import { startGateway, type TestGateway } from "../support/gateway.ts";
+
+const CONFIG = `
+reports: { metadata: [feature], timeZone: Europe/Berlin }
+sim: { models: { penny: { text: ok, price: { perCallUsd: 0.01 } } } }
+`;
+
+let gateway: TestGateway;
+let folder = "";
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "gimbal-spend-"));
+  gateway = await startGateway({ config: CONFIG });
+  for (const [team, feature, calls] of [
+    ["search", "chat", 3],
+    ["shop", "ads", 1],
+  ] as const) {
+    const key = await gateway.key({ name: `${team}-key`, team });
+    for (let call = 0; call < calls; call++) await ask(key, feature);
+  }
+  await ask(undefined, "chat");
+  await gateway.rows();
+});
+afterAll(async () => {
+  await gateway.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function ask(key: string | undefined, feature: string): Promise<void> {
+  const response = await fetch(`${gateway.url}/v1/chat/completions`, {
+    method: "POST",
+    headers: {
+      "content-type": "application/json",
+      "x-gimbal-metadata": JSON.stringify({ feature, agent: "planner" }),
+      ...(key !== undefined && { authorization: `Bearer ${key}` }),
+    },
+    body: JSON.stringify({ model: "sim/penny", messages: [{ role: "user", content: "hi" }] }),
+  });
+  expect(response.status, await response.text()).toBe(200);
+}
+
+async function admin(path: string, method = "GET", body?: unknown): Promise<{ status: number; text: string }> {
+  const response = await fetch(`${gateway.url}/admin/api${path}`, {
+    method,
+    headers: { authorization: `Bearer ${gateway.house.adminToken.reveal()}`, "content-type": "application/json" },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  return { status: response.status, text: await response.text() };
+}
+
+async function json(path: string): Promise<Record<string, unknown>> {
+  const { status, text } = await admin(path);
+  expect(status, text).toBe(200);
+  return JSON.parse(text) as Record<string, unknown>;
+}
+
+async function cli(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+  writeFileSync(join(folder, "server.json"), JSON.stringify({ url: gateway.url, pid: 1 }));
+  let out = "";
+  let err = "";
+  const none = (): never => {
+    throw new Error("not needed here");
+  };
+  const deps: CliDeps = {
+    env: { GIMBAL_ADMIN_TOKEN: gateway.house.adminToken.reveal() },
+    cwd: folder,
+    root: folder,
+    version: "0",
+    nodeVersion: "26.0.0",
+    clock: systemClock,
+    randomness: new SeededRandomness(1),
+    book: bookOf,
+    isRunning: () => true,
+    fetch,
+    out: (text) => void (out += text),
+    err: (text) => void (err += text),
+    serve: () => Promise.resolve(0),
+    openStores: none,
+    discover: () => Promise.resolve({ providers: {}, models: {} }),
+    openProviders: () => Promise.resolve(new Map()),
+    openStage: none,
+  };
+  const code = await runCli([...argv, "--data", folder], deps);
+  return { code, out, err };
+}
+
+describe("/admin/api/spend", () => {
+  it("says what teams spent, by day of the configuration's time zone", async () => {
+    const day = new Intl.DateTimeFormat("en-CA", { timeZone: "Europe/Berlin" }).format(Date.now());
+    const report = await json("/spend?by=team,day");
+    expect(report).toMatchObject({
+      timeZone: "Europe/Berlin",
+      lines: [
+        { labels: { team: "search", day }, usd: "0.030000000", sums: { calls: 3 } },
+        { labels: { team: "", day }, usd: "0.010000000" },
+        { labels: { team: "shop", day }, usd: "0.010000000" },
+      ],
+      total: { usd: "0.050000000", sums: { calls: 5, failed: 0 } },
+    });
+    expect(await json("/spend?by=team,day&team=shop")).toMatchObject({ total: { usd: "0.010000000" } });
+  });
+
+  it("tells calls apart by metadata, agent, key and model, with how long they took", async () => {
+    expect(await json("/spend?by=metadata.feature&latency=1")).toMatchObject({
+      lines: [
+        { labels: { "metadata.feature": "chat" }, sums: { calls: 4 }, latency: { total: { p50: expect.any(Number) } } },
+        { labels: { "metadata.feature": "ads" }, sums: { calls: 1 } },
+      ],
+    });
+    expect(await json("/spend?by=agent")).toMatchObject({ lines: [{ labels: { agent: "planner" }, sums: { calls: 5 } }] });
+    const byKey = await json("/spend?by=key,model");
+    expect(new Set(Object.values(byKey["keyNames"] as object))).toEqual(new Set(["search-key", "shop-key"]));
+    expect(byKey).toMatchObject({ lines: [{ labels: { model: "sim/penny" }, sums: { calls: 3 } }, {}, {}] });
+  });
+
+  it("is CSV on request", async () => {
+    const { text } = await admin("/spend?by=team&format=csv");
+    expect(text.split("\r\n").slice(0, 2)).toEqual([
+      expect.stringMatching(/^team,usd,calls,/),
+      expect.stringMatching(/^search,0.030000000,3,/),
+    ]);
+  });
+
+  it("refuses what it cannot say, in words", async () => {
+    for (const [query, said] of [
+      ["by=colour", "know no"],
+      ["by=day&timeZone=Asia/Kolkata", "full hour"],
+      ["by=day&timeZone=Mars/Base", "no time zone"],
+      ["by=day&from=yesterday", "from is a day"],
+      ["by=session,model", "not by model"],
+      ["by=team&frm=2026-01-01", "know no"],
+      ["by=team&format=parquet", "format"],
+    ] as const) {
+      const { status, text } = await admin(`/spend?${query}`);
+      expect([query, status]).toEqual([query, 400]);
+      expect(text).toContain(said);
+    }
+  });
+
+  it("charges back and forecasts", async () => {
+    expect(await json("/spend/chargeback")).toMatchObject({
+      lines: [
+        { name: "search", ownUsd: "0.030000000", shareUsd: "0.007500000", usd: "0.037500000" },
+        { name: "shop", usd: "0.012500000" },
+      ],
+      unassignedUsd: "0.010000000",
+      usd: "0.050000000",
+    });
+    // Today is not over, and before it there was nothing.
+    expect(await json("/spend/forecast?days=7&basedOn=14")).toMatchObject({ basedOnDays: 14, days: 7, usd: "0.000000000" });
+  });
+
+  it("makes its sums anew from the rows", async () => {
+    const before = await json("/spend?by=team");
+    const { text } = await admin("/ledger/rollup", "POST", { rebuild: true });
+    expect(JSON.parse(text)).toEqual({ waiting: 5 });
+    expect(await json("/spend?by=team")).toEqual(before);
+    expect(JSON.parse((await admin("/ledger/rollup", "POST", {})).text)).toEqual({ waiting: 0 });
+    expect(await json("/spend?by=team")).toEqual(before);
+  });
+});
+
+describe("gimbal ledger spend", () => {
+  it("prints a table, JSON and CSV, also into a file", async () => {
+    const { code, out, err } = await cli("ledger", "spend", "--by", "team");
+    expect([code, err]).toEqual([0, ""]);
+    expect(out).toMatch(/^TEAM +USD +CALLS/);
+    expect(out).toMatch(/search +0.030000000 +3/);
+    expect(out).toMatch(/total +0.050000000 +5/);
+    expect(JSON.parse((await cli("ledger", "spend", "--by", "team", "--json")).out)).toMatchObject({ total: { usd: "0.050000000" } });
+    expect((await cli("ledger", "spend", "--by", "team", "--csv", "--output", "spend.csv")).code).toBe(0);
+    expect(readFileSync(join(folder, "spend.csv"), "utf8")).toMatch(/^team,usd/);
+    expect((await cli("ledger", "spend", "--by", "team", "--where", "metadata.feature=ads")).out).toMatch(/shop +0.010000000/);
+  });
+
+  it("says in words what cannot be asked, and charges back, forecasts and rebuilds", async () => {
+    expect((await cli("ledger", "spend", "--by", "colour")).err).toContain("know no");
+    expect((await cli("ledger", "spend", "--csv", "--json")).code).toBe(2);
+    expect((await cli("ledger", "chargeback")).out).toMatch(/search +3 +0.030000000 +0.007500000 +0.037500000/);
+    expect((await cli("ledger", "forecast", "--based-on", "7")).out).toContain("give or take");
+    expect((await cli("ledger", "rollup", "--rebuild")).out).toBe("Every row of the ledger is in the sums.\n");
+    expect((await cli("ledger", "spend", "--by", "team")).out).toMatch(/total +0.050000000 +5/);
+  });
+});
