@@ -90,11 +90,11 @@ measure("counted and queued, with its caller's trace", () => {
 });
 measure("header to a provider, nothing exported and no trace", () => {
   const telemetry = telemetryWith(undefined);
-  return (row) => telemetry.traceparent(row.callId, undefined, "openai/m", row.timings.totalMs, undefined);
+  return (row) => telemetry.traceparent(row.callId, undefined, "openai", row.timings.totalMs, undefined);
 });
 measure("header to a provider, exported", () => {
   const telemetry = telemetryWith(OTLP);
-  return (row) => telemetry.traceparent(row.callId, undefined, "openai/m", row.timings.totalMs, undefined);
+  return (row) => telemetry.traceparent(row.callId, undefined, "openai", row.timings.totalMs, undefined);
 });
 let batch: LedgerRow[] = [];
 measure("spans of it and their JSON, outside the call", () => (row) => {

@@ -12,8 +12,7 @@ export function traced(
   hedge: true | undefined,
 ): Addressed {
   const header = run.request.headers["traceparent"];
-  const name = `${target.provider}/${target.model}`;
-  const traceparent = deps.telemetry?.traceparent(run.live.id, header, name, startedMs, hedge);
+  const traceparent = deps.telemetry?.traceparent(run.live.id, header, target.provider, startedMs, hedge);
   if (traceparent === undefined) return address;
   const { call } = address;
   return { ...address, call: { ...call, request: { ...call.request, headers: { ...call.request.headers, traceparent } } } };

@@ -72,9 +72,15 @@ export class Telemetry {
    * The `traceparent` of an attempt, undefined: none is sent. Where the call is exported it names the attempt's own span; where it is not,
    * the caller's goes on as it came, because a span that nobody records would leave a gap in the trace.
    */
-  traceparent(callId: string, header: string | undefined, target: string, startedMs: number, hedge: true | undefined): string | undefined {
+  traceparent(
+    callId: string,
+    header: string | undefined,
+    provider: string,
+    startedMs: number,
+    hedge: true | undefined,
+  ): string | undefined {
     if (header === undefined && !this.#exporter) return undefined;
-    if (!this.#mayPropagate(target)) return undefined;
+    if (!this.#mayPropagate(provider)) return undefined;
     const parent = readTraceparent(header);
     if (!this.#exporter || !this.#records(callId, parent)) return parent && formatTraceparent(parent);
     const spanId = attemptSpanId(callId, startedMs, hedge);
@@ -101,10 +107,10 @@ export class Telemetry {
     return sample >= 1 || isInSample(traceIdOf(callId), sample);
   }
 
-  #mayPropagate(target: string): boolean {
+  #mayPropagate(provider: string): boolean {
     const { propagate } = this.#options;
     if (typeof propagate === "string") return propagate === "all";
-    return propagate.includes(target.slice(0, target.indexOf("/")));
+    return propagate.includes(provider);
   }
 
   #open({ otlp, semconv }: TelemetryOptions): Exporter | undefined {

@@ -23,6 +23,7 @@ const FINISH_REASONS: Readonly<Record<string, string>> = {
   end: "stop",
   stop_sequence: "stop",
   max_tokens: "length",
+  context_window: "length",
   tool_calls: "tool_call",
   refusal: "content_filter",
 };

@@ -74,8 +74,8 @@ describe("samples", () => {
   });
   it("send no header for a call that is not in them", () => {
     const { telemetry } = setUp({ sample: 0 });
-    expect(telemetry.traceparent("call_1", undefined, "lab/m", 1, undefined)).toBeUndefined();
-    expect(telemetry.traceparent("call_1", PARENT, "lab/m", 1, undefined)).toMatch(
+    expect(telemetry.traceparent("call_1", undefined, "lab", 1, undefined)).toBeUndefined();
+    expect(telemetry.traceparent("call_1", PARENT, "lab", 1, undefined)).toMatch(
       /^00-0af7651916cd43dd8448eb211c80319c-(?!b7ad6b7169203331)[0-9a-f]{16}-01$/,
     );
   });
