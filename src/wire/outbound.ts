@@ -3,6 +3,8 @@ import type { Clock } from "../canon/index.ts";
 import type { AnswerHead } from "./answer-head.ts";
 import type { Incoming } from "./body.ts";
 import { joined } from "./chunk.ts";
+import { atEndOfTurn } from "./turn.ts";
+import type { Leaving } from "./turn.ts";
 import type { FrontOut } from "./types.ts";
 
 /** A client that takes nothing for this long is cut off: its answer would be kept for ever. */
@@ -22,7 +24,7 @@ export interface AnswerWriter {
   /** Head of a streamed answer; it leaves with the first piece, or with `flush`. */
   head(head: AnswerHead): void;
   piece(piece: Buffer | string): void;
-  /** End of the tick. */
+  /** End of the turn. */
   flush(): void;
   /** The answer is over; `piece` is its last. */
   end(piece: Buffer | string | undefined): void;
@@ -30,14 +32,21 @@ export interface AnswerWriter {
   finished(out: Outbound): void;
 }
 
-/** The answer to one request: what may be said when. All pieces of one tick go out together. */
-export class Outbound implements FrontOut {
+interface WholeAnswer {
+  readonly head: AnswerHead;
+  readonly body: Buffer | string;
+}
+
+/** The answer to one request: what may be said when. All that is said in one turn of the event loop goes out together at its end. */
+export class Outbound implements FrontOut, Leaving {
   readonly #request: Incoming;
   readonly #writer: AnswerWriter;
   readonly #socket: Socket;
   readonly #clock: Clock;
   #state: "waiting" | "streaming" | "ended" = "waiting";
   #bodiless = false;
+  /** A whole answer that has not left yet. */
+  #whole: WholeAnswer | undefined;
   #pieces: (Buffer | string)[] | undefined;
   #pendingBytes = 0;
   #scheduled = false;
@@ -71,9 +80,12 @@ export class Outbound implements FrontOut {
       bodiless: lengthless || this.#request.method === "HEAD",
       close: this.#mustClose(),
     };
-    this.#writer.whole(head, body, !linger);
-    if (linger) this.#request.discard(LINGER_BYTES, LINGER_MS, () => this.#finish(undefined));
-    else this.#writer.finished(this);
+    if (linger) {
+      this.#writer.whole(head, body, false);
+      return this.#request.discard(LINGER_BYTES, LINGER_MS, () => this.#finish(undefined));
+    }
+    this.#whole = { head, body };
+    this.#schedule();
   }
 
   head(status: number, headers: Readonly<Record<string, string>>): void {
@@ -108,7 +120,7 @@ export class Outbound implements FrontOut {
     this.#drain = callback;
     if (this.closed) return;
     this.#stopStall ??= this.#clock.after(STALLED_MS, () => this.#socket.destroy());
-    // The connection's `drain` calls back, or the end of this tick where everything fits.
+    // The connection's `drain` calls back, or the end of this turn where everything fits.
     this.#schedule();
   }
 
@@ -125,9 +137,9 @@ export class Outbound implements FrontOut {
     this.#leave?.();
   }
 
-  /** End of the tick: what was gathered goes out. */
-  flush(): void {
+  endOfTurn(): void {
     this.#scheduled = false;
+    if (this.#whole) return this.#leaveWhole(this.#whole);
     if (this.#state === "streaming" && !this.#socket.destroyed) {
       const piece = this.#gathered();
       if (piece !== undefined) this.#writer.piece(piece);
@@ -146,10 +158,16 @@ export class Outbound implements FrontOut {
     drain();
   }
 
+  #leaveWhole({ head, body }: WholeAnswer): void {
+    this.#whole = undefined;
+    if (!this.#socket.destroyed) this.#writer.whole(head, body, true);
+    this.#writer.finished(this);
+  }
+
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    process.nextTick(flush, this);
+    atEndOfTurn(this);
   }
 
   #gathered(): Buffer | string | undefined {
@@ -180,8 +198,4 @@ export class Outbound implements FrontOut {
   #mustLinger(): boolean {
     return !this.#request.awaitsContinue && (this.#unread || this.#request.body === "abandoned");
   }
-}
-
-function flush(out: Outbound): void {
-  out.flush();
 }

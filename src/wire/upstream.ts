@@ -4,6 +4,8 @@ import { AnswerReader } from "./answer-reader.ts";
 import type { AnswerReaderSink, Fault } from "./answer-reader.ts";
 import { writeAround } from "./chunk.ts";
 import { LOCAL } from "./failures.ts";
+import { atEndOfTurn } from "./turn.ts";
+import type { Leaving } from "./turn.ts";
 import type { Dialler } from "./upstream-dial.ts";
 
 /** An idle connection is given up after this; a shorter `keep-alive: timeout` of the server wins, a longer one counts up to the second. */
@@ -39,11 +41,13 @@ export interface Asker {
 }
 
 /** One connection to an upstream, one request at a time on it. */
-export class UpstreamConnection implements AnswerReaderSink {
+export class UpstreamConnection implements AnswerReaderSink, Leaving {
   readonly #owner: UpstreamOwner;
   readonly #socket: Socket;
   #stands = false;
   #asker: Asker | undefined;
+  /** A request that has not left yet. */
+  #unsent: { readonly head: string; readonly body: Buffer | string; readonly bodyBytes: number } | undefined;
   #reader: AnswerReader | undefined;
   #answering = false;
   /** The upstream said its last word while its answer was held back. */
@@ -80,7 +84,14 @@ export class UpstreamConnection implements AnswerReaderSink {
     this.#reader = new AnswerReader(this, isHead, this.#owner.limits.maxHeaderBytes);
     this.#answering = false;
     this.#quietSince = undefined;
-    writeAround(this.#socket, head, body, bodyBytes, "");
+    this.#unsent = { head, body, bodyBytes };
+    atEndOfTurn(this);
+  }
+
+  endOfTurn(): void {
+    const unsent = this.#unsent;
+    this.#unsent = undefined;
+    if (unsent && !this.#socket.destroyed) writeAround(this.#socket, unsent.head, unsent.body, unsent.bodyBytes, "");
   }
 
   /** The asker has room again. */
@@ -98,6 +109,7 @@ export class UpstreamConnection implements AnswerReaderSink {
   /** Ends the connection at once and tells nobody. */
   destroy(): void {
     this.#asker = undefined;
+    this.#unsent = undefined;
     this.#reader?.stop();
     this.#reader = undefined;
     this.#socket.destroy();
@@ -134,6 +146,7 @@ export class UpstreamConnection implements AnswerReaderSink {
     const reader = this.#reader;
     // Nothing was asked: whatever this is, it must not be taken for the next answer.
     if (!reader) return this.destroy();
+    if (this.#unsent) return this.#broken(undefined);
     const fault = reader.read(bytes);
     if (fault) this.#faulty(fault);
     else if (reader.blocked) this.#socket.pause();
