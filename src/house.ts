@@ -168,6 +168,10 @@ async function furnish(
     };
     clock.after(RETIRE_LOOK_MS, look);
   };
+  /** A record that cannot be written now is told again with the next configuration, or start. */
+  const followReports = ({ reports }: GimbalConfig): void =>
+    void stores.reports.follow(reports.metadata, reports.values).catch((error: unknown) => log(`reports: ${String(error)}`));
+  followReports(config);
   const control = controlOf(options.config, version, stores.config, options, async (next, number) => {
     const local = await prices?.configure(next);
     const before = snapshot;
@@ -178,6 +182,7 @@ async function furnish(
     logs.configure(next.logs);
     telemetry.configure(next.telemetry);
     gateway.retries.configure(next.retry);
+    followReports(next);
     retire(before);
   });
   const adminToken = options.adminToken ?? (await adminTokenOf(folder));
@@ -198,6 +203,7 @@ async function furnish(
       health,
       switches: stores.switches,
       audit,
+      reports: stores.reports,
       bookWith: (local) => bookOf(current, local),
       isReady: () => ready,
       telemetry,

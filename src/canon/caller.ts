@@ -1,12 +1,19 @@
 import type { Budget } from "./budget.ts";
 import type { Requirements } from "./snapshot.ts";
 
+/** What somebody may do at the admin API; `src/server/roles.ts` says which route takes which. */
+export type Role = "viewer" | "developer" | "approver" | "admin";
+
 /** What a key may do. Absent means no restriction of that kind. */
 export interface Scopes {
   /** Aliases and `provider/model` names; a trailing `*` matches any rest. */
   readonly models?: readonly string[];
   /** Dialect ids and `admin`. */
   readonly surfaces?: readonly string[];
+  /** With the surface `admin` only: what it may do there. Absent: nothing. */
+  readonly role?: Role;
+  /** Names of tools its calls may offer a model; a trailing `*` matches any rest. Tools of the provider's own: their wire type. */
+  readonly tools?: readonly string[];
   /** Highest data tier, 0 (public) to 4. */
   readonly tier?: number;
   /** Where its calls may go. */
@@ -45,8 +52,16 @@ export interface Caller {
 }
 
 export function mayUseModel(scopes: Scopes, ...names: readonly string[]): boolean {
-  if (!scopes.models) return true;
-  return scopes.models.some((pattern) =>
+  return !scopes.models || matchesAny(scopes.models, names);
+}
+
+/** @param names all names of one tool, any of which may be the allowed one */
+export function mayUseTool(scopes: Scopes, ...names: readonly string[]): boolean {
+  return !scopes.tools || matchesAny(scopes.tools, names);
+}
+
+function matchesAny(patterns: readonly string[], names: readonly string[]): boolean {
+  return patterns.some((pattern) =>
     pattern.endsWith("*") ? names.some((name) => name.startsWith(pattern.slice(0, -1))) : names.includes(pattern),
   );
 }

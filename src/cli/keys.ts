@@ -1,6 +1,6 @@
-import type { KeyRecord, Requirements } from "../canon/index.ts";
+import { ProblemError, type KeyRecord, type Requirements, type Role } from "../canon/index.ts";
 import type { z } from "zod";
-import { newKey, type KeySpec } from "../gateway/keys.ts";
+import { addKey, newKey, rotateKey, type KeySpec, type MadeKey } from "../gateway/keys.ts";
 import { keyBudgetsFrom, keyBudgetsOptions } from "../ledger/options.ts";
 import { CommandError, DONE, table, UsageError, wholeNumber, wordList, type Command, type Input } from "./command.ts";
 import type { CliDeps } from "./deps.ts";
@@ -10,6 +10,10 @@ import { DATA_FLAG } from "./settings.ts";
 
 const HIGHEST_TIER = 4;
 const HIGHEST_PRIORITY = 9;
+const OVERLAP_HOURS = 24;
+const MOST_OVERLAP_HOURS = 90 * 24;
+const MS_PER_HOUR = 3_600_000;
+const ROLES: readonly Role[] = ["viewer", "developer", "approver", "admin"];
 const REQUESTS = 1_000_000_000;
 const UNITS_MS: Readonly<Record<string, number>> = { h: 3_600_000, d: 86_400_000, w: 7 * 86_400_000 };
 
@@ -27,6 +31,8 @@ const create: Command = {
     tags: { value: "A,B", meaning: "Labels, separated by commas." },
     models: { value: "A,B", meaning: "Models it may use (aliases, provider/model, or a beginning with *). Default: all." },
     surfaces: { value: "A,B", meaning: "Wire languages it may speak. Default: all." },
+    tools: { value: "A,B", meaning: "Tools its calls may offer a model (names, or a beginning with *). Default: all." },
+    role: { value: "ROLE", meaning: "Makes it a key for the admin API instead of calls: viewer, developer, approver or admin." },
     tier: { value: "N", meaning: `Highest data tier it may send, 0 to ${HIGHEST_TIER}.` },
     priority: { value: "N", meaning: `Who goes first where calls wait for a place at a provider: 0 to ${HIGHEST_PRIORITY}, default 5.` },
     region: { value: "A,B", meaning: "Regions one of which its calls must run in." },
@@ -85,6 +91,95 @@ const list: Command = {
   },
 };
 
+const EXPIRES = { value: "WHEN", meaning: "As for a new key. Default: it lives as long as the one it is made after." } as const;
+
+const rotate: Command = {
+  name: "keys rotate",
+  summary: "Make a key in place of another and print it once; the old one goes on for a while.",
+  operands: ["ID"],
+  flags: {
+    "overlap-hours": { value: "N", meaning: `Hours that the old key goes on, 0 to ${MOST_OVERLAP_HOURS}; default ${OVERLAP_HOURS}.` },
+    expires: EXPIRES,
+    ...DATA_FLAG,
+  },
+  async run(input, deps) {
+    const [id = ""] = input.operands;
+    const overlapHours = wholeNumber(input, "overlap-hours", 0, MOST_OVERLAP_HOURS) ?? OVERLAP_HOURS;
+    const expiry = expiryOf(input, deps);
+    const made = await onRecord(input, deps, {
+      server: async (server, folder) =>
+        (await askServer(server, folder, deps, "POST", `/keys/${encodeURIComponent(id)}/rotate`, {
+          overlapHours,
+          ...expiry,
+        })) as RotatedKey,
+      stores: async ({ keys }) => {
+        const rotated = await orSay(rotateKey({ ...deps, keys }, id, overlapHours * MS_PER_HOUR, expiry.expiresAt));
+        return { ...describeMade(rotated), previous: rotated.previous };
+      },
+    });
+    const { previous } = made;
+    if (input.json) deps.out(`${JSON.stringify(made)}\n`);
+    else {
+      deps.out(`${made.key}\n`);
+      deps.err(
+        `Key ${made.id} takes the place of ${previous.id}, which goes on until ${new Date(previous.expiresAt).toISOString()}. It is shown this once.\n`,
+      );
+    }
+    return DONE;
+  },
+};
+
+const add: Command = {
+  name: "keys add",
+  summary: "Make one more key for an account and print it once: same budgets, limits and rights.",
+  operands: ["ACCOUNT"],
+  flags: { expires: EXPIRES, ...DATA_FLAG },
+  async run(input, deps) {
+    const [account = ""] = input.operands;
+    const expiry = expiryOf(input, deps);
+    const made = await onRecord(input, deps, {
+      server: async (server, folder) =>
+        (await askServer(server, folder, deps, "POST", `/accounts/${encodeURIComponent(account)}/keys`, expiry)) as ShownOnce,
+      stores: async ({ keys }) => describeMade(await orSay(addKey({ ...deps, keys }, account, expiry.expiresAt))),
+    });
+    if (input.json) deps.out(`${JSON.stringify(made)}\n`);
+    else {
+      deps.out(`${made.key}\n`);
+      deps.err(`Key ${made.id} of account ${account} is made. It is shown this once: keep it now.\n`);
+    }
+    return DONE;
+  },
+};
+
+interface ShownOnce {
+  readonly id: string;
+  readonly key: string;
+  readonly prefix: string;
+  readonly account?: string;
+  readonly expiresAt?: number;
+}
+interface RotatedKey extends ShownOnce {
+  readonly previous: { readonly id: string; readonly expiresAt: number };
+}
+
+/** As the admin API answers. */
+function describeMade({ key, record: { id, prefix, account, expiresAt } }: MadeKey): ShownOnce {
+  return { id, key, prefix, ...(account !== undefined && { account }), ...(expiresAt !== undefined && { expiresAt }) };
+}
+
+function expiryOf(input: Input, deps: CliDeps): { readonly expiresAt?: number } {
+  const text = input.text("expires");
+  return text === undefined ? {} : { expiresAt: momentOf(text, deps.clock.now()) };
+}
+
+async function orSay<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw error instanceof ProblemError ? new CommandError(error.problem.message) : error;
+  }
+}
+
 const revoke: Command = {
   name: "keys revoke",
   summary: "Revoke a key; calls with it are refused from then on.",
@@ -103,13 +198,15 @@ const revoke: Command = {
   },
 };
 
-export const KEY_COMMANDS: readonly Command[] = [create, list, revoke];
+export const KEY_COMMANDS: readonly Command[] = [create, list, rotate, add, revoke];
 
 function specOf(input: Input, deps: CliDeps): KeySpec {
   const name = input.text("name")?.trim();
   if (!name) throw new UsageError("gimbal keys create needs --name NAME.");
   const models = wordList(input, "models");
-  const surfaces = wordList(input, "surfaces");
+  const role = roleOf(input);
+  const surfaces = role === undefined ? wordList(input, "surfaces") : ["admin"];
+  const tools = wordList(input, "tools");
   const tier = wholeNumber(input, "tier", 0, HIGHEST_TIER);
   const requests = wholeNumber(input, "requests-per-minute", 1, REQUESTS);
   const priority = wholeNumber(input, "priority", 0, HIGHEST_PRIORITY);
@@ -123,6 +220,8 @@ function specOf(input: Input, deps: CliDeps): KeySpec {
     scopes: {
       ...(models && { models }),
       ...(surfaces && { surfaces }),
+      ...(tools && { tools }),
+      ...(role !== undefined && { role }),
       ...(tier !== undefined && { tier }),
       ...(requires && { requires }),
       ...(priority !== undefined && { priority }),
@@ -130,6 +229,16 @@ function specOf(input: Input, deps: CliDeps): KeySpec {
     limits: requests === undefined ? [] : [{ requests, per: "minute" }],
     ...(expires !== undefined && { expiresAt: momentOf(expires, deps.clock.now()) }),
   };
+}
+
+function roleOf(input: Input): Role | undefined {
+  const text = input.text("role");
+  if (text === undefined) return undefined;
+  const role = ROLES.find((one) => one === text);
+  if (role === undefined) throw new UsageError(`--role is one of ${ROLES.join(", ")}, not "${text}".`);
+  if (input.text("surfaces") !== undefined)
+    throw new UsageError("A key has --surfaces for calls, or a --role for the admin API, not both.");
+  return role;
 }
 
 function requirementsOf(input: Input): Requirements | undefined {

@@ -52,10 +52,7 @@ export class Admission {
   /** Who is it? Answers at once for a key seen before. @throws ProblemError unauthenticated */
   identify(snapshot: Snapshot, dialect: Dialect, headers: Headers, peer: string): Caller | Promise<Caller> {
     const key = dialect.credentials(headers);
-    if (key?.startsWith(KEY_PREFIX)) {
-      const known = this.#front.get(key);
-      return known ? this.#unexpired(known) : this.#lookUp(key);
-    }
+    if (key?.startsWith(KEY_PREFIX)) return this.byKey(key);
     const { anonymous } = snapshot.access;
     if (anonymous === "any" || (anonymous === "loopback" && isLocal(headers, peer))) return ANONYMOUS;
     throw new ProblemError({
@@ -63,6 +60,12 @@ export class Admission {
       message: key === undefined ? "This gateway needs a key, and the request has none." : "The key is not one of this gateway's keys.",
       code: "invalid_api_key",
     });
+  }
+
+  /** Whose key is it? Answers at once for a key seen before. @throws ProblemError unauthenticated */
+  byKey(key: string): Caller | Promise<Caller> {
+    const known = this.#front.get(key);
+    return known ? this.#unexpired(known) : this.#lookUp(key);
   }
 
   async #lookUp(key: string): Promise<Caller> {

@@ -1,9 +1,10 @@
-import { amend, checkCall, ProblemError, type Call } from "../canon/index.ts";
+import { amend, checkCall, mayUseTool, offeredTools, ProblemError, type Call, type Caller } from "../canon/index.ts";
 import { coverTurns } from "./allowance.ts";
 import { callOf, type GatewayDeps, type Run } from "./run.ts";
 
 /** Can the bytes not simply pass? */
 export function mustPrepare(deps: GatewayDeps, run: Run): boolean {
+  if (run.caller?.scopes.tools) run.slowReason ??= "the key may use some tools only";
   if (deps.guards.some((guard) => guard.readsContent)) run.slowReason ??= "a guard reads the content";
   return run.slowReason !== undefined;
 }
@@ -21,8 +22,27 @@ export async function prepare(deps: GatewayDeps, run: Run): Promise<void> {
     if (verdict.verdict === "deny") throw new ProblemError(verdict.problem);
     if (verdict.verdict === "ask") throw new ProblemError({ kind: "approval_needed", message: verdict.reason });
   }
+  if (run.caller?.scopes.tools) assertTools(call, run.caller);
   run.call = checked(call);
   if (run.previousId !== undefined && run.allowance) await coverTurns(deps, run, run.allowance);
+}
+
+/**
+ * A tool of the provider's own goes by its wire type: in some languages the caller chooses its name. What a kept prompt offers nobody here can
+ * see.
+ * @throws ProblemError forbidden
+ */
+function assertTools(call: Call, { name, scopes }: Caller): void {
+  const refused = (what: string): ProblemError =>
+    new ProblemError({ kind: "forbidden", message: `The key "${name}" may not use ${what}.` });
+  if (call.keptPrompt !== undefined) throw refused("prompts that the provider keeps: they may bring tools");
+  for (const tool of offeredTools(call)) {
+    if (tool.type === "namespace") {
+      const other = tool.tools.find((one) => !mayUseTool(scopes, one.name, tool.name));
+      if (other) throw refused(`the tool "${other.name}" of "${tool.name}"`);
+    } else if (!mayUseTool(scopes, tool.type === "native" ? tool.kind : tool.name))
+      throw refused(`the tool "${tool.type === "native" ? tool.kind : tool.name}"`);
+  }
 }
 
 /** @throws ProblemError invalid_request */

@@ -1,39 +1,39 @@
-import { timingSafeEqual, createHash } from "node:crypto";
 import { Hono } from "hono";
 import { z } from "zod";
 import {
+  accountOf,
   ProblemError,
   problemFrom,
   problemStatus,
   type CacheSelection,
   type ConfigStore,
-  type Json,
-  type KeyRecord,
   type KeyStore,
   type ModelBook,
+  type ReportStore,
   type Secret,
   type SwitchStore,
 } from "../canon/index.ts";
 import { tenantOf } from "../cache/index.ts";
 import type { LocalPrices } from "../models/index.ts";
 import type { ConfigControl } from "../config/index.ts";
-import { newKey } from "../gateway/keys.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
-import { keyBudgetsFrom, keyBudgetsOptions, keyLimitsOptions } from "../ledger/options.ts";
-import { requirementOptions } from "../routing/options.ts";
 import type { Health } from "../routing/health/index.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
 import type { Audit } from "../ledger/audit/index.ts";
+import { mountAccounts } from "./accounts.ts";
 import { auditTrail, mountAudit, signInRefusals } from "./audit.ts";
 import { mountBudgets } from "./budgets.ts";
 import { mountCanary } from "./canary.ts";
 import { mountCosts } from "./costs.ts";
 import { mountHealth } from "./health.ts";
+import { mountKeys } from "./keys.ts";
 import { mountKill } from "./kill.ts";
 import { mountLineage } from "./lineage.ts";
 import { mountRelease } from "./release.ts";
+import { checkRole, signIn } from "./roles.ts";
 import { mountShadow } from "./shadow.ts";
+import { mountSpend } from "./spend.ts";
 import { answerWith, problemBody, sendProblem } from "./respond.ts";
 
 const ADMIN_BODY_BYTES = 1024 * 1024;
@@ -54,25 +54,10 @@ export interface AdminDeps {
   readonly health: Health;
   readonly switches: SwitchStore;
   readonly audit: Audit;
+  readonly reports: ReportStore;
   /** The configuration in force with other prices of the house. */
   readonly bookWith?: (prices: LocalPrices) => ModelBook;
 }
-
-const keyBody = z.strictObject({
-  name: z.string().min(1).max(100),
-  team: z.string().min(1).max(100).optional(),
-  project: z.string().min(1).max(100).optional(),
-  tags: z.array(z.string().min(1).max(100)).max(50).optional(),
-  models: z.array(z.string().min(1)).optional(),
-  surfaces: z.array(z.string().min(1)).optional(),
-  tier: z.number().int().min(0).max(4).optional(),
-  requires: requirementOptions.transform((requires) => withoutUndefined(requires)).optional(),
-  priority: z.number().int().min(0).max(9).optional(),
-  limits: keyLimitsOptions.optional(),
-  budgets: keyBudgetsOptions.optional(),
-  /** Milliseconds since 1970, or an ISO date. */
-  expiresAt: z.union([z.number().int().positive(), z.iso.datetime().transform((text) => Date.parse(text))]).optional(),
-});
 
 /** The newest rows: of one key where `key` holds its id, of one model or target, begun at `since` (milliseconds since 1970) or later. */
 const ledgerQuery = z.strictObject({
@@ -94,57 +79,34 @@ const cacheQuery = z
   })
   .refine((query) => Object.keys(query).length < 2, "name one of tag, model, target, key and team");
 
-/** Paths of the contract whose capability is not built yet: 501, never something half right. */
-const NOT_BUILT = ["/spend"];
-
-/** The admin API under `/admin/api`. Every route needs the admin token. */
-export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut) => void {
+/** The routes of the admin API under `/admin/api`; who may use which is said in `roles.ts`. */
+export function adminApp(deps: AdminDeps): Hono {
   const app = new Hono().basePath("/admin/api");
   const refused = signInRefusals({ audit: deps.audit, clock: deps.gateway.clock });
-  app.use("*", async (context, next) => {
-    if (!isAdmin(context.req.header("authorization"), deps.adminToken)) {
-      refused();
-      throw new ProblemError({
-        kind: "unauthenticated",
-        message: "The admin API needs the admin token as a Bearer token; it is in the data folder, file admin-token.",
-      });
-    }
-    await next();
-  });
+  app.use("*", signIn({ adminToken: deps.adminToken, byKey: (key) => deps.gateway.admission.byKey(key), refused }));
   app.use(
     "*",
     auditTrail({ audit: deps.audit, ledger: deps.gateway.ledger, clock: deps.gateway.clock, randomness: deps.gateway.randomness }),
   );
-  app.post("/keys", async (context) => {
-    const parsed = keyBody.safeParse(await context.req.json().catch(() => undefined));
-    if (!parsed.success) throw invalidBody(parsed.error);
-    const { models, surfaces, tier, requires, priority, limits = [], budgets = [], ...spec } = withoutUndefined(parsed.data);
-    const scopes = withoutUndefined({ models, surfaces, tier, requires, priority });
-    const { key, record } = newKey({ ...spec, scopes, limits }, deps.gateway.clock, deps.gateway.randomness);
-    await deps.keys.create(budgets.length === 0 ? record : { ...record, budgets: keyBudgetsFrom(record.id, budgets) });
-    return context.json({ id: record.id, key, prefix: record.prefix }, 201);
-  });
-  app.get("/keys", async (context) => context.json({ keys: (await deps.keys.list()).map(describeKey) }));
-  app.delete("/keys/:id", async (context) => {
-    const id = context.req.param("id");
-    if (!(await deps.keys.revoke(id, deps.gateway.clock.now())))
-      throw new ProblemError({ kind: "not_found", message: `There is no key "${id.slice(0, 64)}" that could be revoked.` });
-    deps.gateway.admission.forgetKeys();
-    return context.json({ id, revoked: true });
-  });
+  app.use("*", checkRole());
   app.delete("/cache", async (context) => {
     const parsed = cacheQuery.safeParse(context.req.query());
     if (!parsed.success) throw invalidQuery(parsed.error);
-    return context.json({ forgotten: await deps.gateway.recall.forget(selectionOf(parsed.data)) });
+    const { key } = parsed.data;
+    const named = key === undefined ? parsed.data : { key: await accountNamed(deps.keys, key) };
+    return context.json({ forgotten: await deps.gateway.recall.forget(selectionOf(named)) });
   });
   app.get("/ledger", async (context) => {
     const parsed = ledgerQuery.safeParse(context.req.query());
     if (!parsed.success) throw invalidQuery(parsed.error);
-    const { key: callerId, ...query } = parsed.data;
+    const { key, ...query } = parsed.data;
+    const callerId = key === undefined ? undefined : await accountNamed(deps.keys, key);
     return context.json({ rows: await deps.gateway.ledger.list(withoutUndefined({ ...query, callerId })) });
   });
   const { gateway, keys, switches: store } = deps;
   const { clock, randomness, snapshot, switches } = gateway;
+  mountKeys(app, { keys, clock, randomness, forgetKeys: () => gateway.admission.forgetKeys() });
+  mountAccounts(app, { keys, snapshot, now: () => clock.now() });
   mountRelease(app, deps);
   mountCanary(app, { config: deps.config, control: deps.control, ledger: gateway.ledger, snapshot, now: () => clock.now() });
   mountShadow(app, { ledger: gateway.ledger, shadows: gateway.shadows, snapshot, now: () => clock.now() });
@@ -161,15 +123,25 @@ export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut
   });
   mountAudit(app, deps.audit);
   mountLineage(app, gateway);
-  for (const path of NOT_BUILT) app.all(path, () => Promise.reject(notBuilt(`/admin/api${path}`)));
+  mountSpend(app, { reports: deps.reports, keys, snapshot, now: () => clock.now() });
   app.notFound(() => Promise.reject(new ProblemError({ kind: "not_found", message: "There is no such admin route." })));
   app.onError((error, context) => {
     const problem = problemFrom(error);
     if (problem.kind === "internal") deps.gateway.report(error, "admin");
     return context.json({ error: problemBody(problem) }, problemStatus(problem) as 400, problemHeaders(problem));
   });
+  return app;
+}
+
+/** Serves the admin API: to the admin token, and to keys with a role. */
+export function adminApi(deps: AdminDeps): (request: FrontRequest, out: FrontOut) => void {
+  const app = adminApp(deps);
   // The first request loads Fetch and builds the routes: a fraction of a second, seconds on a busy machine. A kill switch is not to wait for it.
-  clock.after(WARM_UP_MS, () => void app.fetch(new Request("http://admin.internal/admin/api/kill")));
+  const authorization = (): string => `Bearer ${deps.adminToken.reveal()}`;
+  deps.gateway.clock.after(
+    WARM_UP_MS,
+    () => void app.fetch(new Request("http://admin.internal/admin/api/kill", { headers: { authorization: authorization() } })),
+  );
   return (request, out) => {
     request.readBody({ maxBytes: ADMIN_BODY_BYTES, timeoutMs: ADMIN_BODY_MS }, (outcome) => {
       if (!outcome.ok) return sendProblem(out, outcome.problem);
@@ -199,37 +171,20 @@ async function relay(app: Hono, request: FrontRequest, body: Buffer, out: FrontO
   out.whole(response.status, Object.fromEntries(response.headers), Buffer.from(await response.arrayBuffer()));
 }
 
-/** Compared by digest, so that the time it takes says nothing of the token. */
-function isAdmin(authorization: string | undefined, token: Secret): boolean {
-  const given = /^Bearer (.+)$/i.exec(authorization ?? "")?.[1];
-  if (given === undefined) return false;
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(given), digest(token.reveal()));
+/** Of the key with this id, whose account may have another. */
+async function accountNamed(keys: KeyStore, id: string): Promise<string> {
+  const record = (await keys.list()).find((one) => one.id === id);
+  return record ? accountOf(record) : id;
 }
 
 function selectionOf({ tag, model, target, key, team }: z.output<typeof cacheQuery>): CacheSelection {
   if (tag !== undefined) return { kind: "tag", value: tag };
   if (model !== undefined) return { kind: "model", value: model };
   if (target !== undefined) return { kind: "target", value: target };
-  // A key's id is its caller's scope.
+  // An account's id is its caller's scope.
   if (key !== undefined) return { kind: "scope", value: tenantOf({ scope: key }, "key") };
   if (team !== undefined) return { kind: "scope", value: tenantOf({ scope: "", team }, "team") };
   return { kind: "all" };
-}
-
-function describeKey(key: KeyRecord): Json {
-  const { hash: _hash, ...shown } = key;
-  return shown as unknown as Json;
-}
-
-function invalidBody(error: z.ZodError): ProblemError {
-  const [issue] = error.issues;
-  const param = issue?.path.join(".");
-  return new ProblemError({
-    kind: "invalid_request",
-    message: `The body is not valid: ${issue?.message ?? "it is not JSON"}.`,
-    ...(param ? { param } : {}),
-  });
 }
 
 function invalidQuery(error: z.ZodError): ProblemError {

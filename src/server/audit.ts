@@ -1,9 +1,9 @@
-import type { Context, Hono, MiddlewareHandler } from "hono";
+import type { Hono, MiddlewareHandler } from "hono";
 import { z } from "zod";
 import { problemFrom, ProblemError, type AuditStore, type Clock, type LedgerStore, type Randomness } from "../canon/index.ts";
 import { hashOf, parseEntry, type Audit, type Entry } from "../ledger/audit/index.ts";
 import { readQuery } from "./admin-body.ts";
-import { ADMIN } from "./release.ts";
+import { actorOf } from "./roles.ts";
 
 const PAGE = 1000;
 const LISTED = 50;
@@ -14,9 +14,6 @@ const SAME_READ_MS = 60_000;
 const REMEMBERED_READS = 1000;
 /** Refused sign-ins within this time after one are another entry with their number: nobody must be able to fill the record from outside. */
 const REFUSALS_MS = 60_000;
-
-/** Under this name the request's context holds who signed in, where that is not the admin token. */
-export const ACTOR = "gimbal.actor";
 
 /** By it an answer names its request in the audit. */
 const REQUEST_ID_HEADER = "x-gimbal-request-id";
@@ -85,11 +82,6 @@ export function auditTrail({ audit, ledger, clock, randomness }: TrailDeps): Mid
       } else if (notes === 0) await audit.note({ action: "admin.change", subject, details: { body } });
     });
   };
-}
-
-function actorOf(context: Context): string {
-  const actor: unknown = context.get(ACTOR);
-  return typeof actor === "string" ? actor : ADMIN;
 }
 
 /** Notes sign-ins to the admin API that were refused. */

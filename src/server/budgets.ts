@@ -14,7 +14,8 @@ import { patchBudgets, type ConfigControl } from "../config/index.ts";
 import { NEVER, partsOfKey } from "../ledger/budgets/index.ts";
 import { budgetsOptions } from "../ledger/options.ts";
 import { readBody } from "./admin-body.ts";
-import { ADMIN, changed, present } from "./release.ts";
+import { changed, present } from "./release.ts";
+import { actorOf } from "./roles.ts";
 
 /** Counters shown at once. */
 const MOST_COUNTERS = 10_000;
@@ -54,7 +55,7 @@ export function mountBudgets(app: Pick<Hono, "get" | "put">, deps: BudgetDeps): 
   app.put("/budgets", async (context) => {
     const { budgets, base } = await readBody(context, budgetsBody);
     const written = budgets.map((budget) => JSON.parse(JSON.stringify(budget)) as Json);
-    const made = await present(deps.control).change(ADMIN, (text) => patchBudgets(text, written), base);
+    const made = await present(deps.control).change(actorOf(context), (text) => patchBudgets(text, written), base);
     return context.json(await changed(deps.config, made));
   });
 }

@@ -5,7 +5,8 @@ import { abortCanary, canarySince, promoteCanary, type ConfigControl } from "../
 import { nearest } from "../kit/index.ts";
 import { figuresOf } from "../ledger/compare.ts";
 import { readBody, readQuery } from "./admin-body.ts";
-import { ADMIN, changed, present } from "./release.ts";
+import { changed, present } from "./release.ts";
+import { actorOf } from "./roles.ts";
 
 /** Rows that a comparison reads, newest first. */
 const COMPARED_ROWS = 5000;
@@ -48,13 +49,13 @@ export function mountCanary(app: Pick<Hono, "get" | "post">, deps: CanaryDeps): 
   app.post("/models/:name{.+}/canary/promote", async (context) => {
     const { alone, base } = await readBody(context, promoteBody);
     const name = context.req.param("name");
-    const made = await present(control).change(ADMIN, (text) => promoteCanary(text, name, alone), base);
+    const made = await present(control).change(actorOf(context), (text) => promoteCanary(text, name, alone), base);
     return context.json(await changed(config, made));
   });
   app.post("/models/:name{.+}/canary/abort", async (context) => {
     const { base } = await readBody(context, abortBody);
     const name = context.req.param("name");
-    const made = await present(control).change(ADMIN, (text) => abortCanary(text, name), base);
+    const made = await present(control).change(actorOf(context), (text) => abortCanary(text, name), base);
     return context.json(await changed(config, made));
   });
 }

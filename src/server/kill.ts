@@ -1,9 +1,19 @@
 import type { Hono } from "hono";
 import { z } from "zod";
-import { ProblemError, type Clock, type KeyStore, type Randomness, type Snapshot, type Switch, type SwitchStore } from "../canon/index.ts";
+import {
+  accountOf,
+  ProblemError,
+  type Clock,
+  type KeyStore,
+  type Randomness,
+  type Snapshot,
+  type Switch,
+  type SwitchStore,
+} from "../canon/index.ts";
 import type { Switches } from "../gateway/switches.ts";
 import { nearest } from "../kit/index.ts";
 import { readBody } from "./admin-body.ts";
+import { actorOf } from "./roles.ts";
 
 const VALUE_LETTERS = 400;
 const REASON_LETTERS = 500;
@@ -30,8 +40,7 @@ export function mountKill(app: Pick<Hono, "get" | "post" | "delete">, deps: Kill
   app.get("/kill", async (context) => context.json({ kills: (await killsOf(deps.store)).map(describe) }));
   app.post("/kill", async (context) => {
     const { scope, value = "*", reason } = await readBody(context, killBody);
-    const covered = scope === "all" ? "*" : value;
-    await assertThere(deps, scope, covered);
+    const covered = scope === "all" ? "*" : await nameThere(deps, scope, value);
     const standing = deps.switches.inForce.find((entry) => entry.kind === "kill" && entry.scope === scope && entry.value === covered);
     if (standing) return context.json(describe(standing));
     const entry: Switch = {
@@ -39,7 +48,7 @@ export function mountKill(app: Pick<Hono, "get" | "post" | "delete">, deps: Kill
       kind: "kill",
       scope,
       value: covered,
-      author: "admin",
+      author: actorOf(context),
       createdAt: deps.clock.now(),
       ...(reason !== undefined && { reason }),
     };
@@ -63,31 +72,35 @@ function describe({ kind: _kind, ...entry }: Switch): object {
   return entry;
 }
 
-/** A switch on a misspelt name would let its maker believe that something has stopped. Tags are the callers' own; nobody lists them. */
-async function assertThere(deps: KillDeps, scope: Switch["scope"], value: string): Promise<void> {
+/**
+ * A switch on a misspelt name would let its maker believe that something has stopped. Tags are the callers' own; nobody lists them. The id of a
+ * key stands for its account, under which its calls run.
+ */
+async function nameThere(deps: KillDeps, scope: Switch["scope"], value: string): Promise<string> {
   const { aliases, providers } = deps.snapshot();
   switch (scope) {
     case "model": {
       const provider = value.slice(0, Math.max(0, value.indexOf("/")));
       if (!aliases.has(value) && !providers.has(provider)) throw missing(scope, value, [...aliases.keys()]);
-      return;
+      return value;
     }
     case "provider":
       if (!providers.has(value)) throw missing(scope, value, [...providers.keys()]);
-      return;
+      return value;
     case "key": {
       const keys = await deps.keys.list();
-      if (!keys.some(({ id, name }) => id === value || name === value))
-        throw missing(
-          scope,
-          value,
-          keys.map(({ name }) => name),
-        );
-      return;
+      const key = keys.find(({ id, name }) => id === value || name === value);
+      if (key) return key.id === value ? accountOf(key) : value;
+      throw missing(
+        scope,
+        value,
+        keys.map(({ name }) => name),
+      );
     }
     case "target":
     case "tag":
     case "all":
+      return value;
   }
 }
 

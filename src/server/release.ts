@@ -3,11 +3,10 @@ import { z } from "zod";
 import { ProblemError, type ConfigStore, type ConfigVersion, type Json } from "../canon/index.ts";
 import { diffVersions, maskSecrets, patchModel, type ConfigControl } from "../config/index.ts";
 import { readBody, readQuery } from "./admin-body.ts";
+import { actorOf } from "./roles.ts";
 
 const MOST_VERSIONS = 1000;
 const LISTED_VERSIONS = 50;
-/** Author of what comes in over the admin API. */
-export const ADMIN = "admin";
 
 const versionsQuery = z.strictObject({ limit: z.coerce.number().int().min(1).max(MOST_VERSIONS).default(LISTED_VERSIONS) });
 const version = z.number().int().positive();
@@ -47,7 +46,7 @@ export function mountRelease(app: Pick<Hono, "get" | "post" | "patch">, { config
   });
   app.post("/config/rollback", async (context) => {
     const body = await readBody(context, rollbackBody);
-    const made = await present(control).rollback(body.version, ADMIN, body.base);
+    const made = await present(control).rollback(body.version, actorOf(context), body.base);
     return context.json(await changed(config, made));
   });
   app.patch("/models/:name{.+}", async (context) => {
@@ -56,7 +55,7 @@ export function mountRelease(app: Pick<Hono, "get" | "post" | "patch">, { config
       throw new ProblemError({ kind: "invalid_request", message: "Nothing is to be changed: name `weights` or members of the model." });
     const name = context.req.param("name");
     const patch = { weights, members: members as Record<string, Json> };
-    const made = await present(control).change(ADMIN, (text) => patchModel(text, name, patch), base);
+    const made = await present(control).change(actorOf(context), (text) => patchModel(text, name, patch), base);
     return context.json(await changed(config, made));
   });
 }

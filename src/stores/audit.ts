@@ -108,6 +108,7 @@ export function noting(stores: Stores): Stores {
     keys: {
       ...keys,
       create: (key, note) => leave(keys.create(key), note),
+      rotate: (id, next, at, until, note) => leave(keys.rotate(id, next, at, until), note),
       revoke: (id, at, note) => leave(keys.revoke(id, at), note),
     },
     config: {

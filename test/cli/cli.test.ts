@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ProblemError, type Provider, type Stores } from "../../src/canon/index.ts";
 import { runCli, type CliDeps, type ServeSettings } from "../../src/cli/index.ts";
-import { ManualClock, SeededRandomness } from "../../src/kit/index.ts";
+import { ManualClock, SeededRandomness, SystemRandomness } from "../../src/kit/index.ts";
 import { createModelBook } from "../../src/models/index.ts";
 import { memoryStores } from "../../src/stores/index.ts";
 
@@ -141,6 +141,31 @@ describe("gimbal serve", () => {
 });
 
 describe("gimbal keys", () => {
+  it("rotates a key and adds one to its account", async () => {
+    await run(["keys", "create", "--name", "ci", "--tools", "clock,web_*", "--json"]);
+    const first = printed() as { id: string; key: string };
+    output = "";
+    expect(await run(["keys", "rotate", first.id, "--overlap-hours", "2", "--json"], { randomness: new SystemRandomness() })).toBe(0);
+    const second = printed() as { id: string; key: string; account: string; previous: object };
+    expect(second).toMatchObject({ account: first.id, previous: { id: first.id, expiresAt: clock.now() + 2 * 3_600_000 } });
+    output = "";
+    expect(await run(["keys", "add", first.id, "--expires", "30d", "--json"], { randomness: new SystemRandomness() })).toBe(0);
+    expect(printed()).toMatchObject({ account: first.id, expiresAt: clock.now() + 30 * DAY_MS });
+    const kept = await stores.keys.list();
+    expect(kept.map(({ name, scopes }) => [name, scopes.tools])).toEqual(Array.from({ length: 3 }, () => ["ci", ["clock", "web_*"]]));
+    expect(kept.find(({ id }) => id === first.id)?.expiresAt).toBe(clock.now() + 2 * 3_600_000);
+    expect(await run(["keys", "rotate", "key_none"])).toBe(1);
+    expect(await run(["keys", "rotate", first.id, "--overlap-hours", "-1"])).toBe(2);
+    expect(await run(["keys", "add", "key_none"])).toBe(1);
+  });
+
+  it("makes keys for the admin API", async () => {
+    expect(await run(["keys", "create", "--name", "board", "--role", "viewer"])).toBe(0);
+    expect((await stores.keys.list())[0]?.scopes).toEqual({ surfaces: ["admin"], role: "viewer" });
+    expect(await run(["keys", "create", "--name", "board", "--role", "root"])).toBe(2);
+    expect(await run(["keys", "create", "--name", "board", "--role", "viewer", "--surfaces", "openai-chat"])).toBe(2);
+  });
+
   it("makes a key that is shown once, lists it and revokes it", async () => {
     expect(
       await run([

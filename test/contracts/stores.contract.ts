@@ -414,6 +414,32 @@ function keyContract(withStores: WithStores): void {
   );
 
   it(
+    "lets a key go on for a while after its successor is there, and knows whose calls both are",
+    withStores(async ({ keys }) => {
+      await keys.create(keyRecord("key_1", { team: "search" }));
+      await keys.create(keyRecord("key_3", { expiresAt: START + 50 }));
+      const next = keyRecord("key_2", { team: "search", account: "key_1", createdAt: START + 5 });
+      const before = await keys.generation();
+      expect(await keys.rotate("key_1", next, START + 5, START + 100)).toBe(true);
+      expect(await keys.generation()).toBeGreaterThan(before);
+      expect(await keys.byHash("hash-key_2")).toEqual(next);
+      expect((await keys.byHash("hash-key_1"))?.expiresAt).toBe(START + 100);
+      // Sent again after a crash it finds what it did.
+      expect(await keys.rotate("key_1", next, START + 5, START + 100)).toBe(true);
+      expect(await keys.list()).toHaveLength(3);
+      const late = keyRecord("key_4", { account: "key_3" });
+      expect(await keys.rotate("key_3", late, START + 50, START + 100)).toBe(false);
+      expect(await keys.rotate("key_9", late, START, START + 100)).toBe(false);
+      expect(await keys.byHash("hash-key_4")).toBeUndefined();
+      // A key that ends sooner anyway does not live longer for it.
+      expect(await keys.rotate("key_3", late, START, START + 100)).toBe(true);
+      expect((await keys.byHash("hash-key_3"))?.expiresAt).toBe(START + 50);
+      await keys.revoke("key_2", START + 6);
+      expect(await keys.rotate("key_2", keyRecord("key_5"), START + 7, START + 100)).toBe(false);
+    }),
+  );
+
+  it(
     "revokes once, and counts every change",
     withStores(async ({ keys }) => {
       const before = await keys.generation();

@@ -43,6 +43,7 @@ function setUp(anonymous: Snapshot["access"]["anonymous"] = "never") {
       return records.find((record) => record.hash === hash);
     },
     list: async () => records,
+    rotate: async () => true,
     revoke: async () => true,
     generation: async () => generation,
   };

@@ -82,6 +82,16 @@ describe.skipIf(!hasPostgres)("gateways that share a record in PostgreSQL", () =
     await within(() => statusOf(one, String(key)), 401);
   });
 
+  it("rotate each other's keys: the new one at once, the old one no longer than a second", async () => {
+    const { id, key } = await admin(one, "POST", "/keys", { name: "rotated" });
+    expect(await statusOf(two, String(key))).toBe(200);
+    const next = await admin(two, "POST", `/keys/${String(id)}/rotate`, { overlapHours: 0 });
+    expect(next["account"]).toBe(id);
+    await within(() => statusOf(one, String(next["key"])), 200);
+    await within(() => statusOf(one, String(key)), 401);
+    await within(() => statusOf(two, String(key)), 401);
+  });
+
   it("have one ledger", async () => {
     const key = await one.key();
     await statusOf(one, key);

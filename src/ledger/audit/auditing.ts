@@ -16,6 +16,14 @@ export function auditing(stores: Stores, { audit, diff }: AuditingOptions): Stor
       ...keys,
       create: (key, note) =>
         keys.create(key, note ?? audit.draft({ action: "key.create", subject: `key:${key.id}`, details: aboutKey(key) })),
+      rotate: (id, next, at, until, note) =>
+        keys.rotate(
+          id,
+          next,
+          at,
+          until,
+          note ?? audit.draft({ action: "key.rotate", subject: `key:${id}`, details: { next: next.id, until, ...aboutKey(next) } }),
+        ),
       revoke: (id, at, note) => keys.revoke(id, at, note ?? audit.draft({ action: "key.revoke", subject: `key:${id}` })),
     },
     config: {

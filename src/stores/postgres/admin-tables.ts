@@ -19,6 +19,7 @@ interface KeyColumns {
   readonly expires_at: number | null;
   readonly revoked_at: number | null;
   readonly budgets: string | null;
+  readonly account: string | null;
 }
 interface ConfigColumns {
   readonly version: number;
@@ -62,7 +63,13 @@ async function raise(batch: BatchContext): Promise<void> {
 }
 
 const TAKEN = statement("keys.taken", "SELECT id FROM keys WHERE id = $1 OR hash = $2");
-const CREATE = statement("keys.create", "INSERT INTO keys VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)");
+const CREATE = statement("keys.create", "INSERT INTO keys VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)");
+const MADE = statement("keys.made", "SELECT id FROM keys WHERE id = $1 AND hash = $2");
+const END = statement(
+  "keys.end",
+  `UPDATE keys SET expires_at = least(coalesce(expires_at, $1), $1)
+   WHERE id = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)`,
+);
 const REVOKE = statement("keys.revoke", "UPDATE keys SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL");
 const NEWEST_CONFIG = statement("config.newest", "SELECT * FROM config_versions ORDER BY version DESC LIMIT 1");
 const APPEND = statement("config.append", "INSERT INTO config_versions VALUES ($1, $2, $3, $4, $5)");
@@ -82,6 +89,16 @@ export const adminWrites = {
       throw conflict(`A key with the id ${key.id} or the same secret exists already.`);
     await session.changes(CREATE, keyToValues(key));
     await raise(batch);
+  },
+  rotateKey: async (batch, [id, next, at, until]) => {
+    const { session } = batch;
+    await session.rows(HOLD);
+    // A write that is repeated after a crash finds what it wrote.
+    if ((await session.rows(MADE, [next.id, next.hash])).length > 0) return true;
+    if ((await session.changes(END, [until, id, at])) === 0) return false;
+    await session.changes(CREATE, keyToValues(next));
+    await raise(batch);
+    return true;
   },
   revokeKey: async (batch, [id, at]) => {
     const revoked = (await batch.session.changes(REVOKE, [at, id])) > 0;
@@ -153,12 +170,14 @@ function keyToValues(key: KeyRecord): readonly Value[] {
     key.expiresAt ?? null,
     key.revokedAt ?? null,
     key.budgets ? JSON.stringify(key.budgets) : null,
+    key.account ?? null,
   ];
 }
 
 function keyFrom(columns: KeyColumns): KeyRecord {
   return {
     id: columns.id,
+    ...(columns.account !== null && { account: columns.account }),
     name: columns.name,
     hash: columns.hash,
     prefix: columns.prefix,

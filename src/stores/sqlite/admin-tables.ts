@@ -19,6 +19,7 @@ interface KeyColumns {
   readonly expires_at: number | null;
   readonly revoked_at: number | null;
   readonly budgets: string | null;
+  readonly account: string | null;
 }
 interface ConfigColumns {
   readonly version: number;
@@ -42,12 +43,13 @@ interface SwitchColumns {
   readonly created_at: number;
 }
 
-type AdminWrites = "createKey" | "revokeKey" | "appendConfig" | "configInForce" | "putSwitch" | "removeSwitch";
+type AdminWrites = "createKey" | "rotateKey" | "revokeKey" | "appendConfig" | "configInForce" | "putSwitch" | "removeSwitch";
 type AdminReads = "keyByHash" | "keys" | "config" | "configs" | "switches";
 
 /** Each of these writes raises the generation: what other processes hold of these tables is then out of date. */
 export const RAISES_GENERATION: ReadonlySet<string> = new Set<AdminWrites>([
   "createKey",
+  "rotateKey",
   "revokeKey",
   "appendConfig",
   "putSwitch",
@@ -57,8 +59,13 @@ export const RAISES_GENERATION: ReadonlySet<string> = new Set<AdminWrites>([
 export function adminWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteTable, AdminWrites> {
   const taken = database.prepare("SELECT id FROM keys WHERE id = ? OR hash = ?");
   const create = database.prepare(
-    `INSERT INTO keys (id, hash, prefix, name, team, project, tags, scopes, limits, created_at, expires_at, revoked_at, budgets)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO keys (id, hash, prefix, name, team, project, tags, scopes, limits, created_at, expires_at, revoked_at, budgets, account)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const made = database.prepare("SELECT id FROM keys WHERE id = ? AND hash = ?");
+  const end = database.prepare(
+    `UPDATE keys SET expires_at = min(coalesce(expires_at, ?1), ?1)
+     WHERE id = ?2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?3)`,
   );
   const revoke = database.prepare("UPDATE keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL");
   const bump = database.prepare("UPDATE key_generation SET generation = generation + 1");
@@ -72,6 +79,14 @@ export function adminWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteT
       if (taken.get(key.id, key.hash)) throw conflict(`A key with the id ${key.id} or the same secret exists already.`);
       create.run(...keyToValues(key));
       bump.run();
+    },
+    rotateKey: ([id, next, at, until]) => {
+      // A write that is repeated after a crash finds what it wrote.
+      if (made.get(next.id, next.hash)) return true;
+      if (end.run(until, id, at).changes === 0) return false;
+      create.run(...keyToValues(next));
+      bump.run();
+      return true;
     },
     revokeKey: ([id, at]) => {
       const revoked = revoke.run(at, id).changes > 0;
@@ -153,12 +168,14 @@ function keyToValues(key: KeyRecord): (string | number | null)[] {
     key.expiresAt ?? null,
     key.revokedAt ?? null,
     key.budgets ? JSON.stringify(key.budgets) : null,
+    key.account ?? null,
   ];
 }
 
 function keyFrom(columns: KeyColumns): KeyRecord {
   return {
     id: columns.id,
+    ...(columns.account !== null && { account: columns.account }),
     name: columns.name,
     hash: columns.hash,
     prefix: columns.prefix,

@@ -1,0 +1,99 @@
+import type { Context, Hono } from "hono";
+import { z } from "zod";
+import { ProblemError, type Clock, type KeyStore, type Randomness } from "../canon/index.ts";
+import { addKey, newKey, rotateKey, type MadeKey } from "../gateway/keys.ts";
+import { keyBudgetsFrom, keyBudgetsOptions, keyLimitsOptions } from "../ledger/options.ts";
+import { requirementOptions } from "../routing/options.ts";
+import { readBody } from "./admin-body.ts";
+import { ADMIN } from "./roles.ts";
+
+const MS_PER_HOUR = 3_600_000;
+/** Hours that a rotated key goes on, when the request does not say. */
+export const OVERLAP_HOURS = 24;
+export const MOST_OVERLAP_HOURS = 90 * 24;
+const MOST_PATTERNS = 1000;
+
+const name = z.string().min(1).max(100);
+/** Milliseconds since 1970, or an ISO date. */
+const moment = z.union([z.number().int().positive(), z.iso.datetime().transform((text) => Date.parse(text))]);
+
+const keyBody = z
+  .strictObject({
+    name,
+    team: name.optional(),
+    project: name.optional(),
+    tags: z.array(name).max(50).optional(),
+    models: z.array(z.string().min(1)).optional(),
+    surfaces: z.array(z.string().min(1)).optional(),
+    tools: z.array(z.string().min(1).max(200)).max(MOST_PATTERNS).optional(),
+    tier: z.number().int().min(0).max(4).optional(),
+    requires: requirementOptions.transform((requires) => withoutUndefined(requires)).optional(),
+    priority: z.number().int().min(0).max(9).optional(),
+    role: z.enum(["viewer", "developer", "approver", "admin"]).optional(),
+    limits: keyLimitsOptions.optional(),
+    budgets: keyBudgetsOptions.optional(),
+    expiresAt: moment.optional(),
+  })
+  .refine(({ role, surfaces }) => role === undefined || surfaces?.includes(ADMIN), {
+    error: "a role is for the admin API: `surfaces` must name `admin`",
+    path: ["role"],
+  });
+
+const rotateBody = z.strictObject({
+  /** How long the old key goes on. */
+  overlapHours: z.number().min(0).max(MOST_OVERLAP_HOURS).default(OVERLAP_HOURS),
+  expiresAt: moment.optional(),
+});
+const addBody = z.strictObject({ expiresAt: moment.optional() });
+
+export interface KeyDeps {
+  readonly keys: KeyStore;
+  readonly clock: Clock;
+  readonly randomness: Randomness;
+  /** What this process remembers of keys is out of date. */
+  readonly forgetKeys: () => void;
+}
+
+/** `/keys`: makes, lists, rotates and revokes them; `POST /accounts/ID/keys`: one more for the same account. */
+export function mountKeys(app: Pick<Hono, "get" | "post" | "delete">, deps: KeyDeps): void {
+  const { keys, clock, randomness, forgetKeys } = deps;
+  app.post("/keys", async (context) => {
+    const { models, surfaces, tools, tier, requires, priority, role, limits, budgets, ...spec } = await readBody(context, keyBody);
+    const scopes = withoutUndefined({ models, surfaces, tools, tier, requires, priority, role });
+    const made = newKey({ ...withoutUndefined(spec), scopes, limits: limits ?? [] }, clock, randomness);
+    const { record } = made;
+    await keys.create(budgets === undefined || budgets.length === 0 ? record : { ...record, budgets: keyBudgetsFrom(record.id, budgets) });
+    return shown(context, made);
+  });
+  app.get("/keys", async (context) => context.json({ keys: (await keys.list()).map(({ hash: _hash, ...key }) => key) }));
+  app.post("/keys/:id/rotate", async (context) => {
+    const { overlapHours, expiresAt } = await readBody(context, rotateBody);
+    const made = await rotateKey(deps, context.req.param("id"), Math.round(overlapHours * MS_PER_HOUR), expiresAt);
+    forgetKeys();
+    return shown(context, made, { previous: made.previous });
+  });
+  app.post("/accounts/:id/keys", async (context) => {
+    const { expiresAt } = await readBody(context, addBody);
+    return shown(context, await addKey(deps, context.req.param("id"), expiresAt));
+  });
+  app.delete("/keys/:id", async (context) => {
+    const id = context.req.param("id");
+    if (!(await keys.revoke(id, clock.now())))
+      throw new ProblemError({ kind: "not_found", message: `There is no key "${id.slice(0, 64)}" that could be revoked.` });
+    forgetKeys();
+    return context.json({ id, revoked: true });
+  });
+}
+
+function shown(context: Context, { key, record: { id, prefix, account, expiresAt } }: MadeKey, more: object = {}): Response {
+  return context.json(
+    { id, key, prefix, ...(account !== undefined && { account }), ...(expiresAt !== undefined && { expiresAt }), ...more },
+    201,
+  );
+}
+
+function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };
+}
