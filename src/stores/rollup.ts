@@ -58,6 +58,7 @@ const UNKNOWN_SUM = REPORT_SUMS.indexOf("unknownCosts");
 
 interface Details {
   readonly metadata?: Readonly<Record<string, unknown>>;
+  readonly cache?: string;
   readonly savedNanodollars?: number;
 }
 const NO_DETAILS: Details = {};
@@ -182,7 +183,7 @@ function countRow({ sums, latency }: Cell, row: RowValues, details: Details): vo
   add(0, 1);
   if (state === "failed" || state === "interrupted") add(1, 1);
   else if (state === "cancelled") add(2, 1);
-  if (details.savedNanodollars !== undefined || isHit(row)) add(3, 1);
+  if (details.cache === "hit") add(3, 1);
   if (cost === null) add(UNKNOWN_SUM, 1);
   else add(COST_SUM, Number(cost));
   add(6, Number(row[INPUT_UNCACHED]));
@@ -204,14 +205,10 @@ function countBucket(latency: Map<number, number>, bucket: number): void {
   latency.set(bucket, (latency.get(bucket) ?? 0) + 1);
 }
 
-function isHit(row: RowValues): boolean {
-  return String(row[DETAIL]).includes('"cache":"hit"');
-}
-
 /** Few rows have anything of interest in their JSON, so it is read only where it looks so. */
 function detailsOf(row: RowValues): Details {
   const detail = String(row[DETAIL]);
-  return detail.includes('"metadata":{') || detail.includes('"savedNanodollars":') ? (JSON.parse(detail) as Details) : NO_DETAILS;
+  return detail.includes('"metadata":{') || detail.includes('"cache":"hit"') ? (JSON.parse(detail) as Details) : NO_DETAILS;
 }
 
 function hourOf(row: RowValues): number {

@@ -119,7 +119,7 @@ export async function spendReport(store: Pick<ReportStore, "lines">, query: Spen
   };
   const lines = found.map((line): readonly [span: number, line: SpendLine] => [
     line.span,
-    { labels: nameOf(line), ...sumsOf([line]), ...(latency && { latency: latencyOf(line.latency) }) },
+    { labels: nameOf(line), ...lineSums(line), ...(latency && { latency: latencyOf(line.latency) }) },
   ]);
   const order = lines.toSorted(
     ([span, a], [other, b]) => span - other || b.sums.costNanodollars - a.sums.costNanodollars || compare(a.labels, b.labels),
@@ -131,10 +131,17 @@ function compare(a: SpendLine["labels"], b: SpendLine["labels"]): number {
   return Object.values(a).join("\u0000") < Object.values(b).join("\u0000") ? -1 : 1;
 }
 
+const COST = REPORT_SUMS.indexOf("costNanodollars");
+
+function lineSums({ sums: all }: ReportLine): Pick<SpendLine, "usd" | "sums"> {
+  const sums: Partial<Record<ReportSum, number>> = {};
+  for (let at = 0; at < REPORT_SUMS.length; at++) sums[REPORT_SUMS[at] as ReportSum] = all[at] ?? 0;
+  return { usd: formatDollars(all[COST] ?? 0), sums: sums as SpendLine["sums"] };
+}
+
 /** Dollars are added up exactly also where they pass what a number counts. */
 function sumsOf(lines: readonly ReportLine[]): Omit<SpendLine, "labels" | "latency"> {
-  const cost = REPORT_SUMS.indexOf("costNanodollars");
-  const nanodollars = lines.reduce((sum, line) => sum + BigInt(line.sums[cost] ?? 0), 0n);
+  const nanodollars = lines.reduce((sum, line) => sum + BigInt(line.sums[COST] ?? 0), 0n);
   const sums = Object.fromEntries(REPORT_SUMS.map((name, at) => [name, lines.reduce((sum, line) => sum + (line.sums[at] ?? 0), 0)]));
   return { usd: formatDollars(nanodollars), sums: sums as SpendLine["sums"] };
 }

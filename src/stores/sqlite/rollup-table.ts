@@ -8,7 +8,7 @@ import { addColumns, answered, DAILY, HOURLY, levelOf, Lines, MOST_WAITING, tooM
 import { isAboutStatement } from "./statement-errors.ts";
 
 /** Rows added up at once: what a row costs is shared by all of one cell. Reports look at that many one by one. */
-const ROWS_AT_ONCE = 2048;
+const ROWS_AT_ONCE = 4096;
 /** Names whose numbers are remembered. */
 const MOST_SERIES_KNOWN = 50_000;
 
