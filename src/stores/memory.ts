@@ -181,6 +181,8 @@ function memoryKeys(keys: Map<string, KeyRecord>): KeyStore {
     async rotate(id, next, at, until) {
       const key = keys.get(id);
       if (keys.get(next.id)?.hash === next.hash) return true;
+      const taken = [...keys.values()].some((other) => other.id === next.id || other.hash === next.hash);
+      if (taken) throw conflict(`A key with the id ${next.id} or the same secret exists already.`);
       if (!key || key.revokedAt !== undefined || (key.expiresAt ?? Infinity) <= at) return false;
       keys.set(id, { ...key, expiresAt: Math.min(key.expiresAt ?? until, until) });
       keys.set(next.id, structuredClone(next));

@@ -434,6 +434,8 @@ function keyContract(withStores: WithStores): void {
       // A key that ends sooner anyway does not live longer for it.
       expect(await keys.rotate("key_3", late, START, START + 100)).toBe(true);
       expect((await keys.byHash("hash-key_3"))?.expiresAt).toBe(START + 50);
+      expect(await kindOf(keys.rotate("key_1", keyRecord("key_2", { hash: "other" }), START, START + 1))).toBe("conflict");
+      expect(await kindOf(keys.rotate("key_1", keyRecord("key_6", { hash: "hash-key_2" }), START, START + 1))).toBe("conflict");
       await keys.revoke("key_2", START + 6);
       expect(await keys.rotate("key_2", keyRecord("key_5"), START + 7, START + 100)).toBe(false);
     }),

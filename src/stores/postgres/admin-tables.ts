@@ -95,6 +95,8 @@ export const adminWrites = {
     await session.rows(HOLD);
     // A write that is repeated after a crash finds what it wrote.
     if ((await session.rows(MADE, [next.id, next.hash])).length > 0) return true;
+    if ((await session.rows(TAKEN, [next.id, next.hash])).length > 0)
+      throw conflict(`A key with the id ${next.id} or the same secret exists already.`);
     if ((await session.changes(END, [until, id, at])) === 0) return false;
     await session.changes(CREATE, keyToValues(next));
     await raise(batch);

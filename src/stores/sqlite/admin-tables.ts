@@ -83,6 +83,7 @@ export function adminWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteT
     rotateKey: ([id, next, at, until]) => {
       // A write that is repeated after a crash finds what it wrote.
       if (made.get(next.id, next.hash)) return true;
+      if (taken.get(next.id, next.hash)) throw conflict(`A key with the id ${next.id} or the same secret exists already.`);
       if (end.run(until, id, at).changes === 0) return false;
       create.run(...keyToValues(next));
       bump.run();
