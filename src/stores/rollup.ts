@@ -93,7 +93,8 @@ function follow(from: Step, name: string | number): Step {
  */
 export class Tally {
   readonly #metadata: readonly string[];
-  readonly #root = step();
+  readonly #cubes = step();
+  readonly #tags = step();
   readonly #cells: HourCell[] = [];
 
   constructor(metadata: readonly string[]) {
@@ -141,17 +142,16 @@ export class Tally {
     return [...cells.values()];
   }
 
+  /** The one that every row has: found without putting its labels together. */
   #cube(row: RowValues): Cell {
-    const labels: SeriesLabels = [
-      "cube",
-      "",
-      text(row[CALLER_ID]),
-      text(row[TEAM]),
-      text(row[PROJECT]),
-      text(row[MODEL]),
-      text(row[TARGET]),
-    ];
-    return this.#cellOf(hourOf(row), labels);
+    const hour = hourOf(row);
+    let at = follow(this.#cubes, hour);
+    at = follow(at, text(row[CALLER_ID]));
+    at = follow(at, text(row[TEAM]));
+    at = follow(at, text(row[PROJECT]));
+    at = follow(at, text(row[MODEL]));
+    at = follow(at, text(row[TARGET]));
+    return at.cell ?? this.#newCell(at, hour, cubeLabels(row));
   }
 
   #eachTag(row: RowValues, { metadata }: Details, use: (cell: Cell) => void): void {
@@ -166,14 +166,21 @@ export class Tally {
   }
 
   #cellOf(hour: number, labels: SeriesLabels): Cell {
-    let at = follow(this.#root, hour);
+    let at = follow(this.#tags, hour);
     for (const label of labels) at = follow(at, label);
-    if (at.cell) return at.cell;
+    return at.cell ?? this.#newCell(at, hour, labels);
+  }
+
+  #newCell(at: Step, hour: number, labels: SeriesLabels): Cell {
     const cell = emptyCell();
     at.cell = cell;
     this.#cells.push({ labels, hour, cell });
     return cell;
   }
+}
+
+function cubeLabels(row: RowValues): SeriesLabels {
+  return ["cube", "", text(row[CALLER_ID]), text(row[TEAM]), text(row[PROJECT]), text(row[MODEL]), text(row[TARGET])];
 }
 
 function countRow({ sums, latency }: Cell, row: RowValues, details: Details): void {
