@@ -221,7 +221,7 @@ describe("gimbal keys", () => {
     writeFileSync(join(folder, ".gimbal/server.json"), JSON.stringify({ url: "http://0.0.0.0:4100", pid: 42 }));
     writeFileSync(join(folder, ".gimbal/admin-token"), "token\n");
     const fetch: CliDeps["fetch"] = (_url, init) => {
-      asked.push(String(init?.body));
+      asked.push(typeof init?.body === "string" ? init.body : "");
       return Promise.resolve(Response.json({ id: "key_1", key: "gk_x", prefix: "gk_" }, { status: 201 }));
     };
     expect(await run(["keys", "create", "--name", "ci", "--budget", "2.5/month"], { fetch })).toBe(0);

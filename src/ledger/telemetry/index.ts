@@ -10,7 +10,6 @@ export { Exposition, EXPOSITION_TYPE } from "./exposition.ts";
 export type { Sender, SendOutcome } from "./exporter.ts";
 export { Logs, type LogLevel } from "./logs.ts";
 export { logsOptions, telemetryOptions, type LogsOptions, type OtlpOptions, type TelemetryOptions } from "./options.ts";
-export { readTraceparent } from "./trace.ts";
 
 export interface TelemetryDeps {
   readonly clock: Clock;

@@ -110,7 +110,7 @@ export class GroupCommit {
     }
     this.#size += size;
     return new Promise((resolve, reject) => {
-      this.#queue.push({ name, args, size, patient, resolve: resolve as (value: unknown) => void, reject });
+      this.#queue.push({ name, args, size, patient, resolve, reject });
       this.#schedule(patient);
     });
   }
