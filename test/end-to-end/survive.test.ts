@@ -101,7 +101,8 @@ function ask(url: string, asked: Asked): Promise<string> {
         if (asked.leaveAfter !== undefined && text.length >= asked.leaveAfter) sent.destroy();
       });
       response.on("close", () => {
-        if (sent.destroyed && asked.leaveAfter !== undefined && !response.complete) return resolve("left");
+        // The rest may have been there already, unread.
+        if (sent.destroyed && asked.leaveAfter !== undefined) return resolve("left");
         if (response.statusCode !== 200) return resolve(`status ${response.statusCode}: ${text.slice(0, 200)}`);
         resolve(asked.stream ? verdictOnStream(dialect, text) : verdictOnAnswer(dialect, text));
       });
