@@ -1,6 +1,23 @@
 import { OTHER_VALUE, REPORT_SUMS, reportBucket } from "../canon/index.ts";
 import { LEDGER_COLUMNS, type RowValues } from "./ledger-values.ts";
 
+/** Columns of a cell's sums, in the order of `REPORT_SUMS`. */
+export const SUM_COLUMNS = [
+  "calls",
+  "failed",
+  "cancelled",
+  "cache_hits",
+  "cost",
+  "unknown_costs",
+  "input",
+  "cache_read",
+  "cache_write",
+  "output",
+  "reasoning",
+  "estimated",
+  "saved",
+] as const;
+
 const MS_PER_HOUR = 3_600_000;
 export const HOURS_PER_DAY = 24;
 /** Longer texts from callers are cut, so that nobody fills the tables with them. */

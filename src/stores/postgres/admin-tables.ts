@@ -1,45 +1,18 @@
-import type { Budget, ConfigVersion, KeyRecord, RequestLimit, Scopes, Switch } from "../../canon/index.ts";
+import {
+  type ConfigColumns,
+  configFrom,
+  type KeyColumns,
+  keyFrom,
+  keyToValues,
+  lost,
+  type SwitchColumns,
+  switchFrom,
+} from "../admin-columns.ts";
 import { conflict, staleBase } from "../problems.ts";
-import { openConfigText, sealConfigText } from "../sqlite/sealed-config.ts";
-import type { Sealer } from "../sqlite/serving-key.ts";
-import { type Session, statement, type Value } from "./connections.ts";
+import { sealConfigText } from "../sqlite/sealed-config.ts";
+import { type Session, statement } from "./connections.ts";
 import type { BatchContext, PostgresReads, PostgresWrites } from "./tables.ts";
 
-interface KeyColumns {
-  readonly id: string;
-  readonly hash: string;
-  readonly prefix: string;
-  readonly name: string;
-  readonly team: string | null;
-  readonly project: string | null;
-  readonly tags: string | null;
-  readonly scopes: string;
-  readonly limits: string;
-  readonly created_at: number;
-  readonly expires_at: number | null;
-  readonly revoked_at: number | null;
-  readonly budgets: string | null;
-  readonly account: string | null;
-}
-interface ConfigColumns {
-  readonly version: number;
-  readonly created_at: number;
-  readonly author: string;
-  readonly text: string;
-  readonly rollback_of: number | null;
-  readonly first?: number | null;
-  readonly last?: number | null;
-  readonly processes?: number;
-}
-interface SwitchColumns {
-  readonly id: string;
-  readonly kind: Switch["kind"];
-  readonly scope: Switch["scope"];
-  readonly value: string;
-  readonly author: string;
-  readonly reason: string | null;
-  readonly created_at: number;
-}
 interface GenerationColumns {
   readonly generation: number;
 }
@@ -156,65 +129,3 @@ export const adminReads = {
     (await session.rows<ConfigColumns>(CONFIGS, [limit])).map((columns) => configFrom(columns, sealer) ?? lost(columns)),
   switches: async (session) => (await session.rows<SwitchColumns>(SWITCHES)).map(switchFrom),
 } satisfies Partial<PostgresReads>;
-
-function keyToValues(key: KeyRecord): readonly Value[] {
-  return [
-    key.id,
-    key.hash,
-    key.prefix,
-    key.name,
-    key.team ?? null,
-    key.project ?? null,
-    key.tags ? JSON.stringify(key.tags) : null,
-    JSON.stringify(key.scopes),
-    JSON.stringify(key.limits),
-    key.createdAt,
-    key.expiresAt ?? null,
-    key.revokedAt ?? null,
-    key.budgets ? JSON.stringify(key.budgets) : null,
-    key.account ?? null,
-  ];
-}
-
-function keyFrom(columns: KeyColumns): KeyRecord {
-  return {
-    id: columns.id,
-    ...(columns.account !== null && { account: columns.account }),
-    name: columns.name,
-    hash: columns.hash,
-    prefix: columns.prefix,
-    ...(columns.team !== null && { team: columns.team }),
-    ...(columns.project !== null && { project: columns.project }),
-    ...(columns.tags !== null && { tags: JSON.parse(columns.tags) as string[] }),
-    scopes: JSON.parse(columns.scopes) as Scopes,
-    limits: JSON.parse(columns.limits) as RequestLimit[],
-    createdAt: columns.created_at,
-    ...(columns.expires_at !== null && { expiresAt: columns.expires_at }),
-    ...(columns.revoked_at !== null && { revokedAt: columns.revoked_at }),
-    ...(columns.budgets !== null && { budgets: JSON.parse(columns.budgets) as Budget[] }),
-  };
-}
-
-/** Undefined when the key that sealed it is gone: such a version cannot be gone back to. */
-function configFrom(columns: ConfigColumns, sealer: Sealer): ConfigVersion | undefined {
-  const text = openConfigText(sealer, columns.version, columns.text);
-  if (text === undefined) return undefined;
-  const { version, created_at: createdAt, author, rollback_of: rollbackOf, first, last, processes } = columns;
-  return {
-    version,
-    createdAt,
-    author,
-    text,
-    ...(rollbackOf !== null && { rollbackOf }),
-    ...(typeof first === "number" && typeof last === "number" && { inForce: { first, last, processes: processes ?? 0 } }),
-  };
-}
-
-function switchFrom({ id, kind, scope, value, author, reason, created_at: createdAt }: SwitchColumns): Switch {
-  return { id, kind, scope, value, author, createdAt, ...(reason !== null && { reason }) };
-}
-
-/** In the list it keeps its place, with a comment for its text. */
-function lost({ version, created_at: createdAt, author }: ConfigColumns): ConfigVersion {
-  return { version, createdAt, author, text: "# The key that sealed this version is gone.\n" };
-}

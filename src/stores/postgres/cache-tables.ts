@@ -1,28 +1,11 @@
 import type { CacheSelection } from "../../canon/index.ts";
+import { type AnswerColumns, EVICTED, identity } from "../cache-columns.ts";
 import { type Session, statement, type Statement, type Value } from "./connections.ts";
 import type { BatchContext, PostgresReads, PostgresWrites } from "./tables.ts";
 import { arrayOf } from "./values.ts";
 
-interface AnswerColumns {
-  readonly model: string;
-  readonly target: string;
-  readonly created_at: number;
-  readonly fresh_until: number;
-  readonly expires_at: number;
-  readonly tags: string;
-  readonly key_id: string;
-  readonly sealed: Uint8Array;
-}
-
-/** Answers dropped at one go when the store is full. */
-const EVICTED = 32;
 /** Parts of the sum of bytes; see the migration. */
 export const CACHE_PARTS = 16;
-
-/** What a sealed row is bound to. */
-function identity(scope: string, key: string): readonly string[] {
-  return ["answer", scope, key];
-}
 
 /** Whoever keeps an answer holds the generation still, together with others; whoever forgets waits for them and then finds their answers. */
 const GENERATION_HELD = statement("cache.generation-held", "SELECT generation FROM cache_generation FOR SHARE");

@@ -1,6 +1,7 @@
-import type { CounterHold, LedgerRow, OpenRecord } from "../../canon/index.ts";
+import type { CounterHold } from "../../canon/index.ts";
 import type { Reads, Writes } from "../backend.ts";
-import { interruptedRow, LEDGER_COLUMNS, type RowValues, rowFromColumns, rowToValues } from "../ledger-values.ts";
+import { LEDGER_COLUMNS, type RowValues, rowFromColumns, rowToValues } from "../ledger-values.ts";
+import { type OpenColumns, openOf, rowOfOpen } from "../open-columns.ts";
 import { type Session, statement } from "./connections.ts";
 import { bookHolds, bookSpends, takeBack } from "./counter-table.ts";
 import type { PostgresReads } from "./tables.ts";
@@ -96,20 +97,6 @@ async function newRows(session: Session, columns: readonly string[]): Promise<Se
   return new Set((await session.rows<{ readonly call_id: string }>(SETTLE_AND_TELL, columns)).map((row) => row.call_id));
 }
 
-interface OpenColumns {
-  readonly call_id: string;
-  readonly started_at: number;
-  readonly caller_id: string;
-  readonly model: string;
-  readonly dialect: string;
-  readonly input_estimate: number;
-  readonly node: string;
-  readonly holds: string | null;
-  readonly caller_name?: string | null;
-  readonly team?: string | null;
-  readonly project?: string | null;
-}
-
 export async function interruptCalls(session: Session, [node, priceVersion, at]: Writes["interrupt"]["args"]): Promise<number> {
   const left = await session.rows<OpenColumns>(LEFT_OPEN, [node]);
   const rows = left.map((columns): readonly [1, RowValues] => [1, rowToValues(rowOfOpen(columns, priceVersion, at))]);
@@ -120,30 +107,6 @@ export async function interruptCalls(session: Session, [node, priceVersion, at]:
   );
   await takeBack(session, node);
   return added.size;
-}
-
-function openOf(columns: OpenColumns): OpenRecord {
-  return {
-    callId: columns.call_id,
-    startedAt: columns.started_at,
-    callerId: columns.caller_id,
-    model: columns.model,
-    dialect: columns.dialect,
-    inputEstimate: columns.input_estimate,
-    node: columns.node,
-    ...(columns.holds !== null && { holds: JSON.parse(columns.holds) as CounterHold[] }),
-  };
-}
-
-function rowOfOpen(columns: OpenColumns, priceVersion: string, at: number): LedgerRow {
-  return interruptedRow({
-    record: openOf(columns),
-    callerName: columns.caller_name ?? columns.caller_id,
-    ...(typeof columns.team === "string" && { team: columns.team }),
-    ...(typeof columns.project === "string" && { project: columns.project }),
-    priceVersion,
-    at,
-  });
 }
 
 const BY_ID = statement("ledger.by-id", "SELECT * FROM ledger WHERE call_id = $1");

@@ -1,6 +1,16 @@
 import { REPORT_SUMS, type ReportLine, type ReportQuery, type RollupState } from "../../canon/index.ts";
 import { LEDGER_COLUMNS, type RowValues } from "../ledger-values.ts";
-import { addCell, addPackedLatency, type Cell, DayValues, HOURS_PER_DAY, packLatency, type SeriesLabels, Tally } from "../rollup.ts";
+import {
+  addCell,
+  addPackedLatency,
+  type Cell,
+  DayValues,
+  HOURS_PER_DAY,
+  packLatency,
+  type SeriesLabels,
+  SUM_COLUMNS,
+  Tally,
+} from "../rollup.ts";
 import { addColumns, answered, DAILY, HOURLY, levelOf, Lines, MOST_WAITING, tooManyWaiting } from "../rollup-lines.ts";
 import { type Session, statement } from "./connections.ts";
 import type { PostgresReads, PostgresWrites } from "./tables.ts";
@@ -9,21 +19,6 @@ import { arrayOf, arrayOfBytes, storable } from "./values.ts";
 /** Rows added up at once. */
 const ROWS_AT_ONCE = 4096;
 
-const SUMS = [
-  "calls",
-  "failed",
-  "cancelled",
-  "cache_hits",
-  "cost",
-  "unknown_costs",
-  "input",
-  "cache_read",
-  "cache_write",
-  "output",
-  "reasoning",
-  "estimated",
-  "saved",
-] as const;
 const ROW = LEDGER_COLUMNS.map((name) => `ledger.${name}`).join(", ");
 /** One gateway adds up at a time; and repricings of one call follow each other. */
 const LOCK = statement("rollup.lock", "SELECT pg_advisory_xact_lock(hashtext('rollups of ' || current_schema()))");
@@ -70,10 +65,10 @@ const FIND_LATENCY = statement(
 );
 const ADD_CELLS = statement(
   "rollup.add-cells",
-  `INSERT INTO rollup_cells (level, series, at, latency, ${SUMS.join(", ")})
-   SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bytea[], ${SUMS.map((_, at) => `$${at + 5}::bigint[]`).join(", ")})
+  `INSERT INTO rollup_cells (level, series, at, latency, ${SUM_COLUMNS.join(", ")})
+   SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bytea[], ${SUM_COLUMNS.map((_, at) => `$${at + 5}::bigint[]`).join(", ")})
    ON CONFLICT (level, series, at) DO UPDATE SET latency = excluded.latency,
-     ${SUMS.map((name) => `${name} = rollup_cells.${name} + excluded.${name}`).join(", ")}`,
+     ${SUM_COLUMNS.map((name) => `${name} = rollup_cells.${name} + excluded.${name}`).join(", ")}`,
 );
 const DAY_VALUES = statement(
   "rollup.day-values",
@@ -85,8 +80,8 @@ const SERIES = statement("rollup.series", "SELECT * FROM rollup_series WHERE dim
 const cellsBetween = (columns: string): string =>
   `SELECT series, at, ${columns} FROM rollup_cells
    WHERE level = $1 AND series = ANY ($2::bigint[]) AND at >= $3::bigint AND at < $4::bigint`;
-const CELLS = statement("rollup.cells", cellsBetween(SUMS.join(", ")));
-const CELLS_AND_LATENCY = statement("rollup.cells-and-latency", cellsBetween(`latency, ${SUMS.join(", ")}`));
+const CELLS = statement("rollup.cells", cellsBetween(SUM_COLUMNS.join(", ")));
+const CELLS_AND_LATENCY = statement("rollup.cells-and-latency", cellsBetween(`latency, ${SUM_COLUMNS.join(", ")}`));
 
 type Columns = Readonly<Record<string, unknown>>;
 
@@ -261,8 +256,8 @@ function addStored(lines: Lines, wanted: ReadonlyMap<number, SeriesLabels>, cell
     if (!lineAt) series.set(id, (lineAt = lines.series(labels)));
     const line = lineAt?.(Number(columns["at"]));
     const latency = columns["latency"];
-    const sums = SUMS.map((name) => columns[name]);
-    if (line) addColumns(line, sums, 0, SUMS.length, latency instanceof Uint8Array ? latency : undefined);
+    const sums = SUM_COLUMNS.map((name) => columns[name]);
+    if (line) addColumns(line, sums, 0, SUM_COLUMNS.length, latency instanceof Uint8Array ? latency : undefined);
   }
 }
 

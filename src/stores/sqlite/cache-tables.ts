@@ -1,25 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { ReadTable, WriteTable } from "../backend.ts";
+import { type AnswerColumns, EVICTED, identity } from "../cache-columns.ts";
 import type { Sealer } from "./serving-key.ts";
-
-interface AnswerColumns {
-  readonly model: string;
-  readonly target: string;
-  readonly created_at: number;
-  readonly fresh_until: number;
-  readonly expires_at: number;
-  readonly tags: string;
-  readonly key_id: string;
-  readonly sealed: Uint8Array;
-}
-
-/** Answers dropped at one go when the store is full. */
-const EVICTED = 32;
-
-/** What a sealed row is bound to. */
-function identity(scope: string, key: string): readonly string[] {
-  return ["answer", scope, key];
-}
 
 /** Deletions keep the sum of bytes and the tags in step by triggers; see the migration. */
 export function cacheWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteTable, "keepCached" | "forgetCached" | "expireCached"> {

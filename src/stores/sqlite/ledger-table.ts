@@ -1,23 +1,10 @@
 import type { DatabaseSync } from "node:sqlite";
-import type { CounterHold, LedgerRow, OpenRecord } from "../../canon/index.ts";
+import type { CounterHold } from "../../canon/index.ts";
 import type { ReadTable, WriteTable } from "../backend.ts";
+import { type OpenColumns, openOf, rowOfOpen } from "../open-columns.ts";
 import { CounterBook } from "./counter-table.ts";
 import type { Rollups } from "./rollup-table.ts";
-import { interruptedRow, LEDGER_COLUMNS, rowFromColumns, rowToValues } from "../ledger-values.ts";
-
-interface OpenColumns {
-  readonly call_id: string;
-  readonly started_at: number;
-  readonly caller_id: string;
-  readonly model: string;
-  readonly dialect: string;
-  readonly input_estimate: number;
-  readonly node: string;
-  readonly holds: string | null;
-  readonly caller_name: string | null;
-  readonly team: string | null;
-  readonly project: string | null;
-}
+import { LEDGER_COLUMNS, rowFromColumns, rowToValues } from "../ledger-values.ts";
 
 export function ledgerWrites(database: DatabaseSync, rollups: Rollups): Pick<WriteTable, "open" | "settle" | "interrupt" | "probe"> {
   const marks = (count: number): string => Array.from({ length: count }, () => "?").join(",");
@@ -60,30 +47,6 @@ export function ledgerWrites(database: DatabaseSync, rollups: Rollups): Pick<Wri
     },
     probe: () => void probe.run(),
   };
-}
-
-function openOf(columns: OpenColumns): OpenRecord {
-  return {
-    callId: columns.call_id,
-    startedAt: columns.started_at,
-    callerId: columns.caller_id,
-    model: columns.model,
-    dialect: columns.dialect,
-    inputEstimate: columns.input_estimate,
-    node: columns.node,
-    ...(columns.holds !== null && { holds: JSON.parse(columns.holds) as CounterHold[] }),
-  };
-}
-
-function rowOfOpen(columns: OpenColumns, priceVersion: string, at: number): LedgerRow {
-  return interruptedRow({
-    record: openOf(columns),
-    callerName: columns.caller_name ?? columns.caller_id,
-    ...(columns.team !== null && { team: columns.team }),
-    ...(columns.project !== null && { project: columns.project }),
-    priceVersion,
-    at,
-  });
 }
 
 export function ledgerReads(database: DatabaseSync): Pick<ReadTable, "row" | "rows" | "rowsWhere" | "count" | "openRecord"> {

@@ -3,7 +3,17 @@ import { type ReportLine, type ReportQuery, type RollupState } from "../../canon
 import type { ReadTable, WriteTable } from "../backend.ts";
 import { LEDGER_COLUMNS, type RowValues } from "../ledger-values.ts";
 import { reasonOf } from "../problems.ts";
-import { addCell, addPackedLatency, DayValues, type HourCell, HOURS_PER_DAY, packLatency, type SeriesLabels, Tally } from "../rollup.ts";
+import {
+  addCell,
+  addPackedLatency,
+  DayValues,
+  type HourCell,
+  HOURS_PER_DAY,
+  packLatency,
+  type SeriesLabels,
+  SUM_COLUMNS,
+  Tally,
+} from "../rollup.ts";
 import { addColumns, answered, DAILY, HOURLY, levelOf, Lines, MOST_WAITING, tooManyWaiting } from "../rollup-lines.ts";
 import { isAboutStatement } from "./statement-errors.ts";
 
@@ -13,21 +23,6 @@ const ROWS_AT_ONCE = 4096;
 const MOST_SERIES_KNOWN = 50_000;
 
 const LABELS = ["dimension", "value", "caller_id", "team", "project", "model", "target"] as const;
-const SUMS = [
-  "calls",
-  "failed",
-  "cancelled",
-  "cache_hits",
-  "cost",
-  "unknown_costs",
-  "input",
-  "cache_read",
-  "cache_write",
-  "output",
-  "reasoning",
-  "estimated",
-  "saved",
-] as const;
 const ROW = LEDGER_COLUMNS.map((name) => `ledger.${name}`).join(",");
 const WAITING_ROWS = `SELECT ledger.seq, ${ROW} FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?`;
 /** What each repricing changed: from the one before it, or from the row's own cost. */
@@ -219,8 +214,8 @@ class CellWriter {
     this.#insert = database.prepare(`INSERT INTO rollup_series (${LABELS.join(",")}) VALUES (${marks(LABELS.length)})`);
     this.#latency = database.prepare("SELECT latency FROM rollup_cells WHERE level = ? AND series = ? AND at = ?");
     this.#add = database.prepare(
-      `INSERT INTO rollup_cells (level, series, at, latency, ${SUMS.join(",")}) VALUES (${marks(4 + SUMS.length)})
-       ON CONFLICT DO UPDATE SET latency = excluded.latency, ${SUMS.map((name) => `${name} = ${name} + excluded.${name}`).join(", ")}`,
+      `INSERT INTO rollup_cells (level, series, at, latency, ${SUM_COLUMNS.join(",")}) VALUES (${marks(4 + SUM_COLUMNS.length)})
+       ON CONFLICT DO UPDATE SET latency = excluded.latency, ${SUM_COLUMNS.map((name) => `${name} = ${name} + excluded.${name}`).join(", ")}`,
     );
     const values = database.prepare(
       `SELECT DISTINCT CASE dimension WHEN 'model' THEN model ELSE value END AS value FROM rollup_series
@@ -287,8 +282,8 @@ export function rollupReads(database: DatabaseSync): Pick<ReadTable, "reportLine
   const series = arrays(database.prepare(`SELECT id, ${LABELS.join(",")} FROM rollup_series WHERE dimension = ?`));
   const range = (columns: string): ReturnType<typeof arrays> =>
     arrays(database.prepare(`SELECT at, ${columns} FROM rollup_cells WHERE level = ? AND series = ? AND at >= ? AND at < ?`));
-  const plain = range(SUMS.join(","));
-  const withLatency = range(`latency,${SUMS.join(",")}`);
+  const plain = range(SUM_COLUMNS.join(","));
+  const withLatency = range(`latency,${SUM_COLUMNS.join(",")}`);
 
   function stored(query: ReportQuery, lines: Lines): void {
     const from = query.bounds[0] ?? 0;
@@ -299,7 +294,7 @@ export function rollupReads(database: DatabaseSync): Pick<ReadTable, "reportLine
       for (const columns of (query.latency ? withLatency : plain)(levelOf(query), Number(id), from, until)) {
         const line = lineAt(Number(columns[0]));
         const latency: unknown = query.latency ? columns[1] : undefined;
-        if (line) addColumns(line, columns, query.latency ? 2 : 1, SUMS.length, latency instanceof Uint8Array ? latency : undefined);
+        if (line) addColumns(line, columns, query.latency ? 2 : 1, SUM_COLUMNS.length, latency instanceof Uint8Array ? latency : undefined);
       }
     }
   }
