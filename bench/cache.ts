@@ -2,7 +2,7 @@ import { Answers, cacheKey, idOf, takeOf, Recording, DEFAULT_CACHE_LIMITS, wireK
 import { NO_USAGE, type Alias, type Call, type Dialect, type Snapshot } from "../src/canon/index.ts";
 import { dialects } from "../src/dialects/registry.generated.ts";
 import { createGateway, openCall } from "../src/gateway/index.ts";
-import type { Reader } from "../src/gateway/live.ts";
+import type { Reader } from "../src/gateway/reader.ts";
 import { limitsOptions } from "../src/gateway/options.ts";
 import type { CallRequest } from "../src/gateway/request.ts";
 import { systemClock, SystemRandomness } from "../src/kit/index.ts";

@@ -7,7 +7,8 @@
 import { NO_USAGE, unfold, type Call, type Dialect, type Event } from "../src/canon/index.ts";
 import { dialects } from "../src/dialects/registry.generated.ts";
 import { limitsOptions } from "../src/gateway/options.ts";
-import { LiveCall, type Reader } from "../src/gateway/live.ts";
+import { LiveCall } from "../src/gateway/live.ts";
+import type { Reader } from "../src/gateway/reader.ts";
 import { openReply, type ReplyContext } from "../src/gateway/reply.ts";
 import { formatFrame, systemClock } from "../src/kit/index.ts";
 

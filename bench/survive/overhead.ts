@@ -6,7 +6,7 @@ import { snapshotOf } from "../../src/config/index.ts";
 import { dialects } from "../../src/dialects/registry.generated.ts";
 import { createGateway, openCall, type GatewayDeps } from "../../src/gateway/index.ts";
 import { LiveCalls } from "../../src/gateway/live-calls.ts";
-import type { Reader } from "../../src/gateway/live.ts";
+import type { Reader } from "../../src/gateway/reader.ts";
 import type { CallRequest } from "../../src/gateway/request.ts";
 import { systemClock, SystemRandomness } from "../../src/kit/index.ts";
 import { createModelBook } from "../../src/models/index.ts";

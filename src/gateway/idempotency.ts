@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { ProblemError, type Caller, type HeldKey, type Json, type ProblemKind, type RepeatableAnswer } from "../canon/index.ts";
 import { whenOver } from "./elsewhere.ts";
-import type { Reader } from "./live.ts";
+import type { Reader } from "./reader.ts";
 import { lateReading, resume } from "./resume.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
 

@@ -10,7 +10,7 @@ import { Retries } from "../routing/retry.ts";
 import { Admission } from "./admission.ts";
 import { Journal } from "./journal.ts";
 import { LiveCalls } from "./live-calls.ts";
-import type { Reader } from "./live.ts";
+import type { Reader } from "./reader.ts";
 import { openCall } from "./pipeline.ts";
 import { Recall } from "./recall.ts";
 import type { GatewayDeps } from "./run.ts";

@@ -2,7 +2,8 @@ import { textOf, type Alias, type Call, type Dialect, type JsonObject } from "..
 import { parseJson } from "../kit/index.ts";
 import { ModelScorer } from "../routing/complexity.ts";
 import { factsOf } from "./facts.ts";
-import type { LiveCall, Reader } from "./live.ts";
+import type { LiveCall } from "./live.ts";
+import type { Reader } from "./reader.ts";
 import type { CallRequest } from "./request.ts";
 import { callOf, operationOf, type GatewayDeps, type Run } from "./run.ts";
 

@@ -8,7 +8,8 @@ import {
   type Problem,
 } from "../canon/index.ts";
 import { formatFrame } from "../kit/index.ts";
-import type { LiveCall, Reader, Reading } from "./live.ts";
+import type { LiveCall } from "./live.ts";
+import type { Reader, Reading } from "./reader.ts";
 import { problemHeaders } from "./refuse.ts";
 import { JSON_TYPE, STREAM_TYPE } from "./reply.ts";
 import type { GatewayDeps } from "./run.ts";

@@ -11,7 +11,8 @@ import {
 } from "../canon/index.ts";
 import { formatFrame } from "../kit/index.ts";
 import { cancelElsewhere } from "./elsewhere.ts";
-import type { LiveCall, Reader, Reading } from "./live.ts";
+import type { LiveCall } from "./live.ts";
+import type { Reader, Reading } from "./reader.ts";
 import { STREAM_TYPE } from "./reply.ts";
 import { resume } from "./resume.ts";
 import type { GatewayDeps } from "./run.ts";

@@ -1,6 +1,7 @@
 import { NO_USAGE, type Clock, type Dialect, type JsonObject, type Usage } from "../canon/index.ts";
 import { FrameFeed, parseJson, SeededRandomness } from "../kit/index.ts";
-import type { LiveCall, Reader } from "../gateway/live.ts";
+import type { LiveCall } from "../gateway/live.ts";
+import type { Reader } from "../gateway/reader.ts";
 import type { CallRequest } from "../gateway/request.ts";
 import { loremOf, tokensOf } from "../providers/sim/words.ts";
 import type { LoadPart, Scenario } from "./options.ts";

@@ -1,5 +1,6 @@
 import type { Clock, Dialect, JournalStore, KeyRecord, LedgerStore, ModelBook, Provider, Randomness, Stores } from "../canon/index.ts";
-import type { LiveCall, Reader } from "../gateway/live.ts";
+import type { LiveCall } from "../gateway/live.ts";
+import type { Reader } from "../gateway/reader.ts";
 import type { CallRequest } from "../gateway/request.ts";
 import { SeededRandomness } from "../kit/index.ts";
 import type { LocalPrices, PriceOptions } from "../models/index.ts";

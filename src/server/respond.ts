@@ -1,6 +1,6 @@
 import { problemFrom, problemStatus, type Json, type Problem } from "../canon/index.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
-import type { Reader, Reading } from "../gateway/live.ts";
+import type { Reader, Reading } from "../gateway/reader.ts";
 import { lateReading } from "../gateway/resume.ts";
 import type { FrontOut } from "../wire/types.ts";
 

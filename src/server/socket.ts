@@ -1,6 +1,7 @@
 import { ProblemError, problemFrom, type Dialect, type JsonObject } from "../canon/index.ts";
 import { parseFrame } from "../kit/index.ts";
-import type { LiveCall, Reader } from "../gateway/live.ts";
+import type { LiveCall } from "../gateway/live.ts";
+import type { Reader } from "../gateway/reader.ts";
 import { openCall } from "../gateway/pipeline.ts";
 import { Connection } from "../gateway/request.ts";
 import type { GatewayDeps } from "../gateway/run.ts";

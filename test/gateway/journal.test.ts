@@ -3,7 +3,8 @@ import type { Caller, JournalPart, JournalStore, Snapshot, Stores } from "../../
 import { dialects } from "../../src/dialects/registry.generated.ts";
 import { Journal } from "../../src/gateway/journal.ts";
 import { LiveCalls } from "../../src/gateway/live-calls.ts";
-import { LiveCall, type Reader, type Reading } from "../../src/gateway/live.ts";
+import { LiveCall } from "../../src/gateway/live.ts";
+import type { Reader, Reading } from "../../src/gateway/reader.ts";
 import { resume } from "../../src/gateway/resume.ts";
 import { ManualClock, SeededRandomness } from "../../src/kit/index.ts";
 import { memoryStores } from "../../src/stores/index.ts";

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { LiveCalls } from "../../src/gateway/live-calls.ts";
-import { LiveCall, type Reader } from "../../src/gateway/live.ts";
+import { LiveCall } from "../../src/gateway/live.ts";
+import type { Reader } from "../../src/gateway/reader.ts";
 import { ManualClock, SeededRandomness } from "../../src/kit/index.ts";
 
 class Recorder implements Reader {

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Alias, Dialect, LedgerRow, Provider, Snapshot, Stores } from "../../src/canon/index.ts";
 import { dialects } from "../../src/dialects/registry.generated.ts";
 import { createGateway, openCall, type GatewayDeps } from "../../src/gateway/index.ts";
-import type { Reader } from "../../src/gateway/live.ts";
+import type { Reader } from "../../src/gateway/reader.ts";
 import { limitsOptions } from "../../src/gateway/options.ts";
 import type { CallRequest } from "../../src/gateway/request.ts";
 import { ManualClock, SeededRandomness } from "../../src/kit/index.ts";
