@@ -13,7 +13,7 @@ import {
   type GimbalConfig,
 } from "./config/index.ts";
 import { dialects } from "./dialects/registry.generated.ts";
-import { createGateway, drain, type GatewayDeps, type GatewayOptions } from "./gateway/index.ts";
+import { closeProviders, createGateway, drain, Retired, type GatewayDeps, type GatewayOptions } from "./gateway/index.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { Alerts } from "./ledger/alerts.ts";
 import { Audit, auditing, openAuditKey } from "./ledger/audit/index.ts";
@@ -156,18 +156,7 @@ async function furnish(
   });
   // Before the first call: what was switched off before a restart stays so.
   await gateway.switches.refresh();
-  const retired = new Set<Snapshot>();
-  /** Calls keep the snapshot they began with, and may try its providers again to their end. Until then it costs a few idle connections. */
-  const retire = (old: Snapshot): void => {
-    retired.add(old);
-    const look = (): void => {
-      if (!retired.has(old)) return;
-      if (gateway.live.findRunning((call) => call.configVersion === old.version)) return void clock.after(RETIRE_LOOK_MS, look);
-      retired.delete(old);
-      void closeProviders(old.providers);
-    };
-    clock.after(RETIRE_LOOK_MS, look);
-  };
+  const retired = new Retired(clock, gateway.live);
   /** A record that cannot be written now is told again with the next configuration, or start. */
   const followReports = ({ reports }: GimbalConfig): void =>
     void stores.reports.follow(reports.metadata, reports.values).catch((error: unknown) => log(`reports: ${String(error)}`));
@@ -183,7 +172,7 @@ async function furnish(
     telemetry.configure(next.telemetry);
     gateway.retries.configure(next.retry);
     followReports(next);
-    retire(before);
+    retired.add(before);
   });
   const adminToken = options.adminToken ?? (await adminTokenOf(folder));
   let ready = true;
@@ -234,9 +223,7 @@ async function furnish(
       await gateway.allowances.walls.close();
       // A record that cannot be written now gets its last chance when the stores close.
       await stores.ledger.flush().catch(() => {});
-      const left = [snapshot, ...retired];
-      retired.clear();
-      await Promise.all(left.map(({ providers }) => closeProviders(providers)));
+      await Promise.all([closeProviders(snapshot.providers), retired.close()]);
       await audit.noteRead({ action: "gateway.stop", subject: `node:${node}` });
       await audit.close();
       if (!options.stores) await stores.close();
@@ -359,8 +346,6 @@ function openHealth(
   return health;
 }
 
-/** How often it is looked whether a call still needs the providers of a configuration that was replaced. */
-const RETIRE_LOOK_MS = 10_000;
 const MS_PER_DAY = 86_400_000;
 /** What the machine offers without a configuration. */
 export function discovered(env: HouseOptions["env"], clock: Clock): Promise<Discovered> {
@@ -404,10 +389,6 @@ export function openProviders(
   const providers = new Map<string, Provider>([[SIM, createSimulator(SIM, config.sim, { dialects, clock, randomness })]]);
   for (const [name, options] of config.providers) providers.set(name, createProvider(name, options, { connect: to, clock, env, facts }));
   return providers;
-}
-
-export async function closeProviders(providers: ReadonlyMap<string, Provider>): Promise<void> {
-  await Promise.all([...providers.values()].map((provider) => provider.close()));
 }
 
 function urlOf(front: Front): string {

@@ -19,6 +19,7 @@ import { Switches, switchedView } from "./switches.ts";
 import { Turns } from "./turns.ts";
 
 export { drain } from "./drain.ts";
+export { closeProviders, Retired } from "./retired.ts";
 export { openCall } from "./pipeline.ts";
 export type { GatewayDeps } from "./run.ts";
 
