@@ -11,7 +11,10 @@ export type Headers = Readonly<Record<string, string | undefined>>;
 /** One endpoint of a dialect on the client's side. */
 export interface Door {
   readonly method: "GET" | "POST" | "DELETE" | "HEAD";
-  /** `/v1/messages`, or with named segments: `/v1/responses/{id}/cancel`. */
+  /**
+   * `/v1/messages`, or with named segments: `/v1/responses/{id}/cancel`. `{name...}` takes the rest of the path with its slashes, or as
+   * much of it as leaves what follows the brace: `/v1beta/models/{model...}:countTokens`.
+   */
   readonly path: string;
   /** `call`: a model call in this dialect. The others act on kept turns; see `gateway/turns.ts`. */
   readonly does:
@@ -123,6 +126,25 @@ export interface WireFrame {
   readonly data: string;
 }
 
+/** Cuts the bytes of a stream into whole frames. */
+export interface FrameCutter {
+  /** Calls `emit` for each complete frame. Returns false when a frame grew beyond the limit; the stream is then unusable. */
+  push(chunk: Uint8Array, emit: (frame: Uint8Array) => void): boolean;
+  /** What came after the last complete frame; empty when the stream ended cleanly. */
+  rest(): Uint8Array;
+}
+
+/** How a stream's frames travel as bytes, in languages that do not use server-sent events. */
+export interface Framing {
+  /** Content type of a stream: of an answer, and what a request for one accepts. */
+  readonly contentType: string;
+  cutter(maxBytes: number): FrameCutter;
+  /** Name and data of one whole frame; undefined when it says nothing, as a keep-alive. */
+  parse(frame: Uint8Array): WireFrame | undefined;
+  /** A frame on the wire. `data` is one line, as JSON is. */
+  format(event: string | undefined, data: string): Uint8Array;
+}
+
 export type EmitEvent = (event: Event) => void;
 /** `data` is what follows `data: `; one line. */
 export type EmitFrame = (event: string | undefined, data: string) => void;
@@ -221,6 +243,10 @@ export interface Dialect {
   /** For people and for the loss table. */
   readonly title: string;
   readonly doors: readonly Door[];
+  /** How its streams travel; undefined: as server-sent events. */
+  readonly framing?: Framing;
+  /** The model's name stands in the path of a request: nothing is replaced in a body that is sent on. */
+  readonly modelInPath?: true;
   /** Response header by which this language names a request, e.g. `request-id`; filled with the call's id. */
   readonly requestIdHeader?: string;
   /** The client's key in this dialect's own header, without prefix words. */
