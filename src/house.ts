@@ -21,7 +21,7 @@ import { Logs, Telemetry } from "./ledger/telemetry/index.ts";
 import { createModelBook, type LocalPrices } from "./models/index.ts";
 import { createProvider, discover, overlayOf, telemetryNameOf } from "./providers/index.ts";
 import { createSimulator, simOverlay } from "./providers/sim/index.ts";
-import type { Stage, StageParts } from "./rehearsal/index.ts";
+import type { StageParts } from "./rehearsal/index.ts";
 import { Health } from "./routing/health/index.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, upgradeHandler } from "./server/index.ts";
@@ -244,7 +244,7 @@ interface Joined extends Pick<
 }
 
 /** The gateway itself, without doors. */
-function joined({ book, health, log, logs, ...rest }: Joined): GatewayDeps {
+export function joined({ book, health, log, logs, ...rest }: Joined): GatewayDeps {
   return createGateway({
     ...rest,
     dialects,
@@ -268,68 +268,6 @@ function joined({ book, health, log, logs, ...rest }: Joined): GatewayDeps {
       (logs?.error ?? log)(`defect in ${callId}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
   });
 }
-
-/** The same gateway for a rehearsal: in memory, on the rehearsal's time, with a stand-in for every provider. Nothing leaves the machine. */
-export async function openStage(
-  config: GimbalConfig,
-  env: HouseOptions["env"],
-  log: HouseOptions["log"],
-  parts: StageParts,
-): Promise<Stage> {
-  const { clock, randomness, stores, standIn, priceFactor, local, prices, onChange } = parts;
-  const usual = bookOf(config, local, everywhere(prices, [SIM, ...config.providers.keys()]));
-  const book: ModelBook = {
-    ...usual,
-    cost: (provider, model, usage, at, durationMs) => {
-      const cost = usual.cost(provider, model, usage, at, durationMs);
-      return cost && Math.round(cost * priceFactor(provider, model, at));
-    },
-  };
-  const real = openProviders(config, { clock, env, randomness, book, connect: () => NOWHERE });
-  const providers = new Map([...real].map(([name, provider]) => [name, standIn(provider)]));
-  const snapshot = snapshotOf(config, 1, providers);
-  const health = new Health({ clock, randomness, options: config.health, onChange });
-  health.configure(snapshot);
-  const gateway = joined({
-    clock,
-    randomness,
-    snapshot: () => snapshot,
-    stores,
-    log,
-    book: () => book,
-    health,
-    retry: config.retry,
-    guards: [],
-    node: "rehearsal",
-  });
-  return {
-    open: gateway.open,
-    book,
-    close: async () => {
-      gateway.switches.close();
-      gateway.shadows.close();
-      await gateway.allowances.walls.close();
-      await closeProviders(providers);
-    },
-  };
-}
-
-/** A price for `*` is one for every provider's models. */
-function everywhere(prices: StageParts["prices"], providers: readonly string[]): StageParts["prices"] {
-  return new Map(
-    [...prices].flatMap(([name, price]) =>
-      name === "*" ? providers.map((provider) => [`${provider}/*`, price] as const) : [[name, price] as const],
-    ),
-  );
-}
-
-/** Where a rehearsal's providers would connect, if anything of them but their description were used. */
-const NOWHERE: HttpClient = {
-  open: () => {
-    throw new Error("A rehearsal asks no provider.");
-  },
-  close: () => Promise.resolve(),
-};
 
 function openHealth(
   config: GimbalConfig,

@@ -6,11 +6,12 @@ import { setFlagsFromString } from "node:v8";
 import { ProblemError, type Stores } from "./canon/index.ts";
 import { runCli, type ServeSettings } from "./cli/index.ts";
 import { type GimbalConfig } from "./config/index.ts";
-import { auditedRecord, bookOf, discovered, openHouse, openProviders, openStage, type House, type HouseOptions } from "./house.ts";
+import { auditedRecord, bookOf, discovered, openHouse, openProviders, type House, type HouseOptions } from "./house.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { createModelBook } from "./models/index.ts";
 import { adminTokenOf, announce } from "./server/admin-token.ts";
 import { NODE_VARIABLE, startWorkers, type ReadyMessage } from "./server/workers.ts";
+import { openStage } from "./stage.ts";
 import {
   DATABASE_UNUSABLE,
   interruptLeft,

@@ -2,7 +2,7 @@ import type { Provider } from "../../src/canon/index.ts";
 import { readConfig, type GimbalConfig } from "../../src/config/index.ts";
 import { dialects } from "../../src/dialects/registry.generated.ts";
 import { newKey } from "../../src/gateway/keys.ts";
-import { openStage } from "../../src/house.ts";
+import { openStage } from "../../src/stage.ts";
 import { SeededRandomness, systemClock } from "../../src/kit/index.ts";
 import { rehearse, scenarioSchema, type RehearsalReport, type StageParts } from "../../src/rehearsal/index.ts";
 

@@ -1,7 +1,7 @@
 import { readConfig, type GimbalConfig } from "../../src/config/index.ts";
 import { dialects } from "../../src/dialects/registry.generated.ts";
 import { newKey } from "../../src/gateway/keys.ts";
-import { openStage } from "../../src/house.ts";
+import { openStage } from "../../src/stage.ts";
 import { SeededRandomness, systemClock } from "../../src/kit/index.ts";
 import { rehearse, scenarioSchema, type RehearsalReport } from "../../src/rehearsal/index.ts";
 
