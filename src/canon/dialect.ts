@@ -3,6 +3,7 @@ import type { Answer, Event, StopReason } from "./event.ts";
 import type { Item } from "./item.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { Problem } from "./problem.ts";
+import type { TaskCodecs } from "./task.ts";
 import type { Usage } from "./usage.ts";
 
 /** Header names in lower case; a repeated header is joined with `, `. */
@@ -19,7 +20,16 @@ export interface Door {
   /** `call`: a model call in this dialect. The others act on kept turns; see `gateway/turns.ts`. */
   readonly does:
     | { readonly kind: "call"; readonly operation: Operation }
+    /**
+     * Tells of models in this dialect's shape: all that the caller may name, or the one named by the segment `model` (or by the body, see
+     * `modelAsked`).
+     */
+    | { readonly kind: "models"; readonly action: "list" | "one" }
+    /** Says something fixed about the server itself, such as the version that it is like: `greeting`. */
+    | { readonly kind: "greeting" }
     | { readonly kind: "turn"; readonly action: "read" | "delete" | "cancel" | "items" };
+  /** What the path itself says, such as that the answer is a stream; joins the named segments and goes before the query. */
+  readonly params?: Readonly<Record<string, string>>;
   /** Can the same door be opened as a WebSocket? */
   readonly webSocket?: boolean;
 }
@@ -139,7 +149,10 @@ export interface Framing {
   /** Content type of a stream: of an answer, and what a request for one accepts. */
   readonly contentType: string;
   cutter(maxBytes: number): FrameCutter;
-  /** Name and data of one whole frame; undefined when it says nothing, as a keep-alive. */
+  /**
+   * Name and data of one whole frame; undefined when it says nothing, as a keep-alive. Also asked for what was left at the end of a stream,
+   * which may be cut short: it never throws.
+   */
   parse(frame: Uint8Array): WireFrame | undefined;
   /** A frame on the wire. `data` is one line, as JSON is. */
   format(event: string | undefined, data: string): Uint8Array;
@@ -255,6 +268,10 @@ export interface Dialect {
   /** `params`: the query, for languages that list in pages. @throws ProblemError invalid_request */
   encodeModels?(models: readonly ListedModel[], headers: Headers, params?: Readonly<Record<string, string>>): Json;
   encodeModel?(model: ListedModel, headers: Headers): Json;
+  /** The model that a door asks about in its body. @throws ProblemError invalid_request */
+  modelAsked?(body: JsonObject): string;
+  /** What a door of kind `greeting` answers. */
+  readonly greeting?: Json;
   /** Does `GET /v1/models` with these headers belong to this dialect? The one without this member lists models for everybody else. */
   answersModels?(headers: Headers): boolean;
 
@@ -271,7 +288,7 @@ export interface Dialect {
   encodeCall(call: Call, target: EncodeTarget, note: (diagnostic: Diagnostic) => void): WireRequest;
   /**
    * The fast path: which top-level fields of the body to replace (a value) or remove (undefined) so that the request can be sent on
-   * otherwise byte for byte, and the headers to send. `model` is replaced by the pipeline itself. `withholdUsage`: `replace` asks for a
+   * otherwise byte for byte, and the headers to send. `model` is replaced by the pipeline itself, unless the language names it in the path. `withholdUsage`: `replace` asks for a
    * usage frame that the client did not ask for. What is dropped or bent is told to `note`, in the words of `encodeCall`.
    */
   forwardCall(
@@ -344,6 +361,8 @@ export interface Dialect {
   /** Response headers that tell how the caller's limits stand. `now`: milliseconds since 1970. */
   encodeLimits?(standings: LimitStandings, now: number): Readonly<Record<string, string>>;
   /** A token count as this dialect answers it (`count_tokens`, `input_tokens`). */
+  /** The tasks that it has words for. A language may have nothing else: then it is no language of a conversation. */
+  readonly tasks?: TaskCodecs;
   encodeCount?(tokens: number): Json;
   decodeCount?(body: Json): number | undefined;
 }

@@ -1,6 +1,7 @@
 import type { Capabilities, Headers, WireRequest } from "./dialect.ts";
 import type { Operation } from "./call.ts";
 import type { Problem } from "./problem.ts";
+import type { TaskOperation, TaskSupport } from "./task.ts";
 
 /** A request as a provider gets it: already in the provider's language. */
 export interface UpstreamCall {
@@ -9,6 +10,8 @@ export interface UpstreamCall {
   /** The provider's own name of the model. */
   readonly model: string;
   readonly stream: boolean;
+  /** Content type of its streams, where they are not server-sent events. */
+  readonly accepts?: string;
   readonly request: Omit<WireRequest, "body"> & { readonly body: string | Buffer };
   /** A seed-like number unique to this attempt; the simulator repeats a run exactly with it. */
   readonly attempt: number;
@@ -63,6 +66,8 @@ export interface Provider {
   /** Its keys, in the order of the configuration; empty or absent where it needs none. */
   readonly credentials?: readonly Credential[];
   readonly capacity?: Capacity;
+  /** The tasks that it takes; absent: none. */
+  readonly tasks?: { readonly [O in TaskOperation]?: TaskSupport };
   capabilities(model: string): Capabilities;
   open(call: UpstreamCall, sink: UpstreamSink): UpstreamHandle;
   /** Models it offers, where it can be asked cheaply; empty when it cannot. */

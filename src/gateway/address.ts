@@ -70,6 +70,7 @@ async function rewritten(
       operation: call.operation,
       model: target.model,
       stream: run.stream,
+      ...(run.stream && dialect.framing && { accepts: dialect.framing.contentType }),
       request,
       attempt: run.attempts.length + (run.race?.size ?? 0),
       ...(credential !== undefined && { credential }),
@@ -91,7 +92,7 @@ function forwarded(run: Run, dialect: Dialect, target: EncodeTarget, credential:
   } = dialect.forwardCall(document.value, { operation, headers: request.headers, params: request.params }, target, (diagnostic) =>
     diagnostics.push(diagnostic),
   );
-  const body = replaceMembers(document, { model: target.model, ...replace });
+  const body = replaceMembers(document, dialect.modelInPath ? replace : { model: target.model, ...replace });
   return {
     dialect,
     diagnostics,
@@ -102,6 +103,7 @@ function forwarded(run: Run, dialect: Dialect, target: EncodeTarget, credential:
       operation,
       model: target.model,
       stream: run.stream,
+      ...(run.stream && dialect.framing && { accepts: dialect.framing.contentType }),
       request: { method: "POST", path, headers, body },
       attempt: run.attempts.length + (run.race?.size ?? 0),
       ...(credential !== undefined && { credential }),

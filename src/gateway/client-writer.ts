@@ -1,6 +1,6 @@
 import { AnswerFold, ProblemError, type Event, type EventEncoder, type Problem } from "../canon/index.ts";
-import { formatFrame } from "../kit/index.ts";
-import { broken, JSON_TYPE, STREAM_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
+import { frameWriter, streamHeaders } from "./framing.ts";
+import { broken, JSON_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
 import type { Said } from "./said.ts";
 
 /** Where the events of an answer go. */
@@ -37,15 +37,16 @@ export class ClientWriter implements EventWriter {
     this.fold = new AnswerFold(origin);
     let telling = said === undefined;
     if (context.wantsStream) {
+      const written = frameWriter(context.client);
       this.#encoder = context.client.encodeEvents(
         (event, data) => {
-          if (telling) context.live.frame(Buffer.from(formatFrame(event, data)));
+          if (telling) context.live.frame(written(event, data));
         },
         context.answerContext(),
         (frame, text, number) => {
           if (!telling) return;
           const bytes = frame.bytes(text, allocated, number);
-          context.live.frame(bytes ?? Buffer.from(formatFrame(frame.event, frame.data(text, number))));
+          context.live.frame(bytes ?? written(frame.event, frame.data(text, number)));
         },
       );
     }
@@ -117,7 +118,7 @@ export class ClientWriter implements EventWriter {
     context.onOutput();
     this.#begun = true;
     live.answerId = context.answerContext().id ?? this.fold.id;
-    live.head(200, { "content-type": STREAM_TYPE, "cache-control": "no-cache", ...context.headers() });
+    live.head(200, { ...streamHeaders(context.client), ...context.headers() });
   }
 
   /** Of a stream that may be continued everything is held until the next words: so it only ever stops right behind some. */

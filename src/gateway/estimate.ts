@@ -1,6 +1,6 @@
 import { unfold, type Event } from "../canon/index.ts";
-import { parseFrame } from "../kit/index.ts";
 import { factsOf } from "./facts.ts";
+import { framingOf } from "./framing.ts";
 import type { Reply } from "./reply.ts";
 import type { GatewayDeps, Run } from "./run.ts";
 
@@ -43,8 +43,9 @@ function toldText({ live, request }: Run): string {
   if (first > 1) return "";
   const pieces: string[] = [];
   const decoder = request.dialect.decodeEvents((event) => pieces.push(wordsIn(event)), {});
+  const { parse } = framingOf(request.dialect);
   for (const bytes of frames.slice(0, READ_FRAMES)) {
-    const frame = parseFrame(bytes);
+    const frame = parse(bytes);
     if (frame) decoder.frame(frame);
   }
   return pieces.join("");

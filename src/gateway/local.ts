@@ -1,9 +1,9 @@
 import { NO_USAGE, textOf, unfold, type Answer, type Call, type Item, type Provider, type Target } from "../canon/index.ts";
-import { formatFrame } from "../kit/index.ts";
 import type { AttemptEnd } from "../routing/attempt.ts";
 import { answerContext } from "./context.ts";
+import { frameWriter, streamHeaders } from "./framing.ts";
 import { answerHeaders } from "./refuse.ts";
-import { JSON_TYPE, STREAM_TYPE } from "./reply.ts";
+import { JSON_TYPE } from "./reply.ts";
 import { callOf, operationOf, type GatewayDeps, type Run } from "./run.ts";
 
 /** Tokens that roles, separators and the like add to each item and tool. */
@@ -46,8 +46,9 @@ function warmUp(deps: GatewayDeps, run: Run, target: Target): AttemptEnd {
     );
     return { status: 200 };
   }
-  run.live.head(200, { "content-type": STREAM_TYPE, ...answerHeaders(run) });
-  const encoder = dialect.encodeEvents((event, data) => run.live.frame(Buffer.from(formatFrame(event, data))), answerContext(run));
+  run.live.head(200, { ...streamHeaders(dialect), ...answerHeaders(run) });
+  const written = frameWriter(dialect);
+  const encoder = dialect.encodeEvents((event, data) => run.live.frame(written(event, data)), answerContext(run));
   for (const event of unfold(answer)) encoder.event(event);
   run.live.end();
   return { status: 200 };

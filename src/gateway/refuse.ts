@@ -1,7 +1,7 @@
 import { PROBLEM_KINDS, problemStatus, type AnswerContext, type Problem } from "../canon/index.ts";
-import { formatFrame } from "../kit/index.ts";
 import type { Allowance } from "./allowance.ts";
 import { answerContext } from "./context.ts";
+import { frameWriter } from "./framing.ts";
 import { JSON_TYPE } from "./reply.ts";
 import type { Run } from "./run.ts";
 
@@ -10,16 +10,17 @@ export function refuse(run: Run, problem: Problem): void {
   const { live } = run;
   const { dialect } = run.request;
   if (live.ended) return;
+  const written = frameWriter(dialect);
   if (live.committed) {
     const { answerId } = live;
     const context = begunContext(run);
     const begun = { frames: live.last, ...(answerId !== undefined && { answerId }), ...(context && { context }) };
-    dialect.encodeProblemFrames(problem, live.id, (event, data) => live.frame(Buffer.from(formatFrame(event, data))), begun);
+    dialect.encodeProblemFrames(problem, live.id, (event, data) => live.frame(written(event, data)), begun);
     return;
   }
   if (run.request.connection && dialect.socket) {
     live.head(200, {});
-    live.frame(Buffer.from(formatFrame(undefined, dialect.socket.problem(problem, live.id))));
+    live.frame(written(undefined, dialect.socket.problem(problem, live.id)));
     return;
   }
   const { status, body } = dialect.encodeProblem(problem, live.id);

@@ -1,6 +1,16 @@
-import { ProblemError, unfold, type Answer, type Event, type EventDecoder, type JsonObject, type Problem } from "../canon/index.ts";
-import { FrameFeed, FrameSplitter, parseJson } from "../kit/index.ts";
+import {
+  ProblemError,
+  unfold,
+  type Answer,
+  type Event,
+  type EventDecoder,
+  type FrameCutter,
+  type JsonObject,
+  type Problem,
+} from "../canon/index.ts";
+import { FrameFeed, parseJson } from "../kit/index.ts";
 import { ClientWriter, type EventWriter } from "./client-writer.ts";
+import { framingOf } from "./framing.ts";
 import { BodyCollector, broken, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
 import { ContinuedWriter } from "./stitch.ts";
 
@@ -14,7 +24,7 @@ const MANY_EVENTS = 16;
 /** The slow path of a stream: every frame is decoded, guarded, encoded. */
 export class DecodedStream implements Reply {
   readonly #context: ReplyContext;
-  readonly #splitter: FrameSplitter;
+  readonly #cutter: FrameCutter;
   readonly #decoder: EventDecoder;
   readonly #feed: FrameFeed;
   readonly #writer: EventWriter;
@@ -26,9 +36,10 @@ export class DecodedStream implements Reply {
 
   constructor(context: ReplyContext) {
     this.#context = context;
-    this.#splitter = new FrameSplitter(context.limits.frameBytes);
+    const framing = framingOf(context.upstream);
+    this.#cutter = framing.cutter(context.limits.frameBytes);
     this.#decoder = context.upstream.decodeEvents((event) => (this.#events[this.#emitted++] = event), { provider: context.provider.id });
-    this.#feed = new FrameFeed(this.#decoder);
+    this.#feed = new FrameFeed(this.#decoder, framing.parse);
     this.#writer = writerOf(context);
   }
 
@@ -37,7 +48,7 @@ export class DecodedStream implements Reply {
   }
 
   data(chunk: Buffer): boolean {
-    const fits = this.#splitter.push(chunk, this.#frame);
+    const fits = this.#cutter.push(chunk, this.#frame);
     this.#pass();
     // The client need not wait for the connection behind the last event to close.
     if (this.#writer.state === "done") this.#writer.finish();
@@ -46,7 +57,7 @@ export class DecodedStream implements Reply {
   }
 
   end(): Problem | undefined {
-    this.#feed.frame(this.#splitter.rest());
+    this.#feed.frame(this.#cutter.rest());
     this.#decoder.end();
     this.#pass();
     return this.#writer.finish();

@@ -4,19 +4,21 @@ import {
   ProblemError,
   type Answer,
   type EventDecoder,
+  type FrameCutter,
   type FrameRole,
+  type Framing,
   type JsonObject,
   type Problem,
 } from "../canon/index.ts";
-import { FrameSplitter, parseFrame, parseJson } from "../kit/index.ts";
-import { BodyCollector, broken, JSON_TYPE, STREAM_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
-
-const FRAME_END = Buffer.from("\n\n");
+import { parseJson } from "../kit/index.ts";
+import { asBuffer, framingOf, streamHeaders } from "./framing.ts";
+import { BodyCollector, broken, JSON_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
 
 /** The fast path of a stream: frames are counted and sent on as they are; only those that can carry usage are looked into. */
 export class ForwardedStream implements Reply {
   readonly #context: ReplyContext;
-  readonly #splitter: FrameSplitter;
+  readonly #framing: Framing;
+  readonly #cutter: FrameCutter;
   readonly #meter;
   /** Frames before the first output: held, so that an upstream that fails now can still be replaced unseen. */
   #held: Buffer[] = [];
@@ -32,7 +34,8 @@ export class ForwardedStream implements Reply {
   constructor(context: ReplyContext) {
     this.#context = context;
     this.#continues = context.continues === true;
-    this.#splitter = new FrameSplitter(context.limits.frameBytes);
+    this.#framing = framingOf(context.upstream);
+    this.#cutter = this.#framing.cutter(context.limits.frameBytes);
     this.#meter = context.upstream.usageFrames({ withholdUsage: context.withholdUsage });
     if (context.keep) {
       const fold = new AnswerFold({ dialect: context.upstream.id, provider: context.provider.id });
@@ -45,15 +48,15 @@ export class ForwardedStream implements Reply {
   }
 
   data(chunk: Buffer): boolean {
-    const fits = this.#splitter.push(chunk, (frame) => this.#frame(asBuffer(frame)));
+    const fits = this.#cutter.push(chunk, (frame) => this.#frame(asBuffer(frame)));
     if (!fits) throw new ProblemError(broken(`An event of the stream is larger than ${this.#context.limits.frameBytes} bytes.`));
     return this.#context.live.flush();
   }
 
   end(): Problem | undefined {
-    const rest = this.#splitter.rest();
-    // Some servers close right behind the last line, without the blank one.
-    if (!this.#over && isWhole(rest)) this.#frame(Buffer.concat([rest, FRAME_END]));
+    // Some servers close right behind the last line, without what ends its frame.
+    const last = this.#over ? undefined : this.#framing.parse(this.#cutter.rest());
+    if (last && isWhole(last.data)) this.#frame(asBuffer(this.#framing.format(last.event, last.data)));
     this.#fold?.decoder.end();
     this.#context.live.flush();
     return this.#over ? undefined : broken("The provider's stream ended before its regular end.");
@@ -74,7 +77,7 @@ export class ForwardedStream implements Reply {
     const { live } = this.#context;
     const role = this.#meter.frame(frame);
     if (this.#fold) {
-      const parsed = parseFrame(frame);
+      const parsed = this.#framing.parse(frame);
       if (parsed) this.#fold.decoder.frame(parsed);
     }
     if (role === "withhold") return;
@@ -106,7 +109,7 @@ export class ForwardedStream implements Reply {
     const { live } = context;
     context.onOutput();
     live.answerId = this.#meter.id();
-    live.head(200, { "content-type": STREAM_TYPE, "cache-control": "no-cache", ...context.headers() });
+    live.head(200, { ...streamHeaders(context.client), ...context.headers() });
     this.#tellHeld();
   }
 
@@ -129,15 +132,8 @@ export class ForwardedStream implements Reply {
   }
 }
 
-/** A frame that spans chunks was put together as plain bytes; nothing is copied here. */
-function asBuffer(frame: Uint8Array): Buffer {
-  return Buffer.isBuffer(frame) ? frame : Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
-}
-
-/** Lacks this last piece of a stream only its blank line? What was cut within its line is no frame, whatever its name promises. */
-function isWhole(rest: Uint8Array): boolean {
-  const data = parseFrame(rest)?.data;
-  if (data === undefined) return false;
+/** Lacks this last piece of a stream only its end? What was cut within its data is no frame, whatever its name promises. */
+function isWhole(data: string): boolean {
   // `[DONE]` and its like are no JSON, but as easily told whole from cut.
   return parseJson(data) !== undefined || (data.startsWith("[") && data.endsWith("]"));
 }

@@ -1,5 +1,6 @@
 import type { Answer, AnswerContext, Call, Dialect, Guard, Headers, Item, Limits, Problem, StopReason, Usage } from "../canon/index.ts";
 import type { BodyReader } from "../routing/attempt.ts";
+import { isStreamOf } from "./framing.ts";
 import { DecodedStream, DecodedWhole } from "./reply-decoded.ts";
 import { ForwardedStream, ForwardedWhole } from "./reply-forwarded.ts";
 import type { LiveCall } from "./live.ts";
@@ -59,14 +60,13 @@ export interface ReplyContext {
 
 /** Chooses how the body of a good answer is read, by what was asked and what came. */
 export function openReply(context: ReplyContext, headers: Headers): Reply {
-  const isStream = (headers["content-type"] ?? "").includes("text/event-stream");
+  const isStream = isStreamOf(context.upstream, headers["content-type"]);
   if (context.forward && !context.gap && isStream === context.wantsStream)
     return isStream ? new ForwardedStream(context) : new ForwardedWhole(context);
   return isStream ? new DecodedStream(context) : new DecodedWhole(context);
 }
 
 export const JSON_TYPE = "application/json";
-export const STREAM_TYPE = "text/event-stream; charset=utf-8";
 
 export function broken(message: string): Problem {
   return { kind: "upstream_broken", message };

@@ -3,15 +3,16 @@ import {
   ProblemError,
   problemStatus,
   type Caller,
+  type Dialect,
   type JournalEntry,
   type JournalPage,
   type Problem,
 } from "../canon/index.ts";
-import { formatFrame } from "../kit/index.ts";
+import { asBuffer, frameWriter, streamHeaders } from "./framing.ts";
 import type { LiveCall } from "./live.ts";
 import type { Reader, Reading } from "./reader.ts";
 import { problemHeaders } from "./refuse.ts";
-import { JSON_TYPE, STREAM_TYPE } from "./reply.ts";
+import { JSON_TYPE } from "./reply.ts";
 import type { GatewayDeps } from "./run.ts";
 
 /** Bytes of frames fetched from the journal at a time. */
@@ -198,7 +199,7 @@ class Pump implements Reader, Reading {
       if (head?.whole) return this.whole(head.status, head.headers, Buffer.concat(frames));
       if (frames.length > 0) {
         if (page.first > this.#after + 1) return this.#fail(lost(this.#callId), entry);
-        const { status, headers } = head ?? plainHead(this.#callId);
+        const { status, headers } = head ?? plainHead(this.#callId, this.#language(entry));
         this.head(status, headers);
         this.frames(frames.map(asBuffer), page.first);
         looks = 0;
@@ -234,7 +235,7 @@ class Pump implements Reader, Reading {
     const told = this.#begun && !this.#held;
     if (!told && entry.last !== undefined && this.#after > entry.last) return this.#tellBehindEnd(entry.last, entry.dialect);
     if (!this.#begun) {
-      const { status, headers } = plainHead(this.#callId);
+      const { status, headers } = plainHead(this.#callId, this.#language(entry));
       this.head(status, headers);
     }
     this.end();
@@ -251,15 +252,23 @@ class Pump implements Reader, Reading {
   #fail(problem: Problem, entry: JournalEntry | undefined): void {
     if (this.#over) return;
     this.#live?.detach(this);
-    const dialect = this.#deps.dialects.get(entry?.dialect ?? this.#live?.dialect ?? "");
-    const { status, headers } = plainHead(this.#callId);
+    const dialect = this.#language(entry);
+    const { status, headers } = plainHead(this.#callId, dialect);
     this.head(status, headers);
     const frames: Buffer[] = [];
     const answerId = this.#answerId ?? this.#live?.answerId;
     const begun = { frames: this.#after, ...(answerId !== undefined && { answerId }) };
-    dialect?.encodeProblemFrames(problem, this.#callId, (event, data) => frames.push(Buffer.from(formatFrame(event, data))), begun);
+    if (dialect) {
+      const written = frameWriter(dialect);
+      dialect.encodeProblemFrames(problem, this.#callId, (event, data) => frames.push(written(event, data)), begun);
+    }
     if (frames.length > 0) this.frames(frames, this.#after + 1);
     this.end();
+  }
+
+  /** The language of the call, as the journal or the running call has it. */
+  #language(entry: JournalEntry | undefined): Dialect | undefined {
+    return this.#deps.dialects.get(entry?.dialect ?? this.#live?.dialect ?? "");
   }
 
   async #untilDrained(): Promise<void> {
@@ -294,12 +303,12 @@ export function lateReading(opening: Promise<Reading>, refused: (error: unknown)
   };
 }
 
-function asBuffer(frame: Uint8Array): Buffer {
-  return Buffer.isBuffer(frame) ? frame : Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
-}
-
-function plainHead(callId: string): { readonly status: number; readonly headers: Readonly<Record<string, string>> } {
-  return { status: 200, headers: { "content-type": STREAM_TYPE, "cache-control": "no-cache", "x-gimbal-call-id": callId } };
+/** How a stream begins whose own head is lost. */
+function plainHead(
+  callId: string,
+  dialect: Dialect | undefined,
+): { readonly status: number; readonly headers: Readonly<Record<string, string>> } {
+  return { status: 200, headers: { ...streamHeaders(dialect), "x-gimbal-call-id": callId } };
 }
 
 /** A call of somebody else looks like no call at all. */

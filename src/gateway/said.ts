@@ -1,5 +1,5 @@
 import type { Dialect, Event, Item } from "../canon/index.ts";
-import { parseFrame } from "../kit/index.ts";
+import { framingOf } from "./framing.ts";
 
 /** What a client was told of an answer that broke off, read back from the frames it got. */
 export interface Said {
@@ -18,8 +18,9 @@ export interface Said {
 export function saidIn(frames: Iterable<Uint8Array>, dialect: Dialect, provider: string | undefined): Said {
   const events: Event[] = [];
   const decoder = dialect.decodeEvents((event) => events.push(event), { ...(provider !== undefined && { provider }) });
+  const { parse } = framingOf(dialect);
   for (const bytes of frames) {
-    const frame = parseFrame(bytes);
+    const frame = parse(bytes);
     if (frame) decoder.frame(frame);
   }
   return readBack(events);

@@ -9,11 +9,10 @@ import {
   type Json,
   type KeptTurn,
 } from "../canon/index.ts";
-import { formatFrame } from "../kit/index.ts";
 import { cancelElsewhere } from "./elsewhere.ts";
+import { frameWriter, streamHeaders } from "./framing.ts";
 import type { LiveCall } from "./live.ts";
 import type { Reader, Reading } from "./reader.ts";
-import { STREAM_TYPE } from "./reply.ts";
 import { resume } from "./resume.ts";
 import type { GatewayDeps } from "./run.ts";
 
@@ -82,7 +81,8 @@ export async function replayTurn(
   const answer = await answerOf(deps, dialect, turn);
   const { createdAt } = turn;
   const frames: Buffer[] = [];
-  const emit = (event: string | undefined, data: string): void => void frames.push(Buffer.from(formatFrame(event, data)));
+  const written = frameWriter(dialect);
+  const emit = (event: string | undefined, data: string): void => void frames.push(written(event, data));
   try {
     const whole = dialect.decodeAnswer(answer, { operation: "generate" });
     const encoder = dialect.encodeEvents(emit, {
@@ -95,7 +95,7 @@ export async function replayTurn(
     // What is kept of a call that failed says why.
     dialect.encodeProblemFrames(problemFrom(error), id, emit, { frames: frames.length, answerId: id });
   }
-  reader.head(200, { "content-type": STREAM_TYPE, "cache-control": "no-cache" });
+  reader.head(200, streamHeaders(dialect));
   reader.frames(frames.slice(have), have + 1);
   reader.end();
   return NOTHING_MORE;

@@ -13,7 +13,7 @@ export interface RepeatableFrame {
 
 /** Whoever reads the frames. */
 export interface FrameReader {
-  frame(frame: { readonly event: string | undefined; readonly data: string }): void;
+  frame(frame: { readonly event?: string | undefined; readonly data: string }): void;
   /** The frame read last, when it can be repeated. */
   readonly repeatable?: RepeatableFrame | undefined;
 }
@@ -28,12 +28,15 @@ const MAX_UNUSED = 16;
  */
 export class FrameFeed {
   readonly #reader: FrameReader;
+  readonly #parse: (bytes: Uint8Array) => { event?: string | undefined; data: string } | undefined;
   #template: FrameTemplate | undefined;
   #tell: ((text: string) => void) | undefined;
   #unused = 0;
 
-  constructor(reader: FrameReader) {
+  /** `parse`: name and data of a whole frame, where the stream is not one of server-sent events. */
+  constructor(reader: FrameReader, parse: (bytes: Uint8Array) => { event?: string | undefined; data: string } | undefined = parseFrame) {
     this.#reader = reader;
+    this.#parse = parse;
   }
 
   /** `bytes` is one frame; its blank line may be missing at the end of a stream. */
@@ -45,7 +48,7 @@ export class FrameFeed {
         return this.#tell(text);
       }
     }
-    const frame = parseFrame(bytes);
+    const frame = this.#parse(bytes);
     if (!frame) return;
     this.#reader.frame(frame);
     const { repeatable } = this.#reader;

@@ -87,3 +87,19 @@ function fieldValue(line: string, at: number): string {
 export function formatFrame(event: string | undefined, data: string): string {
   return event === undefined ? `data: ${data}\n\n` : `event: ${event}\ndata: ${data}\n\n`;
 }
+
+const encoder = new TextEncoder();
+
+/** How server-sent events travel: what a language frames its streams with that says nothing else. */
+export const eventStream = {
+  contentType: "text/event-stream; charset=utf-8",
+  cutter: (maxBytes: number): FrameSplitter => new FrameSplitter(maxBytes),
+  parse: (frame: Uint8Array): { event: string | undefined; data: string } | undefined => parseFrame(frame),
+  format: (event: string | undefined, data: string): Uint8Array => encoder.encode(formatFrame(event, data)),
+};
+
+/** A content type without its parameters, in lower case. */
+export function mediaType(contentType: string): string {
+  const end = contentType.indexOf(";");
+  return (end < 0 ? contentType : contentType.slice(0, end)).trim().toLowerCase();
+}

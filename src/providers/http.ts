@@ -122,9 +122,10 @@ export class HttpProvider implements Provider {
     return fetchSmall(client, asked, this.#keyHeaders(credential).whole, signal, clock, ASK_MS);
   }
 
-  #headersOf({ request, stream, credential }: UpstreamCall): Readonly<Record<string, string>> {
+  #headersOf({ request, stream, accepts, credential }: UpstreamCall): Readonly<Record<string, string>> {
     const ofKey = this.#keyHeaders(credential);
-    if (!isEmpty(request.headers)) return headersWith(request.headers, stream ? STREAM_TYPE : JSON_TYPE, ofKey.fixed);
+    if (accepts !== undefined || !isEmpty(request.headers))
+      return headersWith(request.headers, stream ? (accepts ?? STREAM_TYPE) : JSON_TYPE, ofKey.fixed);
     return stream ? ofKey.stream : ofKey.whole;
   }
 

@@ -1,5 +1,5 @@
 import { NO_USAGE, type Clock, type Dialect, type JsonObject, type Usage } from "../canon/index.ts";
-import { FrameFeed, parseJson, SeededRandomness } from "../kit/index.ts";
+import { eventStream, FrameFeed, parseJson, SeededRandomness } from "../kit/index.ts";
 import type { LiveCall } from "../gateway/live.ts";
 import type { Reader } from "../gateway/reader.ts";
 import type { CallRequest } from "../gateway/request.ts";
@@ -211,7 +211,7 @@ class Watcher implements Reader {
       else if (event.type === "done") this.#ended++;
       else if (event.type === "problem") this.#problem = event.problem.kind;
     }, {});
-    this.#feed = new FrameFeed(decoder);
+    this.#feed = new FrameFeed(decoder, (watching.dialect.framing ?? eventStream).parse);
   }
 
   sitDown(live: LiveCall): void {

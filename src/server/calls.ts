@@ -1,4 +1,4 @@
-import { formatDollars, ProblemError, type Caller, type LedgerRow } from "../canon/index.ts";
+import { formatDollars, ProblemError, type Caller, type Dialect, type LedgerRow } from "../canon/index.ts";
 import { countRequest } from "../gateway/allowance.ts";
 import { explainCall } from "../gateway/explain.ts";
 import { cancelElsewhere } from "../gateway/elsewhere.ts";
@@ -49,15 +49,15 @@ export function mountCalls(router: Router, deps: GatewayDeps): void {
 }
 
 /** The caller, whose request counts against its limits. @throws ProblemError unauthenticated, rate_limited */
-export async function identifyAndCount(deps: GatewayDeps, request: FrontRequest): Promise<Caller> {
-  const caller = await identify(deps, request);
+export async function identifyAndCount(deps: GatewayDeps, request: FrontRequest, language?: Dialect): Promise<Caller> {
+  const caller = await identify(deps, request, language);
   await countRequest(deps, caller);
   return caller;
 }
 
 /** The caller, by whichever language's credentials the request carries. */
-async function identify(deps: GatewayDeps, request: FrontRequest): Promise<Caller> {
-  const dialects = [...deps.dialects.values()];
+async function identify(deps: GatewayDeps, request: FrontRequest, language?: Dialect): Promise<Caller> {
+  const dialects = language ? [language, ...deps.dialects.values()] : [...deps.dialects.values()];
   const dialect = dialects.find((candidate) => candidate.credentials(request.headers) !== undefined) ?? dialects[0];
   if (!dialect) throw new ProblemError({ kind: "internal", message: "No dialect is installed." });
   return deps.admission.identify(deps.snapshot(), dialect, request.headers, request.peer);

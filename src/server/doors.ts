@@ -1,4 +1,4 @@
-import { ProblemError, problemFrom, type Dialect, type Door, type Json } from "../canon/index.ts";
+import { ProblemError, problemFrom, type Dialect, type Door, type Json, type JsonObject } from "../canon/index.ts";
 import { countRequest } from "../gateway/allowance.ts";
 import { openCall } from "../gateway/pipeline.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
@@ -6,7 +6,8 @@ import type { CallRequest } from "../gateway/request.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import { replayTurn, turnDoor } from "../gateway/turn-doors.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
-import { HttpReader, serveReading } from "./respond.ts";
+import { mountModelDoor } from "./models.ts";
+import { HttpReader, sendJson, serveReading } from "./respond.ts";
 import { queryParams, type Params, type Router } from "./router.ts";
 
 export type CallDoor = CallRequest["door"];
@@ -21,7 +22,10 @@ export function mountDoors(router: Router, deps: GatewayDeps): void {
     for (const door of dialect.doors) {
       if (isCallDoor(door))
         router.add(door.method, door.path, (request, out, params) => openDoor(deps, dialect, door, request, out, params));
-      else router.add(door.method, door.path, (request, out, params) => void answerTurn(deps, dialect, door, request, out, params));
+      else if (door.does.kind === "turn")
+        router.add(door.method, door.path, (request, out, params) => void answerTurn(deps, dialect, door, request, out, params));
+      else if (door.does.kind === "models") mountModelDoor(router, deps, dialect, door);
+      else router.add(door.method, door.path, (_request, out) => sendJson(out, 200, { ...(dialect.greeting as JsonObject) }));
     }
   }
 }
@@ -39,7 +43,7 @@ function callRequest(dialect: Dialect, door: CallDoor, request: FrontRequest, pa
     dialect,
     door,
     headers: request.headers,
-    params: request.query === "" ? params : { ...queryParams(request.query), ...params },
+    params: request.query === "" && !door.params ? params : { ...queryParams(request.query), ...params, ...door.params },
     peer: request.peer,
     readBody: (limits) =>
       new Promise((resolve, reject) => {

@@ -3,18 +3,22 @@ import {
   problemFrom,
   ProblemError,
   type Dialect,
+  type Door,
   type Json,
   type JsonObject,
   type ListedModel,
   type Scopes,
 } from "../canon/index.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
-import { nearest } from "../kit/index.ts";
+import { nearest, openJson } from "../kit/index.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
 import { identifyAndCount } from "./calls.ts";
 import { answerWith, sendJson } from "./respond.ts";
 import { queryParams, type Params, type Router } from "./router.ts";
+
+/** Bytes of a question about one model. */
+const QUESTION_BYTES = 64 * 1024;
 
 /** The model list, in the shape of the language that asks. */
 export function mountModels(router: Router, deps: GatewayDeps): void {
@@ -25,17 +29,7 @@ export function mountModels(router: Router, deps: GatewayDeps): void {
         out,
         async () => {
           const dialect = languageOf(deps, request);
-          const outcome = await work(dialect, request, params["id"] ?? "").then(
-            (body) => ({ body }),
-            (error: unknown) => ({ error }),
-          );
-          if (!("error" in outcome)) return sendJson(out, 200, { ...(outcome.body as JsonObject) });
-          // The client reads the errors of its own language only.
-          const problem = problemFrom(outcome.error);
-          const requestId = deps.randomness.id("req_");
-          if (problem.kind === "internal") deps.report(outcome.error, requestId);
-          const { status, body } = dialect.encodeProblem(problem, requestId);
-          sendJson(out, status, { ...(body as JsonObject) }, problemHeaders(problem));
+          await answerIn(deps, dialect, out, () => work(dialect, request, params["id"] ?? ""));
         },
         (error) => deps.report(error, "models"),
       );
@@ -50,10 +44,59 @@ export function mountModels(router: Router, deps: GatewayDeps): void {
   router.add("GET", "/v1/models/{id...}", handle(oneModel(deps)));
 }
 
+/** A door of a language's own for what `/v1/models` tells. */
+export function mountModelDoor(router: Router, deps: GatewayDeps, dialect: Dialect, door: Door): void {
+  const { does } = door;
+  if (does.kind !== "models") return;
+  const one = oneModel(deps);
+  const list = async (request: FrontRequest): Promise<Json | undefined> => {
+    const { scopes } = await identifyAndCount(deps, request, dialect);
+    return dialect.encodeModels?.(listModels(deps, scopes), request.headers, queryParams(request.query));
+  };
+  router.add(door.method, door.path, (request, out, params) =>
+    answerWith(
+      out,
+      () =>
+        answerIn(deps, dialect, out, async () => {
+          if (does.action === "list") return list(request);
+          return one(dialect, request, params["model"] ?? (await askedIn(deps, dialect, request)));
+        }),
+      (error) => deps.report(error, "models"),
+    ),
+  );
+}
+
+/** @throws ProblemError invalid_request, too_large */
+async function askedIn(deps: GatewayDeps, dialect: Dialect, request: FrontRequest): Promise<string> {
+  const { bodyBytes, requestBodyMs, jsonDepth } = deps.snapshot().limits;
+  const bytes = await new Promise<Uint8Array>((resolve, reject) => {
+    request.readBody({ maxBytes: Math.min(bodyBytes, QUESTION_BYTES), timeoutMs: requestBodyMs }, (outcome) =>
+      outcome.ok ? resolve(outcome.bytes) : reject(new ProblemError(outcome.problem)),
+    );
+  });
+  const opened = openJson(bytes, { depth: jsonDepth });
+  if (!opened.ok) throw new ProblemError({ kind: "invalid_request", message: opened.message });
+  return dialect.modelAsked?.(opened.document.value) ?? "";
+}
+
+/** Sends what `work` finds. The client reads the errors of its own language only. */
+async function answerIn(deps: GatewayDeps, dialect: Dialect, out: FrontOut, work: () => Promise<Json | undefined>): Promise<void> {
+  const outcome = await work().then(
+    (body) => ({ body }),
+    (error: unknown) => ({ error }),
+  );
+  if (!("error" in outcome)) return sendJson(out, 200, { ...(outcome.body as JsonObject) });
+  const problem = problemFrom(outcome.error);
+  const requestId = deps.randomness.id("req_");
+  if (problem.kind === "internal") deps.report(outcome.error, requestId);
+  const { status, body } = dialect.encodeProblem(problem, requestId);
+  sendJson(out, status, { ...(body as JsonObject) }, problemHeaders(problem));
+}
+
 const oneModel =
   (deps: GatewayDeps) =>
   async (dialect: Dialect, request: FrontRequest, id: string): Promise<Json | undefined> => {
-    const caller = await identifyAndCount(deps, request);
+    const caller = await identifyAndCount(deps, request, dialect);
     const models = listModels(deps, caller.scopes);
     const model = models.find((listed) => listed.id === id);
     if (model) return dialect.encodeModel?.(model, request.headers);

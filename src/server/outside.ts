@@ -5,7 +5,7 @@ import type { FrontOut, FrontRequest } from "../wire/types.ts";
 import { languageOf } from "./models.ts";
 import { sendJson, sendProblem } from "./respond.ts";
 
-/** Paths of clients that speak one of the dialects; the rest are the gateway's own. */
+/** Paths that several languages share; another root is that of one language, or the gateway's own. */
 const CLIENT_PATHS = "/v1/";
 const OWN_PATHS = "/v1/calls/";
 
@@ -28,7 +28,11 @@ export function sendOutside(
 
 function speakerOf(deps: GatewayDeps, request: FrontRequest): Dialect | undefined {
   const { path } = request;
-  if (!path.startsWith(CLIENT_PATHS) || path.startsWith(OWN_PATHS)) return undefined;
+  if (path.startsWith(OWN_PATHS)) return undefined;
+  if (!path.startsWith(CLIENT_PATHS)) {
+    const root = path.slice(0, path.indexOf("/", 1) + 1);
+    return root === "" ? undefined : [...deps.dialects.values()].find(({ doors }) => doors.some((door) => door.path.startsWith(root)));
+  }
   const begins = (door: string): boolean => path === door || path.startsWith(`${door}/`);
   return [...deps.dialects.values()].find((dialect) => dialect.doors.some((door) => begins(door.path))) ?? languageOf(deps, request);
 }

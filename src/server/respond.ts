@@ -2,7 +2,10 @@ import { problemFrom, problemStatus, type Json, type Problem } from "../canon/in
 import { problemHeaders } from "../gateway/refuse.ts";
 import type { Reader, Reading } from "../gateway/reader.ts";
 import { lateReading } from "../gateway/resume.ts";
+import { eventStream, mediaType } from "../kit/index.ts";
 import type { FrontOut } from "../wire/types.ts";
+
+const EVENT_STREAM = mediaType(eventStream.contentType);
 
 /** A JSON answer of the gateway itself. */
 export function sendJson(out: FrontOut, status: number, body: object, headers: Readonly<Record<string, string>> = {}): void {
@@ -37,8 +40,11 @@ export class HttpReader implements Reader {
   readonly #out: FrontOut;
   /** The client has taken what it owed. */
   whenDrained: () => void = () => {};
-  /** Resumed streams number their frames with an `id:` line; a first reading gets the frames alone. */
-  readonly #numbered: boolean;
+  /**
+   * Resumed streams number their frames with an `id:` line; a first reading gets the frames alone, and so does every reading of a language
+   * whose streams are no server-sent events: their frames have no room for a number.
+   */
+  #numbered: boolean;
 
   constructor(out: FrontOut, options: { readonly numbered: boolean } = { numbered: false }) {
     this.#out = out;
@@ -50,6 +56,7 @@ export class HttpReader implements Reader {
   }
 
   head(status: number, headers: Readonly<Record<string, string>>): void {
+    this.#numbered &&= mediaType(headers["content-type"] ?? "") === EVENT_STREAM;
     this.#out.head(status, headers);
   }
 

@@ -6,6 +6,8 @@ export type RouteHandler = (request: FrontRequest, out: FrontOut, params: Params
 interface Pattern {
   readonly method: string;
   readonly segments: readonly string[];
+  /** What must follow the rest that `{name...}` takes. */
+  readonly end: string;
   readonly handler: RouteHandler;
 }
 
@@ -16,7 +18,10 @@ export type Match =
 
 const NO_PARAMS: Params = {};
 
-/** Finds the handler of a path. Exact paths cost one look-up; `{name}` matches one segment, `{name...}` the rest with its slashes. */
+/**
+ * Finds the handler of a path. Exact paths cost one look-up; `{name}` matches one segment, `{name...}` the rest with its slashes, and
+ * `{name...}/end` or `{name...}:end` as much of the rest as leaves that end. Patterns are tried in the order in which they were added.
+ */
 export class Router {
   readonly #exact = new Map<string, RouteHandler>();
   readonly #patterns: Pattern[] = [];
@@ -28,7 +33,11 @@ export class Router {
       this.#methods.set(path, [...(this.#methods.get(path) ?? []), method]);
       return;
     }
-    this.#patterns.push({ method, segments: path.split("/"), handler });
+    // What follows the brace may itself hold slashes.
+    const open = path.indexOf("...}");
+    const end = open < 0 ? "" : path.slice(open + "...}".length);
+    const head = open < 0 ? path : path.slice(0, path.length - end.length);
+    this.#patterns.push({ method, segments: head.split("/"), end, handler });
   }
 
   match(method: string, path: string): Match {
@@ -37,7 +46,7 @@ export class Router {
     const segments = path.split("/");
     const allowed = [...(this.#methods.get(path) ?? [])];
     for (const pattern of this.#patterns) {
-      const params = bind(pattern.segments, segments);
+      const params = bind(pattern, segments);
       if (!params) continue;
       if (pattern.method === method) return { kind: "found", handler: pattern.handler, params };
       allowed.push(pattern.method);
@@ -46,13 +55,15 @@ export class Router {
   }
 }
 
-function bind(pattern: readonly string[], segments: readonly string[]): Params | undefined {
+function bind(pattern: Pattern, segments: readonly string[]): Params | undefined {
   const params: Record<string, string> = {};
-  for (const [place, part] of pattern.entries()) {
+  for (const [place, part] of pattern.segments.entries()) {
     const segment = segments[place];
     if (segment === undefined) return undefined;
     if (part.startsWith("{") && part.endsWith("...}")) {
-      const rest = decode(segments.slice(place).join("/"));
+      const all = segments.slice(place).join("/");
+      if (!all.endsWith(pattern.end)) return undefined;
+      const rest = decode(all.slice(0, all.length - pattern.end.length));
       if (rest === undefined || rest === "") return undefined;
       params[part.slice(1, -4)] = rest;
       return params;
@@ -63,7 +74,7 @@ function bind(pattern: readonly string[], segments: readonly string[]): Params |
       params[part.slice(1, -1)] = value;
     } else if (part !== segment) return undefined;
   }
-  return segments.length === pattern.length ? params : undefined;
+  return segments.length === pattern.segments.length ? params : undefined;
 }
 
 function decode(text: string): string | undefined {

@@ -1,5 +1,5 @@
 import { ProblemError, problemFrom, type Dialect, type JsonObject } from "../canon/index.ts";
-import { parseFrame } from "../kit/index.ts";
+import { framingOf } from "../gateway/framing.ts";
 import type { LiveCall } from "../gateway/live.ts";
 import type { Reader } from "../gateway/reader.ts";
 import { openCall } from "../gateway/pipeline.ts";
@@ -156,15 +156,16 @@ class Session {
     if (this.#running) this.#running.live.detach(this.#running.reader);
   }
 
-  /** Frames lose their event-stream clothing: one JSON text a message. */
+  /** Frames lose their clothing: one JSON text a message. */
   #reader(): Reader {
+    const { parse } = framingOf(this.#dialect);
     const reader: Reader = {
       whole: (_status, _headers, body) => this.#socket.send(body.toString()),
       head: () => {},
       end: () => {},
       frames: (frames) => {
         for (const frame of frames) {
-          const data = parseFrame(frame)?.data;
+          const data = parse(frame)?.data;
           if (data !== undefined) this.#socket.send(data);
         }
         if (this.#socket.buffered <= MAX_BUFFERED_BYTES) return true;

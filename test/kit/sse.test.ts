@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { formatFrame, FrameSplitter, parseFrame } from "../../src/kit/index.ts";
+import { eventStream, formatFrame, FrameSplitter, mediaType, parseFrame } from "../../src/kit/index.ts";
 
 const encoder = new TextEncoder();
 const LIMIT = 1024;
@@ -45,5 +45,8 @@ describe("server-sent events", () => {
   it("formats what it parses", () => {
     expect(parseFrame(formatFrame("ping", "{}"))).toEqual({ event: "ping", data: "{}" });
     expect(parseFrame(formatFrame(undefined, "[DONE]"))).toEqual({ event: undefined, data: "[DONE]" });
+    expect(eventStream.parse(eventStream.format("é", "{}"))).toEqual({ event: "é", data: "{}" });
+    expect(mediaType(eventStream.contentType)).toBe("text/event-stream");
+    expect(mediaType("Application/JSON")).toBe("application/json");
   });
 });

@@ -35,6 +35,31 @@ describe("the router", () => {
       expect(params("GET", path), path).toEqual({ kind: "none" });
   });
 
+  it("leaves the rest of a path what follows the brace", () => {
+    const models = new Router();
+    for (const [method, path] of [
+      ["POST", "/v1beta/models/{model...}:generateContent"],
+      ["POST", "/v1beta/models/{model...}:countTokens"],
+      ["GET", "/v1beta/models/{model...}"],
+      ["POST", "/model/{model...}/converse"],
+      ["POST", "/model/{model...}/converse-stream"],
+    ] as const)
+      models.add(method, path, () => void path);
+    const found = (method: string, path: string): unknown => {
+      const match = models.match(method, path);
+      return match.kind === "found" ? match.params["model"] : match.kind;
+    };
+    expect(found("POST", "/v1beta/models/lab/org/m:tag:generateContent")).toBe("lab/org/m:tag");
+    expect(found("POST", "/v1beta/models/a:countTokens")).toBe("a");
+    expect(found("POST", "/v1beta/models/:countTokens")).toBe("wrong-method");
+    expect(found("POST", "/v1beta/models/a:other")).toBe("wrong-method");
+    expect(found("GET", "/v1beta/models/a:b")).toBe("a:b");
+    expect(found("POST", "/model/a%2Fb/converse")).toBe("a/b");
+    expect(found("POST", "/model/a/b/converse-stream")).toBe("a/b");
+    expect(found("POST", "/model/converse")).toBe("none");
+    expect(found("POST", "/model//converse")).toBe("none");
+  });
+
   it("reads the query", () => {
     expect(queryParams("")).toEqual({});
     expect(queryParams("after=7&beta=true&x=a%20b")).toEqual({ after: "7", beta: "true", x: "a b" });

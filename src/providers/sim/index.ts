@@ -18,7 +18,7 @@ import {
   type UpstreamHandle,
   type UpstreamSink,
 } from "../../canon/index.ts";
-import { nearest, parseJson } from "../../kit/index.ts";
+import { eventStream, nearest, parseJson } from "../../kit/index.ts";
 import { defined } from "../../models/index.ts";
 import { inputTokens, replyTo } from "./behaviour.ts";
 import { actsOnBody, strikeOf, struckBy, type Strike } from "./faults.ts";
@@ -151,7 +151,14 @@ class SimRun {
     const tokens = answer.usage.output;
     const spoilt = strike && actsOnBody(strike) ? strike : undefined;
     if (stream && operation === "generate") {
-      const steps = streamSteps(dialect, model, answer, context, headersOf(dialect, "text/event-stream", unique), spoilt !== undefined);
+      const steps = streamSteps(
+        dialect,
+        model,
+        answer,
+        context,
+        headersOf(dialect, (dialect.framing ?? eventStream).contentType, unique),
+        spoilt !== undefined,
+      );
       return spoilt ? struckBy(spoilt, steps, true, { tokens: writtenTokens(answer), bytes: 0 }) : steps;
     }
     const body = Buffer.from(JSON.stringify(dialect.encodeAnswer(answer, context)));
@@ -173,11 +180,15 @@ class SimRun {
 
   /** @throws ProblemError for whatever a careful upstream would refuse */
   #call(dialect: Dialect): Call {
-    const { request, operation, model } = this.#upstream;
+    const { request, operation, model, stream } = this.#upstream;
     const body = parseJson(typeof request.body === "string" ? request.body : request.body.toString("utf8"));
     if (typeof body !== "object" || body === null || Array.isArray(body))
       throw new ProblemError({ kind: "invalid_request", message: "The body is not a JSON object." });
-    const call = dialect.decodeCall(body as JsonObject, { operation, headers: request.headers, params: { model } });
+    const call = dialect.decodeCall(body as JsonObject, {
+      operation,
+      headers: request.headers,
+      params: { model, ...(stream && { stream: "true" }) },
+    });
     const problem = checkCall(call);
     if (problem) throw new ProblemError(problem);
     return call;

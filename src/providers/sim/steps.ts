@@ -1,5 +1,5 @@
 import { unfold, type Answer, type AnswerContext, type Dialect, type Event, type Headers, type Problem } from "../../canon/index.ts";
-import { formatFrame } from "../../kit/index.ts";
+import { eventStream } from "../../kit/index.ts";
 import type { SimModel } from "./options.ts";
 import type { Step } from "./step.ts";
 import { piecesOf, tokensOf } from "./words.ts";
@@ -10,12 +10,7 @@ const SECOND_MS = 1000;
 
 export type ResponseHeaders = Readonly<Record<string, string>>;
 
-export function headersOf(
-  dialect: Dialect,
-  type: "application/json" | "text/event-stream",
-  id: string,
-  more?: ResponseHeaders,
-): ResponseHeaders & Headers {
+export function headersOf(dialect: Dialect, type: string, id: string, more?: ResponseHeaders): ResponseHeaders & Headers {
   return { "content-type": type, ...(dialect.requestIdHeader !== undefined && { [dialect.requestIdHeader]: id }), ...more };
 }
 
@@ -65,10 +60,9 @@ export function* streamSteps(
   headers: ResponseHeaders,
   fine: boolean,
 ): Generator<Step, void, undefined> {
-  let frames = "";
-  const encoder = dialect.encodeEvents((event, data) => {
-    frames += formatFrame(event, data);
-  }, context);
+  const { format } = dialect.framing ?? eventStream;
+  let frames: Uint8Array[] = [];
+  const encoder = dialect.encodeEvents((event, data) => void frames.push(format(event, data)), context);
   const tokenMs = model.tokensPerSecond === undefined ? 0 : SECOND_MS / model.tokensPerSecond;
   yield { does: "head", status: 200, headers };
   yield { does: "wait", ms: model.ttftMs };
@@ -82,19 +76,19 @@ export function* streamSteps(
         dueMs += tokens * tokenMs;
         const ms = Math.floor(dueMs);
         dueMs -= ms;
-        if (ms > 0 && frames !== "") {
-          yield { does: "write", bytes: Buffer.from(frames), tokens: 0 };
-          frames = "";
+        if (ms > 0 && frames.length > 0) {
+          yield { does: "write", bytes: Buffer.concat(frames), tokens: 0 };
+          frames = [];
         }
         yield { does: "wait", ms };
       }
       encoder.event(piece);
-      if (frames === "" || tokens === 0) continue;
-      yield { does: "write", bytes: Buffer.from(frames), tokens };
-      frames = "";
+      if (frames.length === 0 || tokens === 0) continue;
+      yield { does: "write", bytes: Buffer.concat(frames), tokens };
+      frames = [];
     }
   }
-  if (frames !== "") yield { does: "write", bytes: Buffer.from(frames), tokens: 0 };
+  if (frames.length > 0) yield { does: "write", bytes: Buffer.concat(frames), tokens: 0 };
 }
 
 function* inPieces(event: Event, tokens: number): Generator<Event> {
