@@ -18,8 +18,20 @@ export interface Scopes {
   readonly tier?: number;
   /** Where its calls may go. */
   readonly requires?: Requirements;
+  /** What its calls may say of themselves. */
+  readonly metadata?: MetadataScope;
   /** 0 to 9, higher first where calls wait for a place at a provider; a call may ask for less by `x-gimbal-priority`, never for more. */
   readonly priority?: number;
+}
+
+/** What calls may say of themselves in `x-gimbal-metadata`. Where there is one, whatever it does not name is refused. */
+export interface MetadataScope {
+  /** Members that a call may carry, each with the values it may have; a trailing `*` matches any rest, in both. */
+  readonly allow?: Readonly<Record<string, readonly string[]>>;
+  /** Members that every call must carry. */
+  readonly require?: readonly string[];
+  /** Members that every call has, whatever it says itself. */
+  readonly force?: Readonly<Record<string, string>>;
 }
 
 /** A rate limit on one caller: at least one of the four. */
@@ -43,6 +55,8 @@ export interface Caller {
   readonly project?: string;
   readonly tags?: readonly string[];
   readonly scopes: Scopes;
+  /** Its own, its project's, its team's: all of them hold, and what the last forces wins. */
+  readonly metadataScopes?: readonly MetadataScope[];
   readonly limits: readonly RequestLimit[];
   /** Its key's own. */
   readonly budgets?: readonly Budget[];

@@ -1,3 +1,4 @@
+import type { AccountChange, Denial, GroupBound, ScopesChange } from "./access.ts";
 import type { AuditNote, AuditStore } from "./audit.ts";
 import type { Budget, BudgetStore, CounterHold, CounterSpend } from "./budget.ts";
 import type { CacheStore } from "./cache.ts";
@@ -248,6 +249,18 @@ export interface KeyStore {
   rotate(id: string, next: KeyRecord, at: number, until: number, note?: AuditNote): Promise<boolean>;
   /** False when there is no such key or it was revoked before. */
   revoke(id: string, at: number, note?: AuditNote): Promise<boolean>;
+  /** Changes every key of the account, in one transaction. False when it has none. */
+  edit(account: string, change: AccountChange, note?: AuditNote): Promise<boolean>;
+  /** Changes what a team or a project may do at most, and says what that is now. Without any restriction left it is forgotten. */
+  bound(group: GroupBound["group"], name: string, change: ScopesChange, note?: AuditNote): Promise<Scopes>;
+  /** By kind and name. */
+  bounds(): Promise<readonly GroupBound[]>;
+  /** Rejects with `conflict` when there are too many. What has expired at its `createdAt` is forgotten. */
+  deny(entry: Denial, note?: AuditNote): Promise<void>;
+  /** False when there is no such denial. */
+  allow(id: string, note?: AuditNote): Promise<boolean>;
+  /** Those in force at `now`, oldest first. */
+  denials(now: number): Promise<readonly Denial[]>;
   /** Rises with every change by any process, so that caches know when to forget. */
   generation(): Promise<number>;
 }

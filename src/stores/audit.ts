@@ -110,6 +110,10 @@ export function noting(stores: Stores): Stores {
       create: (key, note) => leave(keys.create(key), note),
       rotate: (id, next, at, until, note) => leave(keys.rotate(id, next, at, until), note),
       revoke: (id, at, note) => leave(keys.revoke(id, at), note),
+      edit: (account, change, note) => leave(keys.edit(account, change), note),
+      bound: (group, name, change, note) => leave(keys.bound(group, name, change), note),
+      deny: (entry, note) => leave(keys.deny(entry), note),
+      allow: (id, note) => leave(keys.allow(id), note),
     },
     config: {
       ...config,

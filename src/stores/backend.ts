@@ -1,4 +1,5 @@
 import type {
+  AccountChange,
   AuditCheckpoint,
   AuditLink,
   AuditNote,
@@ -8,6 +9,8 @@ import type {
   ConfigVersion,
   CounterSpend,
   CounterState,
+  Denial,
+  GroupBound,
   JournalEntry,
   JournalPage,
   KeyRecord,
@@ -21,6 +24,8 @@ import type {
   ReportLine,
   ReportQuery,
   RollupState,
+  Scopes,
+  ScopesChange,
   Signals,
   Switch,
 } from "../canon/index.ts";
@@ -100,6 +105,10 @@ export interface Writes {
   createKey: { args: readonly [key: KeyRecord]; result: void };
   rotateKey: { args: readonly [id: string, next: KeyRecord, at: number, until: number]; result: boolean };
   revokeKey: { args: readonly [id: string, at: number]; result: boolean };
+  editAccount: { args: readonly [account: string, change: AccountChange]; result: boolean };
+  boundGroup: { args: readonly [group: GroupBound["group"], name: string, change: ScopesChange]; result: Scopes };
+  deny: { args: readonly [entry: Denial]; result: void };
+  allow: { args: readonly [id: string]; result: boolean };
   appendConfig: {
     args: readonly [createdAt: number, author: string, text: string, rollbackOf: number | null, base: number | null];
     result: ConfigVersion;
@@ -166,6 +175,8 @@ export interface Reads {
   };
   keyByHash: { args: readonly [hash: string]; result: KeyRecord | undefined };
   keys: { args: readonly []; result: readonly KeyRecord[] };
+  bounds: { args: readonly []; result: readonly GroupBound[] };
+  denials: { args: readonly [now: number]; result: readonly Denial[] };
   config: { args: readonly [version: number]; result: ConfigVersion | undefined };
   configs: { args: readonly [limit: number]; result: readonly ConfigVersion[] };
   switches: { args: readonly []; result: readonly Switch[] };

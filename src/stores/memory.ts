@@ -15,6 +15,7 @@ import type {
   SwitchStore,
 } from "../canon/index.ts";
 import { memoryAudit, noting } from "./audit.ts";
+import { memoryAccess } from "./memory-access.ts";
 import { memoryLineage } from "./lineage.ts";
 import { memoryCache } from "./cache-stores.ts";
 import { interruptedRow } from "./ledger-values.ts";
@@ -196,6 +197,7 @@ function memoryKeys(keys: Map<string, KeyRecord>): KeyStore {
       generation++;
       return true;
     },
+    ...memoryAccess(keys, () => generation++),
     generation: async () => generation,
   };
 }

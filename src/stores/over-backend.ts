@@ -193,6 +193,12 @@ function keyStore(backend: Backend): KeyStore {
     list: () => backend.read("keys", []),
     rotate: (id, next, at, until, note) => writeNoted(backend, note, "rotateKey", [id, next, at, until]),
     revoke: (id, at, note) => writeNoted(backend, note, "revokeKey", [id, at]),
+    edit: (account, change, note) => writeNoted(backend, note, "editAccount", [account, change]),
+    bound: (group, name, change, note) => writeNoted(backend, note, "boundGroup", [group, name, change]),
+    bounds: () => backend.read("bounds", []),
+    deny: (entry, note) => writeNoted(backend, note, "deny", [entry]),
+    allow: (id, note) => writeNoted(backend, note, "allow", [id]),
+    denials: (now) => backend.read("denials", [now]),
     generation: () => Promise.resolve(backend.generation()),
   };
 }

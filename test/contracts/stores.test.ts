@@ -3,6 +3,7 @@ import { ManualClock } from "../../src/kit/index.ts";
 import { type Channel, memoryStores, openSqlite, primaryHost, workerStores } from "../../src/stores/index.ts";
 import { temporaryFolder } from "../stores/folders.ts";
 import { START } from "../stores/rows.ts";
+import { accessContract } from "./access.contract.ts";
 import { auditContract } from "./audit.contract.ts";
 import { budgetContract } from "./budgets.contract.ts";
 import { cacheContract } from "./cache.contract.ts";
@@ -46,6 +47,10 @@ const openRemote = async (): Promise<Stores> => {
   };
 };
 storeContract("sqlite by way of another process", openRemote);
+
+accessContract("memory", async () => memoryStores(clock));
+accessContract("sqlite", openFolder);
+accessContract("sqlite by way of another process", openRemote);
 
 journalContract("memory", async () => memoryStores(clock));
 journalContract("sqlite", openFolder);

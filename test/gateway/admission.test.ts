@@ -45,6 +45,12 @@ function setUp(anonymous: Snapshot["access"]["anonymous"] = "never") {
     list: async () => records,
     rotate: async () => true,
     revoke: async () => true,
+    edit: async () => true,
+    bound: async () => ({}),
+    bounds: async () => [],
+    deny: async () => {},
+    allow: async () => true,
+    denials: async () => [],
     generation: async () => generation,
   };
   const admission = new Admission({ keys, clock });

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe } from "vitest";
 import type { Stores } from "../../src/canon/index.ts";
 import { ManualClock } from "../../src/kit/index.ts";
 import { openPostgres } from "../../src/stores/index.ts";
+import { accessContract } from "../contracts/access.contract.ts";
 import { auditContract } from "../contracts/audit.contract.ts";
 import { lineageContract } from "../contracts/lineage.contract.ts";
 import { budgetContract } from "../contracts/budgets.contract.ts";
@@ -22,6 +23,7 @@ describe.skipIf(!hasPostgres)("PostgreSQL", () => {
   const open = (): Promise<Stores> => openPostgres({ url: server.url(), folder: temporaryFolder(), node: "node-a", clock, env: {} });
 
   storeContract("postgres", open);
+  accessContract("postgres", open);
   journalContract("postgres", open);
   cacheContract("postgres", open);
   auditContract("postgres", open);

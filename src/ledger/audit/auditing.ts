@@ -1,4 +1,4 @@
-import type { ConfigVersion, JsonObject, KeyRecord, Stores, Switch } from "../../canon/index.ts";
+import type { ConfigVersion, Denial, JsonObject, KeyRecord, Stores, Switch } from "../../canon/index.ts";
 import { hashOf, type Audit } from "./audit.ts";
 
 export interface AuditingOptions {
@@ -25,6 +25,22 @@ export function auditing(stores: Stores, { audit, diff }: AuditingOptions): Stor
           note ?? audit.draft({ action: "key.rotate", subject: `key:${id}`, details: { next: next.id, until, ...aboutKey(next) } }),
         ),
       revoke: (id, at, note) => keys.revoke(id, at, note ?? audit.draft({ action: "key.revoke", subject: `key:${id}` })),
+      edit: (account, change, note) =>
+        keys.edit(
+          account,
+          change,
+          note ?? audit.draft({ action: "account.change", subject: `key:${account}`, details: aboutFields(change) }),
+        ),
+      bound: (group, name, change, note) =>
+        keys.bound(
+          group,
+          name,
+          change,
+          note ?? audit.draft({ action: `${group}.change`, subject: `${group}:${name}`, details: aboutFields(change) }),
+        ),
+      deny: (entry, note) =>
+        keys.deny(entry, note ?? audit.draft({ action: "denial.make", subject: `denial:${entry.id}`, details: aboutDenial(entry) })),
+      allow: (id, note) => keys.allow(id, note ?? audit.draft({ action: "denial.lift", subject: `denial:${id}` })),
     },
     config: {
       ...config,
@@ -79,6 +95,22 @@ function aboutChange(before: ConfigVersion | undefined, after: ConfigVersion, di
     diff: hashOf(diff(before, after)),
     author: after.author,
     ...(after.rollbackOf !== undefined && { rollbackOf: after.rollbackOf }),
+  };
+}
+
+/** Which fields change, and the hash of what they become. */
+function aboutFields(change: object): JsonObject {
+  return { fields: Object.keys(change), change: hashOf(change) };
+}
+
+/** Whom it is about is somebody's name at their issuer, and perhaps a person's. */
+function aboutDenial({ kind, issuer, value, reason, expiresAt }: Denial): JsonObject {
+  return {
+    kind,
+    issuer,
+    value: hashOf(value),
+    ...(reason !== undefined && { reason: hashOf(reason) }),
+    ...(expiresAt !== undefined && { expiresAt }),
   };
 }
 

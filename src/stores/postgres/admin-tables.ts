@@ -18,7 +18,7 @@ interface GenerationColumns {
 }
 
 /** Whoever changes keys, configuration or switches does so alone: nobody else's change comes between a look and a write. */
-const HOLD = statement("admin.hold", "SELECT generation FROM key_generation FOR UPDATE");
+export const HOLD = statement("admin.hold", "SELECT generation FROM key_generation FOR UPDATE");
 const RAISE = statement("admin.raise", "UPDATE key_generation SET generation = generation + 1 RETURNING generation");
 const GENERATION = statement("admin.generation", "SELECT generation FROM key_generation");
 const TELL = statement("admin.tell", "SELECT pg_notify($1, $2)");
@@ -28,7 +28,7 @@ export async function readGeneration(session: Session): Promise<number> {
 }
 
 /** Other gateways hear of it as soon as this is committed. */
-async function raise(batch: BatchContext): Promise<void> {
+export async function raise(batch: BatchContext): Promise<void> {
   const [raised] = await batch.session.rows<GenerationColumns>(RAISE);
   if (!raised) return;
   batch.generation = raised.generation;

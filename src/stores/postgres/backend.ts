@@ -5,6 +5,7 @@ import type { StorageOptions } from "../options.ts";
 import { unavailable } from "../problems.ts";
 import { GroupCommit } from "../sqlite/group-commit.ts";
 import type { Sealer } from "../sqlite/serving-key.ts";
+import { accessReads } from "./access-tables.ts";
 import { adminReads } from "./admin-tables.ts";
 import { auditReads } from "./audit-table.ts";
 import type { BatchWriter } from "./batch.ts";
@@ -27,6 +28,7 @@ import { turnReads } from "./turn-tables.ts";
 
 const reads: PostgresReads = {
   ...adminReads,
+  ...accessReads,
   ...auditReads,
   ...cacheReads,
   ...counterReads,

@@ -1,6 +1,7 @@
 import { ProblemError } from "../../canon/index.ts";
 import type { BatchOutcome, Command, Outcome, WriteName, Writes } from "../backend.ts";
 import type { Sealer } from "../sqlite/serving-key.ts";
+import { accessWrites } from "./access-tables.ts";
 import { adminWrites } from "./admin-tables.ts";
 import { auditWrites } from "./audit-table.ts";
 import { CACHE_PARTS, cacheWrites } from "./cache-tables.ts";
@@ -19,6 +20,7 @@ const PROBE = statement("probe", "SELECT 1");
 
 const plain: Omit<PostgresWrites, AuditWrite> = {
   ...adminWrites,
+  ...accessWrites,
   ...cacheWrites,
   ...counterWrites,
   ...repricingWrites,

@@ -311,4 +311,21 @@ export const postgresMigrations: readonly PostgresMigration[] = [
       CREATE TRIGGER repricings_wait AFTER INSERT ON repricings REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION rollup_wait_repricings();
     `,
   },
+  {
+    number: 6,
+    name: "bounds of teams and projects, denials",
+    sql: `
+      CREATE TABLE group_bounds (kind text NOT NULL, name text NOT NULL, scopes text NOT NULL, PRIMARY KEY (kind, name));
+      CREATE TABLE denials (
+        id text PRIMARY KEY,
+        kind text NOT NULL,
+        issuer text NOT NULL,
+        value text NOT NULL,
+        author text NOT NULL,
+        reason text,
+        created_at bigint NOT NULL,
+        expires_at bigint
+      );
+    `,
+  },
 ];

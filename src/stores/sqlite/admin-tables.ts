@@ -10,6 +10,7 @@ import {
   type SwitchColumns,
   switchFrom,
 } from "../admin-columns.ts";
+import { ACCESS_WRITES, type AccessWrites } from "../access-columns.ts";
 import type { ReadTable, WriteTable } from "../backend.ts";
 import { conflict, staleBase } from "../problems.ts";
 import { sealConfigText } from "./sealed-config.ts";
@@ -24,13 +25,14 @@ type AdminWrites = "createKey" | "rotateKey" | "revokeKey" | "appendConfig" | "c
 type AdminReads = "keyByHash" | "keys" | "config" | "configs" | "switches";
 
 /** Each of these writes raises the generation: what other processes hold of these tables is then out of date. */
-export const RAISES_GENERATION: ReadonlySet<string> = new Set<AdminWrites>([
+export const RAISES_GENERATION: ReadonlySet<string> = new Set<AdminWrites | AccessWrites>([
   "createKey",
   "rotateKey",
   "revokeKey",
   "appendConfig",
   "putSwitch",
   "removeSwitch",
+  ...ACCESS_WRITES,
 ]);
 
 export function adminWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteTable, AdminWrites> {

@@ -5,6 +5,7 @@ import { type Problem, ProblemError } from "../../canon/index.ts";
 import { innerName } from "../audit.ts";
 import type { BatchOutcome, Command, Outcome, ReadName, Reads, ReadTable, WriteName, Writes, WriteTable } from "../backend.ts";
 import { reasonOf } from "../problems.ts";
+import { accessReads, accessWrites } from "./access-tables.ts";
 import { adminReads, adminWrites, keyGeneration, RAISES_GENERATION } from "./admin-tables.ts";
 import { auditReads, auditWrites } from "./audit-table.ts";
 import { cacheReads, cacheWrites } from "./cache-tables.ts";
@@ -163,6 +164,7 @@ function openWriter(folder: string, sealer: Sealer): Writer {
       ...idempotencyWrites(database, sealer),
       ...cacheWrites(database, sealer),
       ...adminWrites(database, sealer),
+      ...accessWrites(database),
       ...lineageWrites(database),
       ...counterWrites(database),
     };
@@ -192,6 +194,7 @@ function openReader(folder: string, sealer: Sealer, journal: JournalFile): Reade
         ...idempotencyReads(database, sealer),
         ...cacheReads(database, sealer),
         ...adminReads(database, sealer),
+        ...accessReads(database),
         ...counterReads(database),
         ...auditReads(database),
         ...lineageReads(database),

@@ -224,4 +224,26 @@ export const recordMigrations: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    number: 9,
+    name: "bounds of teams and projects, denials",
+    sql: `
+      CREATE TABLE group_bounds (
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        scopes TEXT NOT NULL,
+        PRIMARY KEY (kind, name)
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE denials (
+        id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        issuer TEXT NOT NULL,
+        value TEXT NOT NULL,
+        author TEXT NOT NULL,
+        reason TEXT,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];
