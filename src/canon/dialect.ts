@@ -148,14 +148,14 @@ export interface FrameCutter {
 export interface Framing {
   /** Content type of a stream: of an answer, and what a request for one accepts. */
   readonly contentType: string;
-  cutter(maxBytes: number): FrameCutter;
+  readonly cutter: (maxBytes: number) => FrameCutter;
   /**
    * Name and data of one whole frame; undefined when it says nothing, as a keep-alive. Also asked for what was left at the end of a stream,
    * which may be cut short: it never throws.
    */
-  parse(frame: Uint8Array): WireFrame | undefined;
+  readonly parse: (frame: Uint8Array) => WireFrame | undefined;
   /** A frame on the wire. `data` is one line, as JSON is. */
-  format(event: string | undefined, data: string): Uint8Array;
+  readonly format: (event: string | undefined, data: string) => Uint8Array;
 }
 
 export type EmitEvent = (event: Event) => void;

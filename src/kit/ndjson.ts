@@ -57,7 +57,7 @@ const encoder = new TextEncoder();
 export const jsonLines = {
   contentType: "application/x-ndjson",
   cutter: (maxBytes: number): LineSplitter => new LineSplitter(maxBytes),
-  parse(frame: Uint8Array): { event: string | undefined; data: string } | undefined {
+  parse: (frame: Uint8Array): { event: string | undefined; data: string } | undefined => {
     const data = decoder.decode(frame).trim();
     return data === "" ? undefined : { event: undefined, data };
   },
