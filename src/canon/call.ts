@@ -1,8 +1,9 @@
 import type { Item, Origin, TextPart } from "./item.ts";
 import type { Json, JsonObject } from "./json.ts";
+import type { TaskOperation } from "./task.ts";
 
-/** What is asked of the model. Each operation has its own answer; `generate` is the main one. */
-export type Operation = "generate" | "count_tokens" | "compact";
+/** What is asked of the model. Each operation has its own answer; `generate` is the main one. Tasks are no conversations: see task.ts. */
+export type Operation = "generate" | "count_tokens" | "compact" | TaskOperation;
 
 /** A tool offered to the model. */
 export type ToolSpec = FunctionToolSpec | CustomToolSpec | NamespaceToolSpec | NativeToolSpec;

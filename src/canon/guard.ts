@@ -2,6 +2,7 @@ import type { Call } from "./call.ts";
 import type { Caller } from "./caller.ts";
 import type { Event } from "./event.ts";
 import type { Problem } from "./problem.ts";
+import type { Task } from "./task.ts";
 
 export type Verdict<T> =
   | { readonly verdict: "allow" }
@@ -14,5 +15,7 @@ export interface Guard {
   readonly id: string;
   readonly readsContent: boolean;
   call?(call: Call, caller: Caller): Verdict<Call> | Promise<Verdict<Call>>;
+  /** The same for what is no conversation. A guard without it lets tasks pass. */
+  task?(task: Task, caller: Caller): Verdict<Task> | Promise<Verdict<Task>>;
   event?(event: Event, call: Call): Verdict<Event>;
 }

@@ -1,6 +1,7 @@
 export * from "./json.ts";
 export * from "./sse.ts";
 export * from "./ndjson.ts";
+export * from "./multipart.ts";
 export * from "./frame-template.ts";
 export * from "./frame-feed.ts";
 export * from "./text-frame.ts";

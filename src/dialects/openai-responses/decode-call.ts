@@ -1,6 +1,7 @@
 import {
   CARRIED_MARK,
   invalid,
+  isTask,
   ProblemError,
   type Call,
   type Diagnostic,
@@ -14,6 +15,7 @@ import {
   type OutputFormat,
   type Reasoning,
   type Sampling,
+  type TaskOperation,
 } from "../../canon/index.ts";
 import { unspokenFields, unspokenUser, type FieldTable } from "../shared-fields.ts";
 import { openSummary } from "./compaction.ts";
@@ -23,11 +25,16 @@ import { LOGPROBS, SEALED_REASONING } from "./params.ts";
 import { CLIENT_ORIGIN, ID, isList, isObject, optional, required, stringIn, without, type Draft } from "./shape.ts";
 
 /** Where each operation goes, below the provider's base path. */
-export const PATHS: Readonly<Record<Operation, string>> = {
+export const PATHS: Readonly<Record<Exclude<Operation, TaskOperation>, string>> = {
   generate: "/responses",
   compact: "/responses/compact",
   count_tokens: "/responses/input_tokens",
 };
+
+/** The doors of this language are for conversations alone. */
+export function spoken(operation: Operation): keyof typeof PATHS {
+  return isTask(operation) ? "generate" : operation;
+}
 
 /** @throws ProblemError invalid_request, unsupported */
 export function outline(body: JsonObject, context: DoorContext): Outline {
@@ -279,7 +286,7 @@ export function forwardCall(
     note(fieldRefused(field, target));
   }
   if (body["background"] !== undefined) replace["background"] = undefined;
-  return { path: PATHS[context.operation], headers: {}, replace };
+  return { path: PATHS[spoken(context.operation)], headers: {}, replace };
 }
 
 export function fieldRefused(field: string, target: EncodeTarget): Diagnostic {

@@ -2,7 +2,7 @@ import type { Call, EncodeTarget, Json, JsonObject, ToolSpec, WireRequest } from
 import { narrowToAllowed } from "../shared-choice.ts";
 import { noteUnspoken } from "../shared-fields.ts";
 import { refuseEmptyConversation, refuseForeignTurn, refuseKeptPrompt } from "../shared-lost.ts";
-import { fieldRefused, PATHS, refusedFields } from "./decode-call.ts";
+import { fieldRefused, PATHS, refusedFields, spoken } from "./decode-call.ts";
 import { encodeInput } from "./encode-items.ts";
 import type { Note } from "./encode-parts.ts";
 import { encodeParam, OVERLAPS, PARAMS, SEALED_REASONING, type ParamName } from "./params.ts";
@@ -36,7 +36,7 @@ export function encodeCall(given: Call, target: EncodeTarget, note: Note): WireR
     delete body[field];
     note(fieldRefused(field, target));
   }
-  return { method: "POST", path: PATHS[call.operation], headers: {}, body: JSON.stringify(body) };
+  return { method: "POST", path: PATHS[spoken(call.operation)], headers: {}, body: JSON.stringify(body) };
 
   function overwrite(name: ParamName): void {
     if (!call.touched.has(name)) return;
