@@ -43,30 +43,51 @@ export async function askServer(
   path: string,
   body?: unknown,
 ): Promise<unknown> {
-  const token = setting(deps, "GIMBAL_ADMIN_TOKEN") ?? (await readToken(folder));
+  const { status, text } = await within(server, deps, async (signal) => {
+    const response = await request(folder, deps, `${server.url}/admin/api${path}`, signal, method, body);
+    return { status: response.status, text: await response.text() };
+  });
+  if (status >= 200 && status < 300) return parse(text);
+  throw refusal(server, status, text);
+}
+
+/** The same for an answer that is read as it comes, however long that takes. */
+export async function downloadFrom(server: RunningServer, folder: string, deps: CliDeps, path: string): Promise<AsyncIterable<Uint8Array>> {
+  const response = await within(server, deps, (signal) =>
+    request(folder, deps, `${server.url}/admin/api${path}`, signal, "GET", undefined),
+  );
+  if (!response.ok || !response.body) throw refusal(server, response.status, await response.text());
+  return response.body;
+}
+
+/** @throws NoAnswerError when nothing comes in time */
+async function within<T>({ pid, url }: RunningServer, deps: CliDeps, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const limit = new AbortController();
   const cancel = deps.clock.after(ANSWER_LIMIT_MS, () => limit.abort());
-  let status: number;
-  let text: string;
   try {
-    const response = await deps.fetch(`${server.url}/admin/api${path}`, {
-      method,
-      headers: { authorization: `Bearer ${token}`, ...(body !== undefined && { "content-type": "application/json" }) },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-      redirect: "error",
-      signal: limit.signal,
-    });
-    status = response.status;
-    text = await response.text();
-  } catch {
-    throw new NoAnswerError(`The gateway with process id ${server.pid} holds the data folder but does not answer at ${server.url}.`);
+    return await work(limit.signal);
+  } catch (error) {
+    if (error instanceof CommandError) throw error;
+    throw new NoAnswerError(`The gateway with process id ${pid} holds the data folder but does not answer at ${url}.`);
   } finally {
     cancel();
   }
-  const answer = parse(text);
-  if (status >= 200 && status < 300) return answer;
-  const message = (answer as { error?: { message?: unknown } } | undefined)?.error?.message;
-  throw new CommandError(typeof message === "string" ? message : `The gateway at ${server.url} answered ${status}.`);
+}
+
+async function request(folder: string, deps: CliDeps, url: string, signal: AbortSignal, method: string, body: unknown): Promise<Response> {
+  const token = setting(deps, "GIMBAL_ADMIN_TOKEN") ?? (await readToken(folder));
+  return deps.fetch(url, {
+    method,
+    headers: { authorization: `Bearer ${token}`, ...(body !== undefined && { "content-type": "application/json" }) },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+    redirect: "error",
+    signal,
+  });
+}
+
+function refusal({ url }: RunningServer, status: number, text: string): CommandError {
+  const message = (parse(text) as { error?: { message?: unknown } } | undefined)?.error?.message;
+  return new CommandError(typeof message === "string" ? message : `The gateway at ${url} answered ${status}.`);
 }
 
 async function readToken(folder: string): Promise<string> {

@@ -13,9 +13,11 @@ import {
   type Forecast,
   type SpendReport,
 } from "../ledger/reports/index.ts";
+import { EXPORT_FORMATS, spendParquet, type ExportFormat } from "../ledger/export/index.ts";
 import type { RollupState, Stores } from "../canon/index.ts";
 import { CommandError, DONE, FAILED, table, UsageError, wholeNumber, wordList, type Command, type Flag, type Input } from "./command.ts";
 import type { CliDeps } from "./deps.ts";
+import { exportCommand } from "./ledger-export.ts";
 import { onRecord } from "./record.ts";
 import { askServer } from "./running.ts";
 import { DATA_FLAG } from "./settings.ts";
@@ -83,13 +85,15 @@ const spendCommand: Command = {
     },
     where: { value: "NAMES", meaning: "Only calls with these values: team=search,model=fast." },
     latency: { meaning: "Also percentiles of how long calls took." },
-    csv: { meaning: "Comma-separated values instead of a table." },
-    output: { value: "FILE", meaning: "Write the report to this file." },
+    format: { value: "NAME", meaning: "csv, json or parquet instead of a table; parquet needs --out." },
+    csv: { meaning: "The same as --format csv." },
+    out: { value: "FILE", meaning: "Write the report to this file." },
+    output: { value: "FILE", meaning: "The same as --out." },
     ...TIME_FLAGS,
     ...DATA_FLAG,
   },
   async run(input, deps) {
-    if (input.has("csv") && input.json) throw new UsageError("A report is either --csv or --json.");
+    const format = formatOf(input);
     const by = wordList(input, "by") ?? ["team", "day"];
     const where = conditions(input);
     const latency = input.has("latency");
@@ -98,18 +102,40 @@ const spendCommand: Command = {
       query: { ...where, ...given(input, "from", "to", "time-zone"), by: by.join(","), latency: latency ? "1" : "0" },
       direct: (stores) => spendReport(stores.reports, { by, where, latency, ...timeIn(input, deps) }),
     });
-    const text = input.has("csv") ? csvOf(report) : input.json ? `${JSON.stringify(report)}\n` : describe(report);
-    await deliver(text, input, deps);
+    if (format === "parquet") await deliver(spendParquet(report), input, deps);
+    else
+      await deliver(format === "csv" ? csvOf(report) : format === "json" ? `${JSON.stringify(report)}\n` : describe(report), input, deps);
     return DONE;
   },
 };
 
-async function deliver(text: string, input: Input, deps: CliDeps): Promise<void> {
-  const file = input.text("output");
-  if (file === undefined) return deps.out(text);
+/** @throws UsageError */
+function formatOf(input: Input): ExportFormat | undefined {
+  if (input.has("csv") && input.json) throw new UsageError("A report is either --csv or --json.");
+  const named = input.text("format");
+  const format = EXPORT_FORMATS.find((one) => one === named);
+  if (named !== undefined && format === undefined) throw new UsageError(`--format is csv, json or parquet, not "${named}".`);
+  const short = input.has("csv") ? "csv" : input.json ? "json" : undefined;
+  if (format !== undefined && short !== undefined && format !== short)
+    throw new UsageError(`--format ${format} and --${short} say two things.`);
+  if (format === "parquet" && fileOf(input) === undefined) throw new UsageError("--format parquet needs --out FILE.");
+  return format ?? short;
+}
+
+/** @throws UsageError */
+function fileOf(input: Input): string | undefined {
+  const out = input.text("out");
+  const output = input.text("output");
+  if (out !== undefined && output !== undefined) throw new UsageError("--out and --output are the same: give one of them.");
+  return out ?? output;
+}
+
+async function deliver(content: string | Uint8Array, input: Input, deps: CliDeps): Promise<void> {
+  const file = fileOf(input);
+  if (file === undefined) return deps.out(String(content));
   const path = resolve(deps.cwd, file);
   try {
-    await writeFile(path, text);
+    await writeFile(path, content);
   } catch (error) {
     throw new CommandError(`${path} cannot be written: ${error instanceof Error ? error.message : String(error)}.`);
   }
@@ -223,4 +249,4 @@ async function untilDone(input: Input, deps: CliDeps, piece: (rebuild: boolean) 
   return state;
 }
 
-export const SPEND_COMMANDS: readonly Command[] = [spendCommand, chargebackCommand, forecastCommand, rollupCommand];
+export const SPEND_COMMANDS: readonly Command[] = [exportCommand, spendCommand, chargebackCommand, forecastCommand, rollupCommand];

@@ -26,6 +26,7 @@ import { auditTrail, mountAudit, signInRefusals } from "./audit.ts";
 import { mountBudgets } from "./budgets.ts";
 import { mountCanary } from "./canary.ts";
 import { mountCosts } from "./costs.ts";
+import { mountExport, relayStream } from "./export.ts";
 import { mountHealth } from "./health.ts";
 import { mountKeys } from "./keys.ts";
 import { mountKill } from "./kill.ts";
@@ -123,6 +124,7 @@ export function adminApp(deps: AdminDeps): Hono {
   });
   mountAudit(app, deps.audit);
   mountLineage(app, gateway);
+  mountExport(app, { ledger: gateway.ledger, clock });
   mountSpend(app, { reports: deps.reports, keys, snapshot, now: () => clock.now() });
   app.notFound(() => Promise.reject(new ProblemError({ kind: "not_found", message: "There is no such admin route." })));
   app.onError((error, context) => {
@@ -168,6 +170,7 @@ async function relay(app: Hono, request: FrontRequest, body: Buffer, out: FrontO
       ...(hasBody && { body: new Uint8Array(body) }),
     }),
   );
+  if (await relayStream(response, out)) return;
   out.whole(response.status, Object.fromEntries(response.headers), Buffer.from(await response.arrayBuffer()));
 }
 

@@ -48,6 +48,7 @@ export const ROUTE_ROLES: Readonly<Record<string, readonly Role[]>> = {
   "DELETE /kill/:id": WHO_APPROVES,
   "GET /ledger": WHO_BUILDS,
   "GET /ledger/differences": WHO_BUILDS,
+  "GET /ledger/export": WHO_BUILDS,
   "GET /ledger/:id/repricings": WHO_BUILDS,
   "POST /ledger/reprice": ADMIN_ALONE,
   "POST /ledger/rollup": ADMIN_ALONE,

@@ -1,6 +1,7 @@
 import type { Hono } from "hono";
 import { z } from "zod";
 import { ProblemError, type KeyStore, type ReportStore, type Snapshot } from "../canon/index.ts";
+import { EXPORT_FORMATS, spendParquet } from "../ledger/export/index.ts";
 import { chargeback, csvOf, forecast, LEAST_DAYS, ReportError, spendReport, timeOf, ZoneError } from "../ledger/reports/index.ts";
 import { readBody, readQuery } from "./admin-body.ts";
 
@@ -18,7 +19,7 @@ const spendQuery = z
   .object({
     ...time,
     by: text.default("team,day"),
-    format: z.enum(["json", "csv"]).default("json"),
+    format: z.enum(EXPORT_FORMATS).default("json"),
     latency: z
       .enum(["0", "1", "false", "true"])
       .default("0")
@@ -43,7 +44,7 @@ export interface SpendDeps {
 }
 
 /**
- * `GET /spend?by=team,day&from=&to=`: what calls cost, used and took, as JSON or CSV; `GET /spend/chargeback`; `GET /spend/forecast`;
+ * `GET /spend?by=team,day&from=&to=`: what calls cost, used and took, as JSON, CSV or Parquet; `GET /spend/chargeback`; `GET /spend/forecast`;
  * `POST /ledger/rollup`: adds up some of the rows that wait for their sums, from the first one when it says `rebuild`.
  */
 export function mountSpend(app: Pick<Hono, "get" | "post">, { reports, keys, snapshot, now }: SpendDeps): void {
@@ -57,6 +58,11 @@ export function mountSpend(app: Pick<Hono, "get" | "post">, { reports, keys, sna
       return context.body(csvOf(report), 200, {
         "content-type": "text/csv; charset=utf-8",
         "content-disposition": 'attachment; filename="spend.csv"',
+      });
+    if (format === "parquet")
+      return context.body(new Uint8Array(spendParquet(report)), 200, {
+        "content-type": "application/vnd.apache.parquet",
+        "content-disposition": 'attachment; filename="spend.parquet"',
       });
     if (!report.by.includes("key")) return context.json(report);
     return context.json({ ...report, keyNames: Object.fromEntries((await keys.list()).map(({ id, name }) => [id, name])) });

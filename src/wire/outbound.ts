@@ -116,6 +116,13 @@ export class Outbound implements FrontOut, Leaving {
     this.#request.discard(LINGER_BYTES, LINGER_MS, () => this.#finish(undefined));
   }
 
+  cut(): void {
+    if (this.#state !== "streaming") return;
+    // What was said before leaves, and then, without the end of the answer, the end of the connection.
+    this.endOfTurn();
+    this.#socket.destroySoon();
+  }
+
   onDrain(callback: () => void): void {
     this.#drain = callback;
     if (this.closed) return;

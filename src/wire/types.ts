@@ -25,6 +25,8 @@ export interface FrontOut {
   /** False: the client is slow; wait for `onDrain`. */
   write(chunk: Buffer | string): boolean;
   end(): void;
+  /** Closes the connection in the middle of a streamed answer, so that nobody takes it for whole. */
+  cut(): void;
   /** A whole answer in one write with content-length. */
   whole(status: number, headers: Readonly<Record<string, string>>, body: Buffer | string): void;
   /** Calls back once, when the client has taken what it owes; to be asked anew after the next `false`. */

@@ -1,7 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { zstdDecompressSync } from "node:zlib";
+import { parquetReadObjects } from "hyparquet";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { runCli } from "../../src/cli/index.ts";
 import { bookOf } from "../../src/house.ts";
 import { SeededRandomness, systemClock } from "../../src/kit/index.ts";
@@ -12,6 +14,8 @@ const CONFIG = `
 reports: { metadata: [feature], timeZone: Europe/Berlin }
 sim: { models: { penny: { text: ok, price: { perCallUsd: 0.01 } } } }
 `;
+
+const compressors = { ZSTD: (input: Uint8Array): Uint8Array => zstdDecompressSync(input) };
 
 let gateway: TestGateway;
 let folder = "";
@@ -53,6 +57,14 @@ async function admin(path: string, method = "GET", body?: unknown): Promise<{ st
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });
   return { status: response.status, text: await response.text() };
+}
+
+async function ask200(path: string, headers: Readonly<Record<string, string>> = {}): Promise<Response> {
+  const response = await fetch(`${gateway.url}/admin/api${path}`, {
+    headers: { authorization: `Bearer ${gateway.house.adminToken.reveal()}`, ...headers },
+  });
+  expect(response.status).toBe(200);
+  return response;
 }
 
 async function json(path: string): Promise<Record<string, unknown>> {
@@ -128,6 +140,16 @@ describe("/admin/api/spend", () => {
     ]);
   });
 
+  it("is Parquet on request", async () => {
+    const response = await ask200("/spend?by=team&format=parquet");
+    const lines = await parquetReadObjects({ file: await response.arrayBuffer(), compressors });
+    expect(lines).toMatchObject([
+      { team: "search", calls: 3n, costNanodollars: 30_000_000n },
+      { team: "", costNanodollars: 10_000_000n },
+      { team: "shop", costNanodollars: 10_000_000n },
+    ]);
+  });
+
   it("refuses what it cannot say, in words", async () => {
     for (const [query, said] of [
       ["by=colour", "know no"],
@@ -136,7 +158,7 @@ describe("/admin/api/spend", () => {
       ["by=day&from=yesterday", "from is a day"],
       ["by=session,model", "not by model"],
       ["by=team&frm=2026-01-01", "know no"],
-      ["by=team&format=parquet", "format"],
+      ["by=team&format=xlsx", "format"],
     ] as const) {
       const { status, text } = await admin(`/spend?${query}`);
       expect([query, status]).toEqual([query, 400]);
@@ -164,6 +186,102 @@ describe("/admin/api/spend", () => {
     expect(await json("/spend?by=team")).toEqual(before);
     expect(JSON.parse((await admin("/ledger/rollup", "POST", {})).text)).toEqual({ waiting: 0 });
     expect(await json("/spend?by=team")).toEqual(before);
+  });
+});
+
+describe("/admin/api/ledger/export", () => {
+  it("streams every row in each format, and leaves a note in the audit", async () => {
+    const parquet = await ask200("/ledger/export?format=parquet&compression=snappy");
+    expect(parquet.headers.get("content-type")).toBe("application/vnd.apache.parquet");
+    expect(parquet.headers.get("x-gimbal-streamed")).toBeNull();
+    const rows = await parquetReadObjects({ file: await parquet.arrayBuffer(), compressors });
+    expect(rows.map(({ cost_nanodollars, metadata }) => [cost_nanodollars, metadata])).toEqual([
+      ...Array.from({ length: 3 }, () => [10_000_000n, '{"feature":"chat","agent":"planner"}']),
+      [10_000_000n, '{"feature":"ads","agent":"planner"}'],
+      [10_000_000n, '{"feature":"chat","agent":"planner"}'],
+    ]);
+    expect(rows[0]?.["started_at"]).toBeInstanceOf(Date);
+    const listed = (await (await ask200("/ledger/export?format=json")).json()) as { readonly team?: string }[];
+    expect(listed.map(({ team }) => team)).toEqual(["search", "search", "search", "shop", undefined]);
+    expect((await (await ask200("/ledger/export")).text()).split("\r\n")).toHaveLength(7);
+    expect(JSON.stringify(await json("/audit?action=data.read"))).toContain("GET /ledger/export");
+  });
+
+  it("narrows by time and model, and refuses what it does not know", async () => {
+    const count = async (query: string): Promise<number> => {
+      const rows = (await (await ask200(`/ledger/export?format=json&${query}`)).json()) as unknown[];
+      return rows.length;
+    };
+    expect(await count("model=sim/penny")).toBe(5);
+    expect(await count("model=sim/other")).toBe(0);
+    expect(await count("to=2020-01-01")).toBe(0);
+    for (const query of [
+      "format=xlsx",
+      "from=soon",
+      "compression=zstd",
+      "colour=red",
+      "from=2026-01-02&to=2026-01-01",
+      "timeZone=Mars/Base",
+    ])
+      expect([query, (await admin(`/ledger/export?${query}`)).status]).toEqual([query, 400]);
+    const viewer = await gateway.key({ name: "viewer", surfaces: ["admin"], role: "viewer" });
+    const refused = await fetch(`${gateway.url}/admin/api/ledger/export`, { headers: { authorization: `Bearer ${viewer}` } });
+    expect(refused.status).toBe(403);
+  });
+
+  it("lets go of exports that nobody reads to their end", async () => {
+    for (let round = 0; round < 5; round++) {
+      const head = await fetch(`${gateway.url}/admin/api/ledger/export`, {
+        method: "HEAD",
+        headers: { authorization: `Bearer ${gateway.house.adminToken.reveal()}` },
+      });
+      expect(head.status).toBe(200);
+      await (await ask200("/ledger/export")).body?.cancel();
+    }
+    expect((await (await ask200("/ledger/export")).text()).length).toBeGreaterThan(100);
+  });
+
+  it("cuts the connection where reading breaks off, so that half a file is not taken for the whole", async () => {
+    const { ledger } = gateway.house.gateway;
+    const page = ledger.page.bind(ledger);
+    const spy = vi.spyOn(ledger, "page").mockImplementation(async (query) => {
+      if (query.after === 1) throw new Error("the disk is gone");
+      return { ...(await page(query)), next: 1 };
+    });
+    try {
+      await expect(ask200("/ledger/export").then((response) => response.text())).rejects.toThrow(/terminated|aborted|closed/i);
+      const { code, err } = await cli("ledger", "export", "--out", "half.csv");
+      expect([code, err]).toEqual([1, expect.stringContaining("broke off")]);
+      expect(readdirSync(folder).filter((name) => name.startsWith("half"))).toEqual([]);
+    } finally {
+      spy.mockRestore();
+    }
+  });
+});
+
+describe("gimbal ledger export", () => {
+  it("writes a file of rows, through the gateway that holds the record", async () => {
+    const { code, err } = await cli("ledger", "export", "--format", "parquet", "--out", "rows.parquet");
+    expect([code, err]).toEqual([0, expect.stringContaining("rows.parquet")]);
+    const file = new Uint8Array(readFileSync(join(folder, "rows.parquet"))).buffer;
+    expect(await parquetReadObjects({ file, compressors, columns: ["team"] })).toHaveLength(5);
+    expect((await cli("ledger", "export", "--format", "json")).out).toMatch(/^\[\n\{/);
+    expect((await cli("ledger", "spend", "--by", "team", "--format", "parquet", "--out", "spend.parquet")).code).toBe(0);
+    const spend = new Uint8Array(readFileSync(join(folder, "spend.parquet"))).buffer;
+    expect(await parquetReadObjects({ file: spend, compressors })).toMatchObject([{ team: "search", calls: 3n }, {}, {}]);
+  });
+
+  it("says in words what cannot be asked", async () => {
+    for (const [flags, said] of [
+      [["--format", "parquet"], "--out"],
+      [["--format", "xlsx"], "csv, json, parquet"],
+      [["--compression", "zstd"], "--format parquet"],
+      [["--from", "soon"], "from is a day"],
+      [["--out", "no/such/folder/rows.csv"], "cannot be written"],
+    ] as const)
+      expect((await cli("ledger", "export", ...flags)).err).toContain(said);
+    expect((await cli("ledger", "spend", "--format", "parquet")).err).toContain("--out");
+    expect((await cli("ledger", "spend", "--format", "csv", "--json")).code).toBe(2);
   });
 });
 
