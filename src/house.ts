@@ -22,7 +22,7 @@ import { createModelBook, type LocalPrices } from "./models/index.ts";
 import { createProvider, discover, overlayOf, telemetryNameOf } from "./providers/index.ts";
 import { createSimulator, simOverlay } from "./providers/sim/index.ts";
 import type { StageParts } from "./rehearsal/index.ts";
-import { Health } from "./routing/health/index.ts";
+import { Health, type HealthDeps } from "./routing/health/index.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, upgradeHandler } from "./server/index.ts";
 import { otlpSender } from "./server/otlp.ts";
@@ -127,7 +127,7 @@ async function furnish(
         () => clock.now() + config.limits.journalMs,
       );
   let snapshot = snapshotOf(config, version?.version ?? 0, openProviders(config, { clock, env, randomness, book }));
-  const health = openHealth(config, snapshot, { clock, randomness, log: logs.warn });
+  const health = openHealth(config, snapshot, { clock, randomness, signals: stores.signals, log: logs.warn });
   const telemetry = new Telemetry({
     clock,
     logs,
@@ -272,11 +272,10 @@ export function joined({ book, health, log, logs, ...rest }: Joined): GatewayDep
 function openHealth(
   config: GimbalConfig,
   snapshot: Snapshot,
-  { clock, randomness, log }: { readonly clock: Clock; readonly randomness: Randomness; readonly log: (line: string) => void },
+  { log, ...deps }: Pick<HealthDeps, "clock" | "randomness" | "signals"> & { readonly log: (line: string) => void },
 ): Health {
   const health = new Health({
-    clock,
-    randomness,
+    ...deps,
     options: config.health,
     onChange: ({ subject, what, reason }) => log(`${subject}: ${what} (${reason})`),
   });

@@ -121,10 +121,34 @@ export interface Signals {
 
 /**
  * `cancel`: whoever runs this call of this scope is to stop it. `recall`: what is leased of this counter and not used is to be given back.
- * `kill`: this kill switch is on its way to the store and in force already. `lift`: it is in force no longer.
+ * `kill`: this kill switch is on its way to the store and in force already. `lift`: it is in force no longer. `health`: what was found out
+ * about targets and keys. `newcomer`: a process has begun; whoever knows something of health tells it. `repeat`: an attempt was repeated
+ * that is paid for by all processes together.
  */
 export type Signal =
   | { readonly type: "cancel"; readonly callId: string; readonly scope: string }
   | { readonly type: "recall"; readonly counter: string }
   | { readonly type: "kill"; readonly entry: Switch }
-  | { readonly type: "lift"; readonly id: string };
+  | { readonly type: "lift"; readonly id: string }
+  | { readonly type: "health"; readonly news: readonly HealthNews[] }
+  | { readonly type: "newcomer" }
+  | { readonly type: "repeat" };
+
+/** What one process found out about a target (`model`) or a key (`key`) of a provider, for the others to go by. */
+export interface HealthNews {
+  readonly provider: string;
+  readonly model?: string;
+  /** The key's id. */
+  readonly key?: string;
+  /**
+   * Of a target's breaker: `opened` for `ms`, `probing` for `ms` at most, `closed`, `unproven` (the probe ended and told nothing). Of a
+   * target or a key: `limited` for `ms`. Of a key: `refused` for `ms`, `probing`, `accepted`, `unproven`.
+   */
+  readonly what: "opened" | "probing" | "closed" | "unproven" | "limited" | "refused" | "accepted";
+  /** Milliseconds since 1970, raised beyond every earlier news of the same subject: the newest holds. */
+  readonly at: number;
+  readonly ms?: number;
+  /** Openings in a row. */
+  readonly times?: number;
+  readonly reason?: string;
+}

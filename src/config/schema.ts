@@ -62,7 +62,7 @@ export const configSchema = z.strictObject({
   pricing: pricingOptions.prefault({}).describe("What calls cost."),
   access: accessOptions.describe("Who may call without a key."),
   health: healthOptions.describe(
-    "When targets and keys are left alone, and how much runs at once. Everything here holds for each process by itself.",
+    "When targets and keys are left alone, and how much runs at once. Each process counts for itself; what it finds out (a breaker opened or closed, a rest, a refused key) all processes of the record go by at once. Concurrency holds for each process.",
   ),
   retry: retryOptions.describe("How failed attempts are repeated."),
   serve: serve.describe("Where and within which bounds the gateway serves."),

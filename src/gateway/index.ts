@@ -83,7 +83,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     allowances: { store: stores.budgets, walls, coverage: new Coverage(walls), limits: new Limits(walls, clock) },
     planner: new Planner(randomness, switchedView(switches, health)),
     health,
-    retries: new Retries(options.retry ?? retryOptions.parse({}), clock, randomness),
+    retries: new Retries(options.retry ?? retryOptions.parse({}), clock, randomness, signals),
     hedges: new Hedges(),
     turns: new Turns({ store: stores.calls, clock, limits }),
     live,

@@ -21,8 +21,13 @@ export const retryOptions = z
       .describe("Longest wait before any repeat, in milliseconds. A provider that asks for longer is left, and its target with it."),
     budget: z
       .strictObject({
-        share: z.number().min(0).max(10).default(0.2).describe("Repeats allowed for each call, all calls of this process together."),
-        perSecond: z.number().min(0).max(1_000_000).default(10).describe("Repeats allowed each second on top of that share."),
+        share: z.number().min(0).max(10).default(0.2).describe("Repeats allowed for each call, all calls together."),
+        perSecond: z
+          .number()
+          .min(0)
+          .max(1_000_000)
+          .default(10)
+          .describe("Repeats allowed each second on top of that share, over all processes of the record together."),
       })
       .prefault({})
       .describe(

@@ -1,4 +1,4 @@
-import { PROBLEM_KINDS, type Clock, type Problem, type Randomness } from "../canon/index.ts";
+import { PROBLEM_KINDS, type Clock, type Problem, type Randomness, type Signals } from "../canon/index.ts";
 import type { RetryOptions } from "./retry-options.ts";
 
 /** What a failed attempt means for the next one, before anything else is known. */
@@ -83,18 +83,24 @@ export function isKeysFault(problem: Problem): boolean {
   return (problem.fault === "credentials" && problem.upstream?.status !== FORBIDDEN) || problem.kind === "rate_limited";
 }
 
-/** Decides what comes after a failed attempt; knows the retry budget of this process. */
+/** Decides what comes after a failed attempt; knows the retry budget. */
 export class Retries {
   readonly #clock: Clock;
   readonly #randomness: Randomness;
   #options: RetryOptions;
   #budget: RetryBudget;
+  readonly #onGrant: () => void;
 
-  constructor(options: RetryOptions, clock: Clock, randomness: Randomness) {
+  /** `signals`: to and from the other processes, which share what is granted by the second. */
+  constructor(options: RetryOptions, clock: Clock, randomness: Randomness, signals?: Signals) {
     this.#options = options;
     this.#clock = clock;
     this.#randomness = randomness;
-    this.#budget = new RetryBudget(options.budget, clock);
+    this.#onGrant = () => signals?.tell({ type: "repeat" });
+    this.#budget = new RetryBudget(options.budget, clock, this.#onGrant);
+    signals?.hear(({ type }) => {
+      if (type === "repeat") this.#budget.spentElsewhere();
+    });
   }
 
   /** Takes over changed options; what was earned under the old ones is forgotten. */
@@ -102,7 +108,7 @@ export class Retries {
     const { share, perSecond } = this.#options.budget;
     this.#options = options;
     if (options.budget.share !== share || options.budget.perSecond !== perSecond)
-      this.#budget = new RetryBudget(options.budget, this.#clock);
+      this.#budget = new RetryBudget(options.budget, this.#clock, this.#onGrant);
   }
 
   /** A call begins: it earns its share of the budget. */
@@ -155,17 +161,21 @@ const MOST_EARNED = 100;
 
 /**
  * Bounds repeats by the calls they belong to (after the retry budgets of Finagle). Over any time there are no more repeats than
- * `share` of the calls, and `perSecond` of its seconds, and what may be saved up: `MOST_EARNED` and one second's worth.
+ * `share` of the calls, and `perSecond` of its seconds, and what may be saved up: `MOST_EARNED` and one second's worth. The share holds over
+ * any number of processes by itself, since each spends what its own calls earned; what is granted by the second they tell each other of,
+ * so together they exceed it only by what is on its way at the same moment.
  */
 export class RetryBudget {
   readonly #share: number;
   readonly #perSecond: number;
   readonly #clock: Clock;
+  readonly #onGrant: () => void;
   #earned = 0;
   #granted: number;
   #grantedAt: number;
 
-  constructor({ share, perSecond }: RetryOptions["budget"], clock: Clock) {
+  constructor({ share, perSecond }: RetryOptions["budget"], clock: Clock, onGrant: () => void = () => {}) {
+    this.#onGrant = onGrant;
     this.#share = share;
     this.#perSecond = perSecond;
     this.#clock = clock;
@@ -183,11 +193,22 @@ export class RetryBudget {
       this.#earned -= 1;
       return true;
     }
+    this.#refill();
+    if (this.#granted < 1) return false;
+    this.#granted -= 1;
+    this.#onGrant();
+    return true;
+  }
+
+  /** Another process has repeated an attempt that nobody's calls had earned. At most a second's worth is owed to others. */
+  spentElsewhere(): void {
+    this.#refill();
+    this.#granted = Math.max(-this.#perSecond, this.#granted - 1);
+  }
+
+  #refill(): void {
     const now = this.#clock.monotonic();
     this.#granted = Math.min(this.#perSecond, this.#granted + ((now - this.#grantedAt) / 1000) * this.#perSecond);
     this.#grantedAt = now;
-    if (this.#granted < 1) return false;
-    this.#granted -= 1;
-    return true;
   }
 }

@@ -8,6 +8,8 @@ export type BreakerOptions = HealthOptions["breaker"];
 const JITTER_SHARE = 0.2;
 /** A rest is doubled no more often than this: beyond, only the cap counts. */
 const MOST_DOUBLINGS = 20;
+/** Stands for a probe that another process makes. */
+const ELSEWHERE = -1;
 
 /**
  * Circuit breaker (Nygard, "Release It!"): closed, it lets everything through and counts; after too many failures it opens and lets
@@ -34,6 +36,14 @@ export class Breaker {
 
   get state(): BreakerState {
     return this.#state;
+  }
+  /** In a row; each doubles the next rest. */
+  get openedTimes(): number {
+    return this.#openedTimes;
+  }
+  /** Milliseconds that this process's own probe may still be silent; 0: it makes none. */
+  probeMs(now: number): number {
+    return this.#probe > 0 ? Math.max(0, this.#probeUntil - now) : 0;
   }
 
   configure(options: BreakerOptions, now: number): void {
@@ -110,9 +120,43 @@ export class Breaker {
     return true;
   }
 
-  /** An attempt ended in a way that says nothing of the target: another may probe. */
-  neutral(probe: number): void {
-    if (probe !== 0 && probe === this.#probe) this.#probe = 0;
+  /** An attempt ended in a way that says nothing of the target: another may probe. True when it was the probe. */
+  neutral(probe: number): boolean {
+    if (probe === 0 || probe !== this.#probe) return false;
+    this.#probe = 0;
+    return true;
+  }
+
+  /** Another process opened it. A rest under way is never shortened by that. True when it opened here as well. */
+  hearOpened(now: number, restMs: number, times: number): boolean {
+    const until = now + Math.min(restMs, this.#options.maxOpenMs);
+    const opens = this.#state !== "open";
+    this.#openUntil = opens ? until : Math.max(this.#openUntil, until);
+    this.#openedTimes = Math.max(this.#openedTimes, times);
+    this.#state = "open";
+    this.#probe = 0;
+    return opens;
+  }
+
+  /** Another process probes it. A probe of our own goes on beside it. */
+  hearProbing(now: number, ms: number): void {
+    if (this.#probe > 0) return;
+    this.#state = "half-open";
+    this.#probe = ELSEWHERE;
+    this.#probeUntil = now + Math.min(ms, this.#options.probeMs);
+  }
+
+  /** The probe of another process told nothing: whoever comes next may probe. */
+  hearUnproven(): void {
+    if (this.#probe === ELSEWHERE) this.#probe = 0;
+  }
+
+  /** The probe of another process went well; on parole here too, until an attempt of our own ends well. True when it closed. */
+  hearClosed(): boolean {
+    if (this.#state === "closed") return false;
+    this.#close();
+    this.#failures = this.#options.failures - 1;
+    return true;
   }
 
   /** The newest probe, also one that took longer than we waited: no attempt began later. */

@@ -37,6 +37,12 @@ export class Cooldown {
     this.#until = Math.max(this.#until, now + ms);
   }
 
+  /** Another process was told to rest for `ms`: one strike for all of them, however many met it. */
+  hear(now: number, ms: number): void {
+    if (this.isOver(now)) this.rest(now, ms);
+    else this.extend(now, ms);
+  }
+
   /** The rest that doubles with each strike, drawn from its upper half so that not all come back at once. */
   growing(baseMs: number, longestMs: number, random: number): number {
     return Math.min(longestMs, baseMs * 2 ** Math.min(this.#strikes, MOST_DOUBLINGS)) * (0.5 + 0.5 * random);

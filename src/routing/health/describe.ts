@@ -41,7 +41,23 @@ export interface ProviderHealth {
   readonly keys: readonly KeyHealth[];
 }
 
-export function describeTarget(target: TargetState, now: number): TargetHealth {
+/** Everything remembered, sorted by name. */
+export function describeAll(
+  all: Iterable<ProviderState>,
+  now: number,
+): { readonly targets: readonly TargetHealth[]; readonly providers: readonly ProviderHealth[] } {
+  const providers = [...all].toSorted(byName);
+  return {
+    providers: providers.map((provider) => describeProvider(provider, now)),
+    targets: providers.flatMap((provider) => [...provider.targets.values()].toSorted(byName).map((target) => describeTarget(target, now))),
+  };
+}
+
+function byName(a: { readonly name: string }, b: { readonly name: string }): number {
+  return a.name < b.name ? -1 : 1;
+}
+
+function describeTarget(target: TargetState, now: number): TargetHealth {
   const { force, inFlight, concurrency, adaptive, speed, breaker, lastProblem } = target;
   const state = stateOf(target, now);
   const restMs = restOf(target, state, now);
@@ -64,7 +80,7 @@ export function describeTarget(target: TargetState, now: number): TargetHealth {
   };
 }
 
-export function describeProvider(provider: ProviderState, now: number): ProviderHealth {
+function describeProvider(provider: ProviderState, now: number): ProviderHealth {
   const { force, inFlight, concurrency } = provider;
   return {
     provider: provider.name,

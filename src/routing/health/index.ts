@@ -1,7 +1,7 @@
-import type { Alias, Clock, Problem, Provider, Randomness, Switch } from "../../canon/index.ts";
+import type { Clock, Problem, Randomness, Switch } from "../../canon/index.ts";
 import type { TargetLatency, TargetView } from "../view.ts";
 import { blameOf, type Blame } from "./blame.ts";
-import { describeProvider, describeTarget, isSetAside, whyBlocked, type ProviderHealth, type TargetHealth } from "./describe.ts";
+import { describeAll, isSetAside, whyBlocked, type ProviderHealth, type TargetHealth } from "./describe.ts";
 import { groupsOf, judgePeers, type PeerGroup } from "./ejection.ts";
 import { forcedBy, type Forced } from "./forced.ts";
 import { KeyRing, type AttemptEnd, type KeyState } from "./keys.ts";
@@ -9,36 +9,16 @@ import type { HealthOptions } from "./options.ts";
 import { measure, Permit, Waiting, type Gatekeeper, type Refusal } from "./permit.ts";
 import { DEFAULT_PRIORITY, rankOf } from "./queue.ts";
 import * as refuse from "./refusals.ts";
+import { SharedHealth } from "./shared.ts";
 import { hasSeveralKeys, isIdle, mustQueue, ProviderState, TargetState, type Force } from "./target.ts";
-
+import type { HealthChange, HealthDeps, HealthSubjects } from "./types.ts";
+export type { HealthChange, HealthDeps, HealthSubjects } from "./types.ts";
 export type { Permit, Refusal, Waiting } from "./permit.ts";
 export { priorityOf } from "./queue.ts";
 export type { HealthOptions } from "./options.ts";
 export { keepForced } from "./forced.ts";
 export type { Force } from "./target.ts";
 export type { KeyHealth, ProviderHealth, TargetHealth } from "./describe.ts";
-
-/** Something changed that an operator wants to read of. */
-export interface HealthChange {
-  /** `provider/model`, `provider`, or the id of a key. */
-  readonly subject: string;
-  readonly what: "breaker opened" | "breaker closed" | "key rests" | "set aside" | "forced";
-  readonly reason: string;
-}
-
-export interface HealthDeps {
-  readonly clock: Clock;
-  readonly randomness: Randomness;
-  readonly options: HealthOptions;
-  /** Told of changes as they happen; must not throw. */
-  readonly onChange?: (change: HealthChange) => void;
-}
-
-/** What health must know of the configuration in force. */
-export interface HealthSubjects {
-  readonly providers: ReadonlyMap<string, Pick<Provider, "credentials" | "capacity">>;
-  readonly aliases: ReadonlyMap<string, Pick<Alias, "targets">>;
-}
 
 /** Of all targets remembered, the share that is forgotten at once when there are too many. */
 const FORGET_SHARE = 0.1;
@@ -52,6 +32,8 @@ export class Health implements TargetView, Gatekeeper {
   readonly #clock: Clock;
   readonly #randomness: Randomness;
   readonly #onChange: (change: HealthChange) => void;
+  readonly #shared: SharedHealth;
+  #isNew = true;
   #options: HealthOptions;
   readonly #providers = new Map<string, ProviderState>();
   /** Groups by `provider/model`. */
@@ -60,11 +42,19 @@ export class Health implements TargetView, Gatekeeper {
   /** What people decided in any process, by `provider/model` or `provider`. */
   #forced: ReadonlyMap<string, Forced> = new Map();
 
-  constructor({ clock, randomness, options, onChange }: HealthDeps) {
+  constructor({ clock, randomness, options, signals, onChange }: HealthDeps) {
     this.#clock = clock;
     this.#randomness = randomness;
     this.#options = options;
     this.#onChange = onChange ?? (() => {});
+    const desk = {
+      providers: this.#providers,
+      target: (provider: ProviderState, model: string, now: number) =>
+        this.#find(provider.name, model) ?? this.#remember(provider.name, model, now),
+      changed: this.#onChange,
+      pump: (provider: ProviderState) => this.#pump(provider),
+    };
+    this.#shared = new SharedHealth({ signals, clock, randomness, desk });
   }
 
   /** Takes over a configuration. What is known of targets stays; keys begin anew, because their ids may stand for other secrets now. */
@@ -91,6 +81,8 @@ export class Health implements TargetView, Gatekeeper {
       this.#pump(provider);
     }
     for (const { provider, model, force } of this.#forced.values()) this.force(provider, model, force);
+    if (this.#isNew) this.#shared.ask();
+    this.#isNew = false;
   }
 
   /** Takes over the switches that force targets, all of them: what is no longer among them is left to its health again. */
@@ -175,14 +167,7 @@ export class Health implements TargetView, Gatekeeper {
 
   /** Everything remembered, sorted by name. */
   describe(): { readonly targets: readonly TargetHealth[]; readonly providers: readonly ProviderHealth[] } {
-    const now = this.#clock.monotonic();
-    const providers = [...this.#providers.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
-    return {
-      providers: providers.map((provider) => describeProvider(provider, now)),
-      targets: providers.flatMap((provider) =>
-        [...provider.targets.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((target) => describeTarget(target, now)),
-      ),
-    };
+    return describeAll(this.#providers.values(), this.#clock.monotonic());
   }
 
   started(permit: Permit): void {
@@ -193,6 +178,7 @@ export class Health implements TargetView, Gatekeeper {
     if (permit.probesKey) {
       permit.key?.accepted();
       permit.probesKey = false;
+      if (permit.key) this.#shared.ofKey(target.provider.name, permit.key, "accepted");
     }
     if (permit.probe === 0) return;
     if (target.breaker.started(permit.probe)) this.#tellClosed(target);
@@ -234,7 +220,10 @@ export class Health implements TargetView, Gatekeeper {
     target.inFlight++;
     provider.inFlight++;
     const probesKey = key?.begin(now) ?? false;
-    return new Permit(this, target, key, now, breaker.begin(now), probesKey);
+    if (key && probesKey) this.#shared.ofKey(provider.name, key, "probing");
+    const probe = breaker.begin(now);
+    if (probe > 0) this.#shared.probing(target);
+    return new Permit(this, target, key, now, probe, probesKey);
   }
 
   #queue(target: TargetState, priority: number, patienceMs: number, now: number): Refusal | Waiting {
@@ -295,7 +284,10 @@ export class Health implements TargetView, Gatekeeper {
     // One key among several answers for its own limits. A single one was accepted, and its target is limited.
     const ofKey = blame === "limited" && !hasSeveralKeys(permit.target) ? "well" : blame;
     const end: AttemptEnd = { blame: ofKey, askedMs: problem?.retryAfterMs, begunAt, probesKey };
-    if (key.judge(end, now, this.#randomness.number(), this.#options.cooldown))
+    const told = this.#shared.beforeKey(permit.target.provider.name, key);
+    const rests = key.judge(end, now, this.#randomness.number(), this.#options.cooldown);
+    told(probesKey, ofKey);
+    if (rests)
       this.#onChange({ subject: key.credential.id, what: "key rests", reason: `${problem?.kind ?? blame}, for ${key.restMs(now)} ms` });
   }
 
@@ -315,18 +307,23 @@ export class Health implements TargetView, Gatekeeper {
         if (breaker.bad(now, probe, this.#randomness.number())) this.#tellOpened(target, problem?.kind ?? blame);
         return;
       case "limited":
-        breaker.neutral(probe);
+        this.#neutral(target, probe);
         if (!hasSeveralKeys(target)) this.#limit(target, begunAt, problem?.retryAfterMs, now);
         return;
       default:
-        breaker.neutral(probe);
+        this.#neutral(target, probe);
     }
+  }
+
+  #neutral(target: TargetState, probe: number): void {
+    if (target.breaker.neutral(probe)) this.#shared.unproven(target);
   }
 
   /** A rate limit on a target that has no other key: it is left alone as long as it asks, or longer each time it does not say. */
   #limit(target: TargetState, begunAt: number, askedMs: number | undefined, now: number): void {
     const { cooldown, adaptive } = target;
     const { rateLimitedMs, maxRateLimitedMs, longestAskedMs } = this.#options.cooldown;
+    const before = cooldown.restMs(now);
     adaptive.overloaded(now, begunAt, target.inFlight + 1, this.#options.adaptive);
     if (askedMs !== undefined) {
       const rest = Math.min(askedMs, longestAskedMs);
@@ -337,6 +334,7 @@ export class Health implements TargetView, Gatekeeper {
       if (cooldown.strikes === 0) cooldown.warn();
       else cooldown.rest(now, cooldown.growing(rateLimitedMs, maxRateLimitedMs, this.#randomness.number()));
     }
+    this.#shared.limited(target, before);
   }
 
   #judgePeers(group: PeerGroup, now: number): void {
@@ -345,6 +343,7 @@ export class Health implements TargetView, Gatekeeper {
   }
 
   #tellOpened(target: TargetState, reason: string): void {
+    this.#shared.opened(target, reason);
     this.#onChange({
       subject: target.name,
       what: "breaker opened",
@@ -353,6 +352,7 @@ export class Health implements TargetView, Gatekeeper {
   }
 
   #tellClosed(target: TargetState): void {
+    this.#shared.closed(target);
     this.#onChange({ subject: target.name, what: "breaker closed", reason: "its probe went well" });
   }
 

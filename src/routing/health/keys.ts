@@ -27,6 +27,8 @@ export class KeyState {
   /** After rate limits. */
   readonly limited = new Cooldown();
   inFlight = 0;
+  /** Of the newest news of it, ours or another process's; milliseconds since 1970. */
+  toldAt = 0;
   /** Turns taken, divided by its weight (stride scheduling: Waldspurger and Weihl, 1995). */
   pass = 0;
   /** Until when nobody else tries a refused key, because one attempt does. */
@@ -79,6 +81,16 @@ export class KeyState {
     if (this.refused.strikes === 0 || this.isProbing(now)) return false;
     this.#probingUntil = now + PROBE_MS;
     return true;
+  }
+
+  /** Another process finds out whether it is good again. */
+  hearProbing(now: number): void {
+    this.#probingUntil = now + PROBE_MS;
+  }
+
+  /** Another process has found out, or could not. */
+  hearProbed(): void {
+    this.#probingUntil = Number.NEGATIVE_INFINITY;
   }
 
   /** The provider takes the key again. */

@@ -78,6 +78,8 @@ export class TargetState {
   /** What went wrong last, as a kind of problem. */
   lastProblem: string | undefined;
   usedAt: number;
+  /** Of the newest news of its breaker, ours or another process's; milliseconds since 1970. */
+  toldAt = 0;
 
   constructor(provider: ProviderState, model: string, options: HealthOptions, now: number) {
     this.provider = provider;

@@ -1,4 +1,4 @@
-import { problemFrom } from "../../canon/index.ts";
+import { problemFrom, type Signal } from "../../canon/index.ts";
 import type { Backend, Command, JournalWrite, ReadName, Reads } from "../backend.ts";
 import type { HostedStores } from "../over-backend.ts";
 import { type Answered, type Channel, type FromHost, isTagged, TAG, type ToHost } from "./channel.ts";
@@ -11,6 +11,10 @@ export interface PrimaryHost {
 
 export function primaryHost(stores: HostedStores): PrimaryHost {
   const workers = new Set<Channel>();
+  // What other gateways of the record say is for every worker.
+  stores.backend.signals?.hear((signal) => {
+    for (const worker of workers) worker.send({ tag: TAG, signal } satisfies FromHost);
+  });
   return { attach: (channel) => serve(stores.backend, channel, workers) };
 }
 
@@ -47,7 +51,7 @@ function serve(backend: Backend, channel: Channel, workers: Set<Channel>): void 
       else follow(id, write(backend, command));
     }
     if (journal) follow(journal[0], backend.journal(owned(journal[1])));
-    if (signal) for (const other of workers) if (other !== channel) other.send({ tag: TAG, signal } satisfies FromHost);
+    if (signal) passOn(signal, backend, channel, workers);
     for (const [id, name, args] of reads) follow(id, backend.read(name, args as Reads[ReadName]["args"]));
   });
   channel.onClose(() => {
@@ -55,6 +59,12 @@ function serve(backend: Backend, channel: Channel, workers: Set<Channel>): void 
     workers.delete(channel);
     unwatch();
   });
+}
+
+/** To the other workers, and to the other gateways of the record with theirs. */
+function passOn(signal: Signal, backend: Backend, from: Channel, workers: ReadonlySet<Channel>): void {
+  for (const other of workers) if (other !== from) other.send({ tag: TAG, signal } satisfies FromHost);
+  backend.signals?.tell(signal);
 }
 
 /** What came over the channel lies in memory that it shares with other messages; it is given away whole from here. */
