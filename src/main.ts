@@ -3,13 +3,13 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setInterval } from "node:timers";
 import { setFlagsFromString } from "node:v8";
-import { ProblemError, type Stores } from "./canon/index.ts";
+import { ProblemError, type ConfigStore, type LedgerStore, type Stores } from "./canon/index.ts";
 import { runCli, type ServeSettings } from "./cli/index.ts";
-import { type GimbalConfig } from "./config/index.ts";
+import { controlOf, defaultConfig, inForceAtStart, pricesOf, readSource, type GimbalConfig } from "./config/index.ts";
 import { auditedRecord, bookOf, discovered, openHouse, openProviders, type House, type HouseOptions } from "./house.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
-import { createModelBook } from "./models/index.ts";
 import { adminTokenOf, announce } from "./server/admin-token.ts";
+import { MetricsHost, metricsPeers } from "./server/metrics-exchange.ts";
 import { NODE_VARIABLE, startWorkers, type ReadyMessage } from "./server/workers.ts";
 import { openStage } from "./stage.ts";
 import {
@@ -23,8 +23,6 @@ import {
   type HostedStores,
 } from "./stores/index.ts";
 
-/** How long streams cut off by a dead process can be read again; the primary reads no configuration of its own. */
-const JOURNAL_MS = 600_000;
 const clock = systemClock;
 const randomness = new SystemRandomness();
 const root = join(import.meta.dirname, "..");
@@ -62,19 +60,30 @@ async function serveAlone(settings: ServeSettings): Promise<number> {
   } finally {
     await Promise.all([house.close(), retract?.()]);
   }
-  return 0;
+  return exitCodeOf(house.stores.ledger);
+}
+
+/** Whoever stops a gateway must learn when calls were not recorded. */
+function exitCodeOf(ledger: LedgerStore): number {
+  const lost = ledger.lost();
+  if (lost === 0) return 0;
+  log(`${lost} rows of the ledger could not be written and are lost${ledger.failure() === undefined ? "" : `: ${ledger.failure()}`}.`);
+  return 1;
 }
 
 async function serveAsWorker(settings: ServeSettings): Promise<number> {
-  const stores = await workerStores(ipcChannel(process), clock);
+  const options = await houseOptions(settings);
+  const stores = await workerStores(ipcChannel(process), clock, storageOf(options.config));
   const node = process.env[NODE_VARIABLE];
   try {
-    const house = await openHouse({ ...(await houseOptions(settings)), stores, ...(node !== undefined && { node }) });
+    const peers = metricsPeers(ipcChannel(process), clock);
+    const house = await openHouse({ ...options, stores, peers, ...(node !== undefined && { node }) });
     const message: ReadyMessage = { type: "gimbal.ready", url: house.url };
     process.send?.(message);
     await ended();
     await house.close();
-    return 0;
+    await stores.close();
+    return exitCodeOf(stores.ledger);
   } finally {
     await stores.close();
     // The channel to the primary would keep the process alive.
@@ -86,41 +95,97 @@ async function serveAsWorker(settings: ServeSettings): Promise<number> {
 async function serveWithWorkers(settings: ServeSettings): Promise<number> {
   const { dataFolder } = settings;
   const node = randomness.id("node_");
-  const stores = await openRecord({ folder: dataFolder, node, clock, env: process.env, log });
+  const { config: source } = await houseOptions(settings);
+  const stores = await openRecord({ folder: dataFolder, node, clock, env: process.env, log, options: storageOf(source) });
+  let code: number;
   try {
-    return await serveOver(stores, settings, node);
+    code = await serveOver(stores, settings, node, source);
   } finally {
     await stores.close();
   }
+  return Math.max(code, exitCodeOf(stores.ledger));
 }
 
-async function serveOver(stores: HostedStores, settings: ServeSettings, node: string): Promise<number> {
+/** The primary asks no provider, so it need not know of any. */
+const NOTHING_FOUND: Awaited<ReturnType<typeof discovered>> = { providers: {}, models: {} };
+
+/** How much may wait for the record, and for how long. What else the file says, and what is wrong with it, is told by whoever serves. */
+function storageOf(source: HouseOptions["config"]): GimbalConfig["storage"] {
+  return (source ? readSource(source, { env: process.env, log: () => {} }) : defaultConfig(NOTHING_FOUND)).storage;
+}
+
+async function serveOver(stores: HostedStores, settings: ServeSettings, node: string, source: HouseOptions["config"]): Promise<number> {
   const { dataFolder } = settings;
-  const { version } = createModelBook();
-  const until = (): number => clock.now() + JOURNAL_MS;
-  const unwatch = await settleLeft(stores, () => version, until);
+  const followed = await followConfig(stores, source, node);
+  const until = (): number => clock.now() + followed.config().limits.journalMs;
+  const unwatch = await settleLeft(stores, followed.priceVersion, until);
   const adminToken = settings.adminToken ?? (await adminTokenOf(dataFolder));
   const host = primaryHost(stores);
+  const metrics = new MetricsHost(clock);
   const workers = startWorkers({
     count: settings.workers,
     clock,
     log,
     node,
-    adopt: (worker) => host.attach(ipcChannel(worker)),
+    adopt: (worker) => {
+      host.attach(ipcChannel(worker));
+      metrics.attach(ipcChannel(worker));
+    },
     bury: (dead) =>
-      void interruptLeft(stores, dead, version, until()).catch((error: unknown) =>
+      void interruptLeft(stores, dead, followed.priceVersion(), until()).catch((error: unknown) =>
         log(`Calls of a dead process could not be settled: ${String(error)}`),
       ),
   });
+  let endedWell = false;
   try {
     const retract = await announceReady(settings, await workers.ready, { adminToken });
     await ended();
     await retract();
-    return 0;
   } finally {
     unwatch();
-    await workers.stop();
+    followed.close();
+    endedWell = await workers.stop();
   }
+  return endedWell ? 0 : 1;
+}
+
+interface Followed {
+  readonly config: () => GimbalConfig;
+  /** Of the prices in force, for calls that a dead process left. */
+  readonly priceVersion: () => string;
+  readonly close: () => void;
+}
+
+/**
+ * The configuration in force, for the process that has the record: the same that its workers serve by, in all its later versions. They
+ * follow the file and say what is wrong with it; this follows them, without a word, and counts for no process that serves.
+ */
+async function followConfig(stores: HostedStores, source: HouseOptions["config"], node: string): Promise<Followed> {
+  const options = { env: process.env, clock, node, log: () => {} };
+  const fromFile = source ? readSource(source, options) : defaultConfig(NOTHING_FOUND);
+  // The file's text becomes a version by whoever serves by it, and with it a note in the audit.
+  const store: ConfigStore = {
+    ...stores.config,
+    append: (entry) => Promise.resolve({ ...entry, version: 0 }),
+    markInForce: () => Promise.resolve(),
+  };
+  const { config, version } = await inForceAtStart(source, fromFile, store, options);
+  let current = config;
+  const prices = await pricesOf(source, config, options, (local) => (book = bookOf(current, local)));
+  let book = bookOf(config, prices?.prices);
+  const control = controlOf(source && { ...source, follow: false }, version, store, options, async (next) => {
+    const local = await prices?.configure(next);
+    current = next;
+    book = bookOf(next, local);
+  });
+  return {
+    config: () => current,
+    priceVersion: () => book.version,
+    close: () => {
+      control?.close();
+      prices?.close();
+    },
+  };
 }
 
 async function houseOptions(settings: ServeSettings): Promise<HouseOptions> {

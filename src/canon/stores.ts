@@ -172,6 +172,8 @@ export interface LedgerStore {
   flush(): Promise<void>;
   /** Undefined while healthy; otherwise why rows cannot be written. */
   failure(): string | undefined;
+  /** Rows that were settled here and given up: by the record, by a queue that was full, or because it was closed while the disk refused. */
+  lost(): number;
 }
 
 /** One kept turn: what went in and what came out, for the next turn to build on. */

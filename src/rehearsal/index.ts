@@ -215,5 +215,6 @@ function ledgerInto(records: Records): LedgerStore {
     interruptOpen: async () => 0,
     flush: async () => {},
     failure: () => undefined,
+    lost: () => 0,
   };
 }

@@ -35,8 +35,8 @@ function isReady(message: unknown): message is ReadyMessage {
 export interface Workers {
   /** Resolves with the address when all of them listen; rejects when one cannot start. */
   readonly ready: Promise<string>;
-  /** Tells every worker to finish, and waits until they have. */
-  stop(): Promise<void>;
+  /** Tells every worker to finish, and waits until they have. False when one of them ended badly. */
+  stop(): Promise<boolean>;
 }
 
 /** Serving processes under one primary. Each is a node of its own; the kernel's connections are dealt out by the primary. */
@@ -85,16 +85,17 @@ export function startWorkers(options: WorkersOptions): Workers {
     stop: async () => {
       stopping = true;
       const workers = Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined);
-      await Promise.all(
+      const ended = await Promise.all(
         workers.map(
           (worker) =>
-            new Promise<void>((resolve) => {
-              if (worker.isDead()) return resolve();
-              worker.once("exit", () => resolve());
+            new Promise<boolean>((resolve) => {
+              if (worker.isDead()) return resolve(true);
+              worker.once("exit", (code) => resolve(code === 0));
               worker.process.kill("SIGTERM");
             }),
         ),
       );
+      return ended.every(Boolean);
     },
   };
 }

@@ -238,6 +238,8 @@ export interface Backend {
   generation(): number;
   flush(): Promise<void>;
   failure(): string | undefined;
+  /** Rows given up by this process. */
+  lost(): number;
   close(): Promise<void>;
   /** Tells of every change of `failure` or `generation`, until the function returned is called. */
   watch(listener: () => void): () => void;

@@ -90,6 +90,7 @@ function memoryLedger(clock: Clock, keys: ReadonlyMap<string, KeyRecord>, counte
     },
     flush: () => Promise.resolve(),
     failure: () => undefined,
+    lost: () => 0,
   };
 }
 

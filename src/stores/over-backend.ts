@@ -91,6 +91,7 @@ function ledgerStore(backend: Backend, clock: Clock): LedgerStore {
     interruptOpen: (node, priceVersion) => backend.write("interrupt", [node ?? null, priceVersion, clock.now()]),
     flush: () => backend.flush(),
     failure: () => backend.failure(),
+    lost: () => backend.lost(),
   };
 }
 

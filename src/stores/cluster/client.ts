@@ -64,6 +64,7 @@ class RemoteBackend implements Backend {
   #hostFailure: string | undefined;
   #overflow: string | undefined;
   #ended: string | undefined;
+  #lost = 0;
 
   constructor(channel: Channel, options: StorageOptions) {
     this.#channel = channel;
@@ -131,6 +132,10 @@ class RemoteBackend implements Backend {
   failure(): string | undefined {
     return this.#ended ?? this.#overflow ?? this.#hostFailure;
   }
+  /** What the other process gives up it counts itself. */
+  lost(): number {
+    return this.#lost;
+  }
   watch(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -163,11 +168,15 @@ class RemoteBackend implements Backend {
   }
 
   #write<K extends WriteName>(command: Command<K>, row?: RowValues): Promise<Writes[K]["result"]> {
-    if (this.#ended !== undefined) return Promise.reject(unavailable(this.#ended));
+    if (this.#ended !== undefined) {
+      if (row) this.#lost++;
+      return Promise.reject(unavailable(this.#ended));
+    }
     const size = sizeOf(command.name, command.args);
     if (this.#waitingWrites >= this.#options.queueRows || this.#size + size > this.#options.queueBytes) {
       this.#overflow = `${this.#waitingWrites} writes wait for the record, which is the limit (storage.queueRows, storage.queueBytes): ${this.#hostFailure ?? "the disk is too slow"}`;
       this.#changed();
+      if (row) this.#lost++;
       return Promise.reject(unavailable(this.#overflow));
     }
     return new Promise((resolve, reject) => {
@@ -236,7 +245,10 @@ class RemoteBackend implements Backend {
     if (this.#ended !== undefined) return;
     this.#ended = why;
     this.#pace.stop();
-    for (const waiting of this.#waiting.values()) waiting.reject(unavailable(why));
+    for (const { row, reject } of this.#waiting.values()) {
+      if (row && why === GONE) this.#lost++;
+      reject(unavailable(why));
+    }
     this.#waiting.clear();
     this.#changed();
   }

@@ -125,6 +125,9 @@ export class PostgresBackend implements Backend {
   failure(): string | undefined {
     return this.#group.failure();
   }
+  lost(): number {
+    return this.#group.lost;
+  }
   generation(): number {
     return this.#generation;
   }

@@ -44,6 +44,8 @@ export class GroupCommit {
   #cancelRetry: (() => void) | undefined;
   #closing = false;
   #landed: (() => void) | undefined;
+  /** Rows of the ledger that nobody will write any more. */
+  #lost = 0;
 
   constructor(commit: CommitBatch, options: StorageOptions, clock: Clock, changed: () => void) {
     this.#commit = commit;
@@ -81,6 +83,10 @@ export class GroupCommit {
     await done;
   }
 
+  get lost(): number {
+    return this.#lost;
+  }
+
   failure(): string | undefined {
     return this.#overflow ?? this.#why;
   }
@@ -101,18 +107,23 @@ export class GroupCommit {
   }
 
   #enqueue<K extends WriteName>(name: K, args: Writes[K]["args"], patient: boolean): Promise<Writes[K]["result"]> {
-    if (this.#closing) return Promise.reject(unavailable("The record is closed."));
+    if (this.#closing) return this.#giveUp(name, "The record is closed.");
     const size = sizeOf(name, args);
     const full = this.#fullness(size);
     if (full !== undefined) {
       this.#tell(this.#why, full);
-      return Promise.reject(unavailable(full));
+      return this.#giveUp(name, full);
     }
     this.#size += size;
     return new Promise((resolve, reject) => {
       this.#queue.push({ name, args, size, patient, resolve, reject });
       this.#schedule(patient);
     });
+  }
+
+  #giveUp(name: WriteName, why: string): Promise<never> {
+    if (name === "settle") this.#lost++;
+    return Promise.reject(unavailable(why));
   }
 
   #fullness(size: number): string | undefined {
@@ -156,7 +167,9 @@ export class GroupCommit {
     else {
       for (const [index, waiting] of batch.entries()) {
         this.#size -= waiting.size;
-        answer(waiting, outcome.outcomes?.[index]);
+        const said = outcome.outcomes?.[index];
+        if (waiting.name === "settle" && said && "problem" in said) this.#lost++;
+        answer(waiting, said);
       }
       this.#pauseMs = 0;
       this.#tell(undefined, this.#queue.length > this.#options.queueRows / 2 ? this.#overflow : undefined);
@@ -191,6 +204,7 @@ export class GroupCommit {
 
   #reject(waiting: Waiting, error: ProblemError): void {
     this.#size -= waiting.size;
+    if (waiting.name === "settle") this.#lost++;
     waiting.reject(error);
   }
 

@@ -72,6 +72,9 @@ export class WriterThread implements Backend {
   failure(): string | undefined {
     return this.#group.failure();
   }
+  lost(): number {
+    return this.#group.lost;
+  }
   generation(): number {
     return this.#generation;
   }
