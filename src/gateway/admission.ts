@@ -9,10 +9,15 @@ import {
   type KeyStore,
   type Snapshot,
 } from "../canon/index.ts";
+import { boundCaller } from "./bounds.ts";
+import { looksIssued, type Issued, type Issuers } from "./issuers.ts";
+import { Standing, type Vouched } from "./standing.ts";
 
 export const KEY_PREFIX = "gk_";
 /** Keys remembered with their caller. Beyond it the oldest are looked up again. */
 const FRONT_KEYS = 10_000;
+/** The same of issuers' tokens, which are longer. */
+const FRONT_TOKENS = 4000;
 /** How often other processes' changes to keys are looked for: a revoked key is refused within this time. */
 const GENERATION_POLL_MS = 500;
 
@@ -38,14 +43,20 @@ const FORWARDING = [
 export class Admission {
   readonly #keys: KeyStore;
   readonly #clock: Clock;
+  readonly #issuers: Issuers | undefined;
+  readonly #standing: Standing;
   readonly #front = new Map<string, Caller>();
+  readonly #tokens = new Map<string, Issued>();
   #generation = -1;
   /** Rises whenever keys are forgotten: what was looked up before must not be remembered after. */
   #forgotten = 0;
 
-  constructor(deps: { readonly keys: KeyStore; readonly clock: Clock }) {
+  constructor(deps: { readonly keys: KeyStore; readonly clock: Clock; readonly issuers?: Issuers | undefined }) {
     this.#keys = deps.keys;
     this.#clock = deps.clock;
+    this.#issuers = deps.issuers;
+    this.#standing = new Standing(deps);
+    deps.issuers?.whenChanged(() => this.forgetKeys());
     this.#watchKeys();
   }
 
@@ -53,6 +64,10 @@ export class Admission {
   identify(snapshot: Snapshot, dialect: Dialect, headers: Headers, peer: string): Caller | Promise<Caller> {
     const key = dialect.credentials(headers);
     if (key?.startsWith(KEY_PREFIX)) return this.byKey(key);
+    if (key !== undefined && this.#issuers && looksIssued(key)) {
+      const issued = this.byToken(key);
+      if (issued) return issued instanceof Promise ? issued.then(callerOf) : callerOf(issued);
+    }
     const { anonymous } = snapshot.access;
     if (anonymous === "any" || (anonymous === "loopback" && isLocal(headers, peer))) return ANONYMOUS;
     throw new ProblemError({
@@ -68,16 +83,41 @@ export class Admission {
     return known ? this.#unexpired(known) : this.#lookUp(key);
   }
 
+  /**
+   * Whom does an issuer's token speak of? Answers at once for one seen before; undefined for what no issuer known here calls its own.
+   * @throws ProblemError unauthenticated
+   */
+  byToken(token: string): Issued | Promise<Issued> | undefined {
+    const known = this.#tokens.get(token);
+    if (known && known.until > this.#clock.now()) return known;
+    this.#tokens.delete(token);
+    const verifying = this.#issuers?.verify(token);
+    return verifying && this.#vouched(token, verifying, this.#forgotten);
+  }
+
+  /** May whoever an issuer vouches for not be let in all the same? Rejects when the record cannot be read. */
+  isDenied(vouched: Vouched): Promise<boolean> {
+    return this.#standing.isDenied(vouched);
+  }
+
+  async #vouched(token: string, verifying: Promise<Issued>, forgotten: number): Promise<Issued> {
+    const issued = await verifying;
+    if (await this.#standing.isDenied(issued))
+      throw new ProblemError({ kind: "unauthenticated", message: "The token was revoked.", code: "invalid_token" });
+    const { caller, ...rest } = issued;
+    const vouched: Issued = caller ? { ...rest, caller: boundCaller(caller, await this.#standing.bounds()) } : issued;
+    if (forgotten === this.#forgotten) remember(this.#tokens, token, vouched, FRONT_TOKENS);
+    return vouched;
+  }
+
   async #lookUp(key: string): Promise<Caller> {
     const forgotten = this.#forgotten;
     const record = await this.#keys.byHash(hashKey(key));
     if (!record || record.revokedAt !== undefined) {
       throw new ProblemError({ kind: "unauthenticated", message: "The key is unknown or was revoked.", code: "invalid_api_key" });
     }
-    const caller = this.#unexpired(callerFromKey(record));
-    if (forgotten !== this.#forgotten) return caller;
-    if (this.#front.size >= FRONT_KEYS) this.#front.delete(this.#front.keys().next().value ?? "");
-    this.#front.set(key, caller);
+    const caller = boundCaller(this.#unexpired(callerFromKey(record)), await this.#standing.bounds());
+    if (forgotten === this.#forgotten) remember(this.#front, key, caller, FRONT_KEYS);
     return caller;
   }
 
@@ -96,11 +136,27 @@ export class Admission {
     this.#clock.after(GENERATION_POLL_MS, () => void poll());
   }
 
-  /** After a change to keys by this process: no need to wait for the poll. */
+  /** After a change to keys, or what stands beside them, by this process: no need to wait for the poll. */
   forgetKeys(): void {
     this.#forgotten++;
     this.#front.clear();
+    this.#tokens.clear();
+    this.#standing.forget();
   }
+}
+
+function remember<T>(front: Map<string, T>, key: string, value: T, most: number): void {
+  if (front.size >= most) front.delete(front.keys().next().value ?? "");
+  front.set(key, value);
+}
+
+/** @throws ProblemError forbidden */
+function callerOf({ caller, issuer }: Issued): Caller {
+  if (caller) return caller;
+  throw new ProblemError({
+    kind: "forbidden",
+    message: `Tokens of "${issuer}" sign people in to the admin API; calls need a key, or a token of an issuer under \`identity.jwt\`.`,
+  });
 }
 
 export function hashKey(key: string): string {

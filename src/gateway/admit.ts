@@ -1,6 +1,7 @@
 import { ProblemError } from "../canon/index.ts";
 import { openJson } from "../kit/index.ts";
 import { allow, enter } from "./allowance.ts";
+import { scopedMetadata } from "./metadata.ts";
 import { readWishes } from "./request.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
 
@@ -40,6 +41,10 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   const entered = request.shadow ? undefined : enter(deps, run, caller);
   if (entered) await entered;
   run.wishes = readWishes(request.headers);
+  if (caller.metadataScopes) {
+    const claimed = !request.shadow && !request.refresh && !request.own;
+    run.wishes = { ...run.wishes, metadata: scopedMetadata(caller, run.wishes.metadata, claimed) };
+  }
   const bytes = await request.readBody({ maxBytes: limits.bodyBytes, timeoutMs: limits.requestBodyMs });
   const opened = openJson(bytes, { depth: limits.jsonDepth });
   if (!opened.ok) throw new ProblemError({ kind: "invalid_request", message: opened.message });

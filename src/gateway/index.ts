@@ -8,6 +8,7 @@ import { Planner } from "../routing/plan.ts";
 import { retryOptions, type RetryOptions } from "../routing/retry-options.ts";
 import { Retries } from "../routing/retry.ts";
 import { Admission } from "./admission.ts";
+import type { Issuers } from "./issuers.ts";
 import { Journal } from "./journal.ts";
 import { LiveCalls } from "./live-calls.ts";
 import type { Reader } from "./reader.ts";
@@ -29,6 +30,8 @@ export interface GatewayOptions extends Pick<
   "clock" | "randomness" | "snapshot" | "dialects" | "book" | "alerts" | "telemetry" | "guards" | "note" | "node" | "report" | "seal"
 > {
   readonly stores: Stores;
+  /** Whose tokens are good here besides the gateway's own keys. */
+  readonly issuers?: Issuers | undefined;
   /** One line for the operator. */
   readonly log?: (line: string) => void;
   /** Who may be asked; without it one that begins with knowing nothing. */
@@ -79,7 +82,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     book: options.book,
     alerts: options.alerts,
     telemetry: options.telemetry,
-    admission: new Admission({ keys: stores.keys, clock }),
+    admission: new Admission({ keys: stores.keys, clock, issuers: options.issuers }),
     allowances: { store: stores.budgets, walls, coverage: new Coverage(walls), limits: new Limits(walls, clock) },
     planner: new Planner(randomness, switchedView(switches, health)),
     health,

@@ -63,6 +63,7 @@ function askModel(deps: GatewayDeps, run: Run, model: string, text: string, sign
     headers: passedOn(run, { rates: run.live.id }),
     params: {},
     peer: run.request.peer,
+    own: true,
     readBody: () => Promise.resolve(new TextEncoder().encode(body)),
   };
   return new Promise((resolve, reject) => {

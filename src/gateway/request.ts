@@ -14,6 +14,8 @@ export interface CallRequest {
   readBody(limits: { readonly maxBytes: number; readonly timeoutMs: number }): Promise<Uint8Array>;
   /** The call belongs to a connection that keeps its own turns for as long as it lives (a WebSocket). */
   readonly connection?: Connection;
+  /** Made by the gateway to ask something on the caller's behalf: what it says of itself is not the caller's word. */
+  readonly own?: true;
   /** Made by the gateway to replace a stale answer: what is kept is not looked at. */
   readonly refresh?: true;
   /** Made by the gateway to compare another target's answer; nobody reads it. */
@@ -43,7 +45,7 @@ const CONNECTION_TURNS = 200;
 
 /** What the `x-gimbal-*` headers ask for. */
 export interface Wishes {
-  readonly metadata?: JsonObject;
+  readonly metadata?: JsonObject | undefined;
   readonly session?: string;
   readonly onDisconnect: "cancel" | "detach";
   readonly traceId?: string;

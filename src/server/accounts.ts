@@ -1,5 +1,14 @@
 import type { Hono } from "hono";
-import { accountOf, type Budget, type KeyRecord, type KeyStore, type Match, type RateLimit, type Snapshot } from "../canon/index.ts";
+import {
+  accountOf,
+  type Budget,
+  type GroupBound,
+  type KeyRecord,
+  type KeyStore,
+  type Match,
+  type RateLimit,
+  type Snapshot,
+} from "../canon/index.ts";
 import { isInForce } from "../gateway/keys.ts";
 
 export interface AccountDeps {
@@ -12,7 +21,8 @@ type Group = "team" | "project";
 
 /**
  * `/accounts`: whoever calls, each with its keys: several keys of one account (a service, say) share its budgets, limits and kept turns.
- * `/teams` and `/projects`: those that accounts belong to or that the configuration has budgets or limits for, which hold for all of theirs together.
+ * `/teams` and `/projects`: those that accounts belong to, that are bounded, or that the configuration has budgets or limits for, which hold for
+ * all of theirs together.
  */
 export function mountAccounts(app: Pick<Hono, "get">, { keys, snapshot, now }: AccountDeps): void {
   app.get("/accounts", async (context) => {
@@ -21,7 +31,7 @@ export function mountAccounts(app: Pick<Hono, "get">, { keys, snapshot, now }: A
   });
   const groups = (group: Group) => async (): Promise<object[]> => {
     const { budgets = [], callerLimits } = snapshot();
-    return describeGroups(group, await keys.list(), budgets, callerLimits, now());
+    return describeGroups(group, await keys.list(), await keys.bounds(), budgets, callerLimits, now());
   };
   const [teams, projects] = [groups("team"), groups("project")];
   app.get("/teams", async (context) => context.json({ teams: await teams() }));
@@ -62,6 +72,7 @@ function stateOf(key: KeyRecord, now: number): "active" | "revoked" | "expired" 
 function describeGroups(
   group: Group,
   keys: readonly KeyRecord[],
+  bounds: readonly GroupBound[],
   budgets: readonly Budget[],
   limits: readonly RateLimit[],
   now: number,
@@ -71,11 +82,13 @@ function describeGroups(
     (key) => key[group] ?? "",
   );
   const named = [...budgets, ...limits].flatMap(({ match }) => match[group] ?? []).filter((name) => !name.endsWith("*"));
-  return [...new Set([...members.keys(), ...named])].toSorted().map((name) => {
+  const scopes = new Map(bounds.flatMap((bound) => (bound.group === group ? [[bound.name, bound.scopes] as const] : [])));
+  return [...new Set([...members.keys(), ...named, ...scopes.keys()])].toSorted().map((name) => {
     const own = members.get(name) ?? [];
     const others = group === "team" ? "project" : "team";
     return {
       name,
+      ...(scopes.has(name) && { scopes: scopes.get(name) }),
       [`${others}s`]: [...new Set(own.flatMap((key) => key[others] ?? []))].toSorted(),
       accounts: [...new Set(own.map(accountOf))],
       keysInForce: own.filter((key) => isInForce(key, now)).length,

@@ -1,21 +1,20 @@
 import type { Context, Hono } from "hono";
 import { z } from "zod";
 import { ProblemError, type Clock, type KeyStore, type Randomness } from "../canon/index.ts";
+import { scopeShape, scopesOf, tidy } from "../gateway/scope-options.ts";
 import { addKey, newKey, rotateKey, type MadeKey } from "../gateway/keys.ts";
 import { keyBudgetsFrom, keyBudgetsOptions, keyLimitsOptions } from "../ledger/options.ts";
-import { requirementOptions } from "../routing/options.ts";
 import { readBody } from "./admin-body.ts";
-import { ADMIN } from "./roles.ts";
+import { ADMIN, ROLES } from "./roles.ts";
 
 const MS_PER_HOUR = 3_600_000;
 /** Hours that a rotated key goes on, when the request does not say. */
 export const OVERLAP_HOURS = 24;
 export const MOST_OVERLAP_HOURS = 90 * 24;
-const MOST_PATTERNS = 1000;
 
-const name = z.string().min(1).max(100);
+export const name = z.string().min(1).max(100);
 /** Milliseconds since 1970, or an ISO date. */
-const moment = z.union([z.number().int().positive(), z.iso.datetime().transform((text) => Date.parse(text))]);
+export const moment = z.union([z.number().int().positive(), z.iso.datetime().transform((text) => Date.parse(text))]);
 
 const keyBody = z
   .strictObject({
@@ -23,13 +22,8 @@ const keyBody = z
     team: name.optional(),
     project: name.optional(),
     tags: z.array(name).max(50).optional(),
-    models: z.array(z.string().min(1)).optional(),
-    surfaces: z.array(z.string().min(1)).optional(),
-    tools: z.array(z.string().min(1).max(200)).max(MOST_PATTERNS).optional(),
-    tier: z.number().int().min(0).max(4).optional(),
-    requires: requirementOptions.transform((requires) => withoutUndefined(requires)).optional(),
-    priority: z.number().int().min(0).max(9).optional(),
-    role: z.enum(["viewer", "developer", "approver", "admin"]).optional(),
+    ...scopeShape,
+    role: z.enum(ROLES).optional(),
     limits: keyLimitsOptions.optional(),
     budgets: keyBudgetsOptions.optional(),
     expiresAt: moment.optional(),
@@ -58,9 +52,9 @@ export interface KeyDeps {
 export function mountKeys(app: Pick<Hono, "get" | "post" | "delete">, deps: KeyDeps): void {
   const { keys, clock, randomness, forgetKeys } = deps;
   app.post("/keys", async (context) => {
-    const { models, surfaces, tools, tier, requires, priority, role, limits, budgets, ...spec } = await readBody(context, keyBody);
-    const scopes = withoutUndefined({ models, surfaces, tools, tier, requires, priority, role });
-    const made = newKey({ ...withoutUndefined(spec), scopes, limits: limits ?? [] }, clock, randomness);
+    const { name: called, team, project, tags, limits = [], budgets, expiresAt, ...scopes } = await readBody(context, keyBody);
+    const spec = tidy({ name: called, team, project, tags, expiresAt });
+    const made = newKey({ ...spec, scopes: scopesOf(scopes), limits }, clock, randomness);
     const { record } = made;
     await keys.create(budgets === undefined || budgets.length === 0 ? record : { ...record, budgets: keyBudgetsFrom(record.id, budgets) });
     return shown(context, made);
@@ -90,10 +84,4 @@ function shown(context: Context, { key, record: { id, prefix, account, expiresAt
     { id, key, prefix, ...(account !== undefined && { account }), ...(expiresAt !== undefined && { expiresAt }), ...more },
     201,
   );
-}
-
-function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as {
-    [K in keyof T]: Exclude<T[K], undefined>;
-  };
 }

@@ -11,6 +11,8 @@ const ACTOR = "gimbal.actor";
 const ROLE = "gimbal.role";
 const BASE = "/admin/api";
 
+export const ROLES = ["viewer", "developer", "approver", "admin"] as const satisfies readonly Role[];
+
 const EVERYBODY: readonly Role[] = ["viewer", "developer", "approver"];
 const WHO_BUILDS: readonly Role[] = ["developer"];
 const WHO_APPROVES: readonly Role[] = ["approver"];
@@ -24,6 +26,7 @@ const ADMIN_ALONE: readonly Role[] = [];
  */
 export const ROUTE_ROLES: Readonly<Record<string, readonly Role[]>> = {
   "GET /accounts": EVERYBODY,
+  "PATCH /accounts/:id": ADMIN_ALONE,
   "POST /accounts/:id/keys": ADMIN_ALONE,
   "GET /alerts": EVERYBODY,
   "GET /audit": WHO_APPROVES,
@@ -37,6 +40,9 @@ export const ROUTE_ROLES: Readonly<Record<string, readonly Role[]>> = {
   "POST /config/rollback": WHO_RELEASES,
   "GET /config/versions": EVERYBODY,
   "GET /config/versions/:version": WHO_RELEASES,
+  "GET /denials": EVERYBODY,
+  "POST /denials": ADMIN_ALONE,
+  "DELETE /denials/:id": ADMIN_ALONE,
   "GET /health/targets": EVERYBODY,
   "POST /health/targets": WHO_BUILDS,
   "GET /keys": EVERYBODY,
@@ -58,11 +64,13 @@ export const ROUTE_ROLES: Readonly<Record<string, readonly Role[]>> = {
   "POST /models/:name{.+}/canary/abort": WHO_RELEASES,
   "POST /models/:name{.+}/canary/promote": WHO_RELEASES,
   "GET /projects": EVERYBODY,
+  "PATCH /projects/:name{.+}": ADMIN_ALONE,
   "GET /shadow": EVERYBODY,
   "GET /spend": EVERYBODY,
   "GET /spend/chargeback": EVERYBODY,
   "GET /spend/forecast": EVERYBODY,
   "GET /teams": EVERYBODY,
+  "PATCH /teams/:name{.+}": ADMIN_ALONE,
 };
 
 /** A route's name in the table. */
