@@ -25,6 +25,7 @@ import type { StageParts } from "./rehearsal/index.ts";
 import { Health, type HealthDeps } from "./routing/health/index.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, upgradeHandler } from "./server/index.ts";
+import type { MetricsPeers } from "./server/metrics-exchange.ts";
 import { otlpSender } from "./server/otlp.ts";
 import { databaseUrl, folderSeal, openRecord, settleLeft, sharedSeal, sweeper } from "./stores/index.ts";
 import { connect } from "./wire/client.ts";
@@ -53,6 +54,8 @@ export interface HouseOptions {
   readonly stores?: Stores;
   /** Name of this running gateway. */
   readonly node?: string;
+  /** The metrics of the other processes behind this address. */
+  readonly peers?: MetricsPeers;
 }
 
 /** A running gateway. */
@@ -196,7 +199,8 @@ async function furnish(
       bookWith: (local) => bookOf(current, local),
       isReady: () => ready,
       telemetry,
-      // Several processes answer at one address: each counts for itself, and says which it is.
+      peers: options.peers,
+      // Several processes answer at one address: each says which it is.
       process: options.stores && node.split(".").at(-1),
     }),
     upgrade: upgradeHandler(gateway),

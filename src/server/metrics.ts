@@ -3,11 +3,12 @@ import { ProblemError, problemFrom, type Budget, type Secret } from "../canon/in
 import { isLocal } from "../gateway/admission.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import { partsOfKey } from "../ledger/budgets/index.ts";
-import { Exposition, EXPOSITION_TYPE, type Telemetry } from "../ledger/telemetry/index.ts";
+import { Exposition, EXPOSITION_TYPE, mergePages, textOf, type Telemetry } from "../ledger/telemetry/index.ts";
 import type { Health } from "../routing/health/index.ts";
 import type { FrontRequest } from "../wire/types.ts";
 import { isAdmin } from "./admin-token.ts";
 import { answerWith } from "./respond.ts";
+import type { MetricsPeers } from "./metrics-exchange.ts";
 import type { Router } from "./router.ts";
 
 export interface MetricsDeps {
@@ -17,6 +18,8 @@ export interface MetricsDeps {
   readonly adminToken: Secret;
   /** Which of several processes behind one address this is; undefined: the only one. */
   readonly process?: string | undefined;
+  /** The other processes behind this address. */
+  readonly peers?: MetricsPeers | undefined;
 }
 
 type LoopDelay = ReturnType<typeof monitorEventLoopDelay>;
@@ -37,24 +40,37 @@ const STATES = ["closed", "open", "half-open", "cooling down", "ejected", "shut"
  */
 export function mountMetrics(router: Router, deps: MetricsDeps): void {
   let delay: LoopDelay | undefined;
+  const own = (scraped: boolean): Exposition => {
+    // Measuring costs a timer: it begins with the first who asks.
+    if (!delay && scraped) (delay = monitorEventLoopDelay()).enable();
+    const page = new Exposition();
+    deps.telemetry.write(page);
+    writeState(page, deps);
+    writeHealth(page, deps.health);
+    if (delay && scraped) writeDelay(page, delay);
+    return page;
+  };
+  const { peers, process: name } = deps;
+  if (peers && name !== undefined) peers.share((scraped) => ({ process: name, families: own(scraped).families }));
   router.add("GET", "/metrics", (request, out) =>
     answerWith(
       out,
       async () => {
         assertReader(deps, request);
-        // Measuring costs a timer: it begins with the first who asks.
-        if (!delay) (delay = monitorEventLoopDelay()).enable();
-        const page = new Exposition(deps.process === undefined ? {} : { process: deps.process });
-        deps.telemetry.write(page);
-        writeState(page, deps);
-        writeHealth(page, deps.health);
+        const page = own(true);
         await writeBudgets(page, deps.gateway);
-        writeDelay(page, delay);
-        out.whole(200, { "content-type": EXPOSITION_TYPE, "cache-control": "no-store" }, page.text());
+        out.whole(200, { "content-type": EXPOSITION_TYPE, "cache-control": "no-store" }, await ofAll(deps, page));
       },
       (error) => deps.gateway.report(error, "metrics"),
     ),
   );
+}
+
+/** The page over all processes behind the address. */
+async function ofAll({ peers, process: name }: MetricsDeps, page: Exposition): Promise<string> {
+  if (!peers || name === undefined) return page.text();
+  const { others, gone } = await peers.others();
+  return textOf(mergePages([{ process: name, families: page.families }, ...others], gone));
 }
 
 /** On this machine, where calls need no key there; from anywhere with the admin token. @throws ProblemError unauthenticated */
@@ -71,6 +87,7 @@ function writeState(page: Exposition, { gateway }: MetricsDeps): void {
   page.family("calls_running", "gauge", "Calls under way.").sample(gateway.live.running);
   page.family("record_failing", "gauge", "1 while rows cannot be written.").sample(gateway.ledger.failure() === undefined ? 0 : 1);
   page.family("config_version", "gauge", "Version of the configuration in force.").sample(gateway.snapshot().version);
+  page.family("process_info", "gauge", "Always 1; which process it is.").sample(1, { pid: String(process.pid) });
   const { rss, heapUsed } = process.memoryUsage();
   page.family("memory_bytes", "gauge", "Memory of the process.").sample(rss, { kind: "resident" }).sample(heapUsed, { kind: "heap" });
 }
@@ -116,7 +133,12 @@ async function writeBudgets(page: Exposition, { allowances, snapshot, clock, rep
     }
   };
   for (const [measure, name, unit] of [["nanodollars", "dollars", NANODOLLARS] as const, ["tokens", "tokens", 1] as const]) {
-    page.family(`budget_remaining_${name}`, "gauge", `What is left of a budget in its window, in ${name}; running calls are not counted.`);
+    page.family(
+      `budget_remaining_${name}`,
+      "gauge",
+      `What is left of a budget in its window, in ${name}; running calls are not counted.`,
+      "record",
+    );
     each(measure, unit, (budget, used, limit) => page.sample(Math.max(0, limit - used), { budget: budget.id }));
   }
 }

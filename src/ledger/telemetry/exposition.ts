@@ -22,25 +22,30 @@ type Kind = "counter" | "gauge" | "histogram";
 
 export const EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
+/**
+ * Samples of one name, flat because they travel between processes: `names` with their labels, as the page writes them. `of`: each process
+ * has its own, or all of them say the same.
+ */
+export interface Family {
+  readonly name: string;
+  readonly kind: Kind;
+  readonly help: string;
+  readonly of: "process" | "record";
+  readonly names: string[];
+  readonly values: number[];
+}
+
 /** A page in Prometheus's text format. Source: prometheus.io, "Exposition formats", version 0.0.4. */
 export class Exposition {
-  readonly #lines: string[] = [];
-  readonly #always: Labels;
-  #name = "";
-
-  /** @param always labels of every sample */
-  constructor(always: Labels = {}) {
-    this.#always = always;
-  }
+  readonly families: Family[] = [];
 
   /** Begins a family; samples until the next one belong to it. A name stands on a page once. */
-  family(name: string, kind: Kind, help: string): this {
-    this.#name = `gimbal_${name}`;
-    this.#lines.push(`# HELP ${this.#name} ${help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}`, `# TYPE ${this.#name} ${kind}`);
+  family(name: string, kind: Kind, help: string, of: Family["of"] = "process"): this {
+    this.families.push({ name: `gimbal_${name}`, kind, help, of, names: [], values: [] });
     return this;
   }
   sample(value: number, labels: Labels = {}): this {
-    this.#put(this.#name, labels, value);
+    this.#put("", labels, value);
     return this;
   }
   histogram(histogram: Histogram, labels: Labels = {}): this {
@@ -48,20 +53,33 @@ export class Exposition {
     for (const [place, count] of histogram.counts.entries()) {
       total += count;
       const bound = BOUNDS_MS[place];
-      this.#put(`${this.#name}_bucket`, { ...labels, le: bound === undefined ? "+Inf" : String(bound / 1000) }, total);
+      this.#put("_bucket", { ...labels, le: bound === undefined ? "+Inf" : String(bound / 1000) }, total);
     }
-    this.#put(`${this.#name}_sum`, labels, histogram.sumMs / 1000);
-    this.#put(`${this.#name}_count`, labels, total);
+    this.#put("_sum", labels, histogram.sumMs / 1000);
+    this.#put("_count", labels, total);
     return this;
   }
   text(): string {
-    return `${this.#lines.join("\n")}\n`;
+    return textOf(this.families);
   }
 
-  #put(name: string, labels: Labels, value: number): void {
-    const all = Object.entries({ ...labels, ...this.#always }).map(([label, text]) => `${label}="${escaped(text)}"`);
-    this.#lines.push(`${name}${all.length > 0 ? `{${all.join(",")}}` : ""} ${Number.isNaN(value) ? "NaN" : String(value)}`);
+  #put(suffix: string, labels: Labels, value: number): void {
+    const family = this.families.at(-1);
+    if (!family) return;
+    const all = Object.entries(labels).map(([label, text]) => `${label}="${escaped(text)}"`);
+    family.names.push(`${family.name}${suffix}${all.length > 0 ? `{${all.join(",")}}` : ""}`);
+    family.values.push(value);
   }
+}
+
+/** The page of these families. */
+export function textOf(families: readonly Family[]): string {
+  const lines = families.flatMap(({ name, kind, help, names, values }) => [
+    `# HELP ${name} ${help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}`,
+    `# TYPE ${name} ${kind}`,
+    ...names.map((sample, place) => `${sample} ${String(values[place])}`),
+  ]);
+  return `${lines.join("\n")}\n`;
 }
 
 function escaped(text: string): string {

@@ -6,7 +6,8 @@ import type { Logs } from "./logs.ts";
 import type { OtlpOptions, TelemetryOptions } from "./options.ts";
 import { attemptSpanId, formatTraceparent, isInSample, readTraceparent, traceIdOf, type TraceParent } from "./trace.ts";
 
-export { Exposition, EXPOSITION_TYPE } from "./exposition.ts";
+export { Exposition, EXPOSITION_TYPE, textOf, type Family } from "./exposition.ts";
+export { addGone, mergePages, type ProcessPage } from "./merge.ts";
 export type { Sender, SendOutcome } from "./exporter.ts";
 export { Logs, type LogLevel } from "./logs.ts";
 export { logsOptions, telemetryOptions, type LogsOptions, type OtlpOptions, type TelemetryOptions } from "./options.ts";

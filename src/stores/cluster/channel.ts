@@ -17,7 +17,7 @@ export interface Channel {
 interface IpcPeer {
   send?(message: never, callback: (error: Error | null) => void): unknown;
   on(event: "message", listener: (message: unknown) => void): unknown;
-  once(event: "disconnect", listener: () => void): unknown;
+  once(event: "disconnect" | "exit", listener: () => void): unknown;
 }
 
 /** A channel over Node's own inter-process messages. */
@@ -26,7 +26,16 @@ export function ipcChannel(peer: IpcPeer): Channel {
     // A peer that is gone announces itself by `disconnect`; what was on its way to it is of no use to anyone then.
     send: (message) => void peer.send?.(message as never, () => {}),
     onMessage: (listener) => void peer.on("message", listener),
-    onClose: (listener) => void peer.once("disconnect", listener),
+    onClose: (listener) => {
+      let isTold = false;
+      const tell = (): void => {
+        if (!isTold) listener();
+        isTold = true;
+      };
+      // A worker that is killed while it is being written to may exit without ever having disconnected.
+      peer.once("disconnect", tell);
+      peer.once("exit", tell);
+    },
   };
 }
 
