@@ -62,7 +62,7 @@ function fill(path: string): number {
        FROM generate_hours WHERE value % ${step} = 0`,
     );
     for (const [place, [dimension]] of all.entries()) {
-      const calls = Math.max(1, Math.round((rows / (DAYS * 24) / (shared.get(dimension)?.length ?? 1)) * step));
+      const calls = step * Math.max(1, Math.round(rows / (DAYS * 24) / (shared.get(dimension)?.length ?? 1)));
       cells.run(place + 1, FIRST_HOUR, latency, calls);
     }
   }
@@ -89,6 +89,10 @@ try {
     { by: ["metadata.feature", "month"], latency: true },
     { by: ["day"], timeZone: "Europe/Berlin" },
     { by: ["team", "day"], timeZone: "Europe/Berlin" },
+    { by: ["team", "day"], timeZone: "America/Los_Angeles" },
+    { by: ["team", "day"], timeZone: "Europe/Berlin", latency: true },
+    { by: ["metadata.feature", "day"], timeZone: "Europe/Berlin" },
+    { by: ["key", "month"], timeZone: "Europe/Berlin" },
   ];
   for (const query of asked) {
     const timeZone = query.timeZone ?? "UTC";

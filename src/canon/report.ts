@@ -85,8 +85,8 @@ export function reportBucket(stage: number, ms: number): number {
   return stage * STAGE_BUCKETS + Math.min(place, STAGE_BUCKETS - 1);
 }
 
-/** Milliseconds below which `share` (0 to 1) of the calls of a stage lie; undefined where none went through it. */
-export function reportPercentile(latency: readonly number[], stage: number, share: number): number | undefined {
+/** Milliseconds below which each of `shares` (0 to 1, rising) of the calls of a stage lie; undefined where none went through it. */
+export function reportPercentiles(latency: readonly number[], stage: number, shares: readonly number[]): readonly number[] | undefined {
   const counts: (readonly [place: number, count: number])[] = [];
   let total = 0;
   for (let at = 0; at < latency.length; at += 2) {
@@ -96,11 +96,14 @@ export function reportPercentile(latency: readonly number[], stage: number, shar
     counts.push([bucket % STAGE_BUCKETS, count]);
     total += count;
   }
+  if (total === 0) return undefined;
+  const found: number[] = [];
   let passed = 0;
   for (const [place, count] of counts.toSorted((a, b) => a[0] - b[0])) {
     passed += count;
     // The middle of the bucket, on its own scale.
-    if (passed >= share * total) return SMALLEST_MS * 2 ** ((place - 0.5) / PER_OCTAVE);
+    while (found.length < shares.length && passed >= (shares[found.length] ?? 0) * total)
+      found.push(SMALLEST_MS * 2 ** ((place - 0.5) / PER_OCTAVE));
   }
-  return undefined;
+  return found;
 }

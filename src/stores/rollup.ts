@@ -318,18 +318,25 @@ export function packLatency(latency: ReadonlyMap<number, number>): Uint8Array {
 }
 
 export function addPackedLatency(latency: Map<number, number>, packed: Uint8Array): void {
-  let at = 0;
-  const take = (): number => {
+  eachBucket(packed, (bucket, count) => void latency.set(bucket, (latency.get(bucket) ?? 0) + count));
+}
+
+/** The pairs of a packed latency, buckets rising. */
+export function eachBucket(packed: Uint8Array, use: (bucket: number, count: number) => void): void {
+  let bucket = 0;
+  let distance = -1;
+  for (let at = 0; at < packed.length;) {
     let number = 0;
     for (let unit = 1; ; unit *= 128) {
       const byte = packed[at++] ?? 0;
-      number += (byte % 128) * unit;
-      if (byte < 128) return number;
+      number += (byte & 127) * unit;
+      if (byte < 128) break;
     }
-  };
-  let bucket = 0;
-  while (at < packed.length) {
-    bucket += take();
-    latency.set(bucket, (latency.get(bucket) ?? 0) + take());
+    if (distance < 0) distance = number;
+    else {
+      bucket += distance;
+      distance = -1;
+      use(bucket, number);
+    }
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type LedgerRow, REPORT_SUMS, type ReportQuery, type ReportSum, reportPercentile, type Stores } from "../../src/canon/index.ts";
+import { type LedgerRow, REPORT_SUMS, type ReportQuery, type ReportSum, reportPercentiles, type Stores } from "../../src/canon/index.ts";
 import { ledgerRow, START } from "../stores/rows.ts";
 
 const HOUR_MS = 3_600_000;
@@ -147,6 +147,55 @@ export function reportsContract(name: string, open: () => Promise<Stores>): void
     );
 
     it(
+      "adds up spans that begin at any hour as if it looked at each row",
+      withStores(async (stores) => {
+        const placed: [hour: number, team: string][] = [];
+        for (let at = 0; at < 400; at++) placed.push([HOUR + ((at * 37) % 200), at % 3 ? "odd" : "even"]);
+        await Promise.all(
+          placed.map(([hour, team], at) =>
+            stores.ledger.settle(row(at, { team, startedAt: hour * HOUR_MS, timings: { readyMs: 1, totalMs: 10 + at } })),
+          ),
+        );
+        // Only in the hour that the first and the second of some days share a day of UTC with.
+        await stores.ledger.settle(row(1000, { team: "rare", startedAt: (HOUR + 47) * HOUR_MS }));
+        const days = (first: number, count: number): readonly number[] => Array.from({ length: count }, (_, at) => HOUR + first + 24 * at);
+        const wanted: readonly (readonly number[])[] = [
+          days(0, 9),
+          days(22, 7),
+          days(-2, 9),
+          days(5, 7),
+          days(12, 7),
+          days(23, 3),
+          [HOUR + 5, HOUR + 7],
+          [HOUR + 5, HOUR + 7, HOUR + 100, HOUR + 101],
+          [HOUR + 23, HOUR + 25, HOUR + 49, HOUR + 150],
+          Array.from({ length: 50 }, (_, at) => HOUR + 10 + at),
+        ];
+        const counted = (bounds: readonly number[], latency: boolean): readonly string[] => {
+          const calls = new Map<string, number>();
+          for (const [hour, team] of [...placed, [HOUR + 47, "rare"] as const]) {
+            const span = bounds.findLastIndex((bound) => bound <= hour);
+            if (span < 0 || span >= bounds.length - 1) continue;
+            calls.set(`${span} ${team}`, (calls.get(`${span} ${team}`) ?? 0) + 1);
+          }
+          return [...calls].map(([line, count]) => `${line} ${count} ${latency ? count : 0}`).toSorted();
+        };
+        const found = async (bounds: readonly number[], latency: boolean): Promise<readonly string[]> => {
+          const lines = await stores.reports.lines(query({ bounds, latency }));
+          // Each call is in one bucket of its first stage.
+          const first = (pairs: readonly number[]): number =>
+            pairs.reduce((sum, count, at) => (at % 2 && (pairs[at - 1] ?? 0) < 256 ? sum + count : sum), 0);
+          return lines.map(({ span, labels, sums: all, latency: pairs }) => `${span} ${labels.join()} ${all[0]} ${first(pairs)}`).toSorted();
+        };
+        for (const rolledUp of [false, true]) {
+          if (rolledUp) await stores.reports.rollUp(false);
+          for (const bounds of wanted)
+            for (const latency of [false, true]) expect(await found(bounds, latency)).toEqual(counted(bounds, latency));
+        }
+      }),
+    );
+
+    it(
       "adds up latencies, and counts values beyond the bound together",
       withStores(async (stores) => {
         await stores.reports.follow(["feature"], 2);
@@ -161,7 +210,7 @@ export function reportsContract(name: string, open: () => Promise<Stores>): void
           [0, "other", 2],
         ]);
         const [line] = await stores.reports.lines(query({ dimension: "all", by: [], latency: true }));
-        const at = (stage: number, share: number): number => reportPercentile(line?.latency ?? [], stage, share) ?? Number.NaN;
+        const at = (stage: number, share: number): number => reportPercentiles(line?.latency ?? [], stage, [share])?.[0] ?? Number.NaN;
         const about = (ms: number): readonly [number, number] => [ms * 0.955, ms * 1.045];
         for (const [found, ms] of [
           [at(0, 0.5), 1],

@@ -8,7 +8,7 @@ import {
   type ReportStage,
   type ReportStore,
   type ReportSum,
-  reportPercentile,
+  reportPercentiles,
 } from "../../canon/index.ts";
 import { type Span, spansOf } from "./zones.ts";
 
@@ -117,18 +117,28 @@ export async function spendReport(store: Pick<ReportStore, "lines">, query: Spen
     const own = [...line.labels];
     return Object.fromEntries(by.map((name) => [name, name === plan.span ? (spans.names[line.span] ?? "") : (own.shift() ?? "")]));
   };
-  const lines = found.map((line): readonly [span: number, line: SpendLine] => [
-    line.span,
-    { labels: nameOf(line), ...lineSums(line), ...(latency && { latency: latencyOf(line.latency) }) },
-  ]);
-  const order = lines.toSorted(
-    ([span, a], [other, b]) => span - other || b.sums.costNanodollars - a.sums.costNanodollars || compare(a.labels, b.labels),
-  );
-  return { by, from, until, timeZone, lines: order.map(([, line]) => line), total: sumsOf(found) };
+  const lines = found.map((line): Placed => {
+    const labels = nameOf(line);
+    return {
+      span: line.span,
+      cost: line.sums[COST] ?? 0,
+      text: Object.values(labels).join("\u0000"),
+      line: { labels, ...lineSums(line), ...(latency && { latency: latencyOf(line.latency) }) },
+    };
+  });
+  return { by, from, until, timeZone, lines: lines.toSorted(inOrder).map(({ line }) => line), total: sumsOf(found) };
 }
 
-function compare(a: SpendLine["labels"], b: SpendLine["labels"]): number {
-  return Object.values(a).join("\u0000") < Object.values(b).join("\u0000") ? -1 : 1;
+/** A line and what it is put in order by. */
+interface Placed {
+  readonly span: number;
+  readonly cost: number;
+  readonly text: string;
+  readonly line: SpendLine;
+}
+
+function inOrder(a: Placed, b: Placed): number {
+  return a.span - b.span || b.cost - a.cost || (a.text < b.text ? -1 : 1);
 }
 
 const COST = REPORT_SUMS.indexOf("costNanodollars");
@@ -146,15 +156,26 @@ function sumsOf(lines: readonly ReportLine[]): Omit<SpendLine, "labels" | "laten
   return { usd: formatDollars(nanodollars), sums: sums as SpendLine["sums"] };
 }
 
+const PERCENTILE_NAMES = Object.keys(PERCENTILES) as readonly (keyof typeof PERCENTILES)[];
+const SHARES = Object.values(PERCENTILES);
+
 function latencyOf(buckets: readonly number[]): NonNullable<SpendLine["latency"]> {
-  return Object.fromEntries(
-    REPORT_STAGES.flatMap((stage, place) => {
-      const at = (share: number): number | undefined => {
-        const ms = reportPercentile(buckets, place, share);
-        return ms === undefined ? undefined : Number(ms.toPrecision(3));
-      };
-      if (at(1) === undefined) return [];
-      return [[stage, Object.fromEntries(Object.entries(PERCENTILES).map(([name, share]) => [name, at(share)]))]];
-    }),
-  );
+  const latency: Partial<Record<ReportStage, Percentiles>> = {};
+  for (const [place, stage] of REPORT_STAGES.entries()) {
+    const found = reportPercentiles(buckets, place, SHARES);
+    if (!found) continue;
+    const named: Partial<Record<keyof typeof PERCENTILES, number>> = {};
+    for (const [at, name] of PERCENTILE_NAMES.entries()) named[name] = rounded(found[at] ?? 0);
+    latency[stage] = named as Percentiles;
+  }
+  return latency;
+}
+
+/** There are as many times as buckets. */
+const ROUNDED = new Map<number, number>();
+
+function rounded(ms: number): number {
+  let short = ROUNDED.get(ms);
+  if (short === undefined) ROUNDED.set(ms, (short = Number(ms.toPrecision(3))));
+  return short;
 }

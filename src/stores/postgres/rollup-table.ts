@@ -11,7 +11,8 @@ import {
   SUM_COLUMNS,
   Tally,
 } from "../rollup.ts";
-import { addColumns, answered, DAILY, HOURLY, levelOf, Lines, MOST_WAITING, tooManyWaiting } from "../rollup-lines.ts";
+import { addStoredCell, answered, Lines, MOST_WAITING, tooManyWaiting } from "../rollup-lines.ts";
+import { type CellRead, cellReads, DAILY, HOURLY } from "../rollup-reads.ts";
 import { type Session, statement } from "./connections.ts";
 import type { PostgresReads, PostgresWrites } from "./tables.ts";
 import { arrayOf, arrayOfBytes, storable } from "./values.ts";
@@ -77,11 +78,18 @@ const DAY_VALUES = statement(
      AND dimension NOT IN ('cube', 'all', 'key', 'team', 'project', 'target')`,
 );
 const SERIES = statement("rollup.series", "SELECT * FROM rollup_series WHERE dimension = $1");
-const cellsBetween = (columns: string): string =>
-  `SELECT series, at, ${columns} FROM rollup_cells
-   WHERE level = $1 AND series = ANY ($2::bigint[]) AND at >= $3::bigint AND at < $4::bigint`;
-const CELLS = statement("rollup.cells", cellsBetween(SUM_COLUMNS.join(", ")));
-const CELLS_AND_LATENCY = statement("rollup.cells-and-latency", cellsBetween(`latency, ${SUM_COLUMNS.join(", ")}`));
+const cellsBetween = (name: string, columns: string, more = ""): ReturnType<typeof statement> =>
+  statement(
+    name,
+    `SELECT series, at, ${columns} FROM rollup_cells
+     WHERE level = $1 AND series = ANY ($2::bigint[]) AND at >= $3::bigint AND at < $4::bigint${more}`,
+  );
+const SUMS = SUM_COLUMNS.join(", ");
+const ONLY = " AND at = ANY ($5::bigint[])";
+const CELLS = cellsBetween("rollup.cells", SUMS);
+const SOME_CELLS = cellsBetween("rollup.some-cells", SUMS, ONLY);
+const CELLS_AND_LATENCY = cellsBetween("rollup.cells-and-latency", `latency, ${SUMS}`);
+const SOME_CELLS_AND_LATENCY = cellsBetween("rollup.some-cells-and-latency", `latency, ${SUMS}`, ONLY);
 
 type Columns = Readonly<Record<string, unknown>>;
 
@@ -223,11 +231,11 @@ async function linesOf(session: Session, query: ReportQuery): Promise<() => read
         throw tooManyWaiting(waiting);
       };
     const series = await session.rows<Columns>(SERIES, [query.dimension]);
-    const range = [query.bounds[0] ?? 0, query.bounds.at(-1) ?? 0];
     const wanted = new Map(series.map((one) => [Number(one["id"]), labelsOf(one)]));
     const probe = new Lines(query);
     const ids = [...wanted].filter(([, labels]) => probe.series(labels) !== undefined).map(([id]) => id);
-    const cells = await session.rows<Columns>(query.latency ? CELLS_AND_LATENCY : CELLS, [levelOf(query), arrayOf(ids), ...range]);
+    const stored: Stored[] = [];
+    for (const read of cellReads(query)) stored.push({ read, cells: await cellsOf(session, read, ids, query.latency) });
     const { metadata, dayValues } = await followed(session);
     const tally = new Tally(metadata);
     if (waiting > 0) {
@@ -236,7 +244,7 @@ async function linesOf(session: Session, query: ReportQuery): Promise<() => read
     }
     return () => {
       const lines = new Lines(query);
-      addStored(lines, wanted, cells);
+      for (const one of stored) addStored(lines, wanted, one);
       const values = new DayValues(() => []);
       lines.add(tally.taken((dimension, hour, value) => values.bound(dayValues, dimension, hour, value)));
       return lines.lines();
@@ -246,18 +254,27 @@ async function linesOf(session: Session, query: ReportQuery): Promise<() => read
   }
 }
 
-function addStored(lines: Lines, wanted: ReadonlyMap<number, SeriesLabels>, cells: readonly Columns[]): void {
+interface Stored {
+  readonly read: CellRead;
+  readonly cells: readonly Columns[];
+}
+
+function cellsOf(session: Session, read: CellRead, series: readonly number[], latency: boolean): Promise<readonly Columns[]> {
+  const range = [read.level, arrayOf(series), read.from, read.until];
+  if (!read.only) return session.rows(latency ? CELLS_AND_LATENCY : CELLS, range);
+  return session.rows(latency ? SOME_CELLS_AND_LATENCY : SOME_CELLS, [...range, arrayOf(read.only)]);
+}
+
+function addStored(lines: Lines, wanted: ReadonlyMap<number, SeriesLabels>, { read, cells }: Stored): void {
   const series = new Map<number, ReturnType<Lines["series"]>>();
   for (const columns of cells) {
     const id = Number(columns["series"]);
     const labels = wanted.get(id);
     if (!labels) continue;
-    let lineAt = series.get(id);
-    if (!lineAt) series.set(id, (lineAt = lines.series(labels)));
-    const line = lineAt?.(Number(columns["at"]));
-    const latency = columns["latency"];
+    let linesOfSeries = series.get(id);
+    if (!linesOfSeries) series.set(id, (linesOfSeries = lines.series(labels)));
     const sums = SUM_COLUMNS.map((name) => columns[name]);
-    if (line) addColumns(line, sums, 0, SUM_COLUMNS.length, latency instanceof Uint8Array ? latency : undefined);
+    if (linesOfSeries) addStoredCell(linesOfSeries, read, Number(columns["at"]), sums, 0, columns["latency"]);
   }
 }
 

@@ -14,7 +14,8 @@ import {
   SUM_COLUMNS,
   Tally,
 } from "../rollup.ts";
-import { addColumns, answered, DAILY, HOURLY, levelOf, Lines, MOST_WAITING, tooManyWaiting } from "../rollup-lines.ts";
+import { addStoredCell, answered, Lines, MOST_WAITING, tooManyWaiting } from "../rollup-lines.ts";
+import { cellReads, DAILY, HOURLY } from "../rollup-reads.ts";
 import { isAboutStatement } from "./statement-errors.ts";
 
 /** Rows added up at once: what a row costs is shared by all of one cell. Reports look at that many one by one. */
@@ -280,21 +281,24 @@ export function rollupReads(database: DatabaseSync): Pick<ReadTable, "reportLine
   const rowsAfter = arrays(database.prepare(WAITING_ROWS));
   const repricingsAfter = arrays(database.prepare(WAITING_REPRICINGS));
   const series = arrays(database.prepare(`SELECT id, ${LABELS.join(",")} FROM rollup_series WHERE dimension = ?`));
-  const range = (columns: string): ReturnType<typeof arrays> =>
-    arrays(database.prepare(`SELECT at, ${columns} FROM rollup_cells WHERE level = ? AND series = ? AND at >= ? AND at < ?`));
-  const plain = range(SUM_COLUMNS.join(","));
-  const withLatency = range(`latency,${SUM_COLUMNS.join(",")}`);
+  const CELLS = "FROM rollup_cells WHERE level = ? AND series = ? AND at >= ? AND at < ?";
+  const cells = (more: string, columns: string): ReturnType<typeof arrays> =>
+    arrays(database.prepare(`SELECT at, ${columns}${SUM_COLUMNS.join(",")} ${CELLS}${more}`));
+  const only = " AND at IN (SELECT value FROM json_each(?))";
+  const plain = { all: cells("", ""), only: cells(only, "") };
+  const withLatency = { all: cells("", "latency,"), only: cells(only, "latency,") };
 
   function stored(query: ReportQuery, lines: Lines): void {
-    const from = query.bounds[0] ?? 0;
-    const until = query.bounds.at(-1) ?? 0;
+    const statements = query.latency ? withLatency : plain;
+    const first = query.latency ? 2 : 1;
+    const reads = cellReads(query).map((read) => ({ read, only: read.only && JSON.stringify(read.only) }));
     for (const [id, ...labels] of series(query.dimension)) {
-      const lineAt = lines.series(labels as unknown as SeriesLabels);
-      if (!lineAt) continue;
-      for (const columns of (query.latency ? withLatency : plain)(levelOf(query), Number(id), from, until)) {
-        const line = lineAt(Number(columns[0]));
-        const latency: unknown = query.latency ? columns[1] : undefined;
-        if (line) addColumns(line, columns, query.latency ? 2 : 1, SUM_COLUMNS.length, latency instanceof Uint8Array ? latency : undefined);
+      const linesOfSeries = lines.series(labels as unknown as SeriesLabels);
+      if (!linesOfSeries) continue;
+      for (const { read, only: hours } of reads) {
+        const range = [read.level, Number(id), read.from, read.until] as const;
+        for (const columns of hours === undefined ? statements.all(...range) : statements.only(...range, hours))
+          addStoredCell(linesOfSeries, read, Number(columns[0]), columns, first, first === 2 ? columns[1] : undefined);
       }
     }
   }
