@@ -11,7 +11,7 @@ import { dialectModules, registrySource } from "./generate/registry.ts";
 /** Generated files by path, with what they should hold. */
 function generatedFiles(root: string): ReadonlyMap<string, string> {
   return new Map([
-    ["src/dialects/registry.generated.ts", registrySource(dialectModules(root))],
+    ["src/dialects/registry.generated.ts", registrySource(root, dialectModules(root))],
     ["docs/configuration.md", configurationDoc()],
     ["docs/cli.md", cliDoc()],
     ["docs/rehearsal.md", rehearsalDoc()],

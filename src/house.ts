@@ -12,7 +12,7 @@ import {
   type Discovered,
   type GimbalConfig,
 } from "./config/index.ts";
-import { dialects } from "./dialects/registry.generated.ts";
+import { languages as dialects } from "./dialects/registry.generated.ts";
 import { closeProviders, createGateway, drain, Retired, type GatewayDeps, type GatewayOptions } from "./gateway/index.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { Alerts } from "./ledger/alerts.ts";

@@ -11,8 +11,13 @@ export function dialectModules(root: string): string[] {
     .toSorted();
 }
 
+/** Has the language tasks alone? Such languages are kept apart: whoever goes through the languages of conversations does not meet them. */
+function isOfTasks(root: string, path: string): boolean {
+  return /^export default defineTaskDialect\(/m.test(readFileSync(join(root, "src/dialects", path), "utf8"));
+}
+
 /** `src/dialects/registry.generated.ts`: the folder is the registry, this file only says so in code. */
-export function registrySource(modules: readonly string[]): string {
+export function registrySource(root: string, modules: readonly string[]): string {
   const names = modules.map((path) =>
     path.replace(/\/index\.ts$|\.ts$/g, "").replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase()),
   );
@@ -21,9 +26,16 @@ export function registrySource(modules: readonly string[]): string {
 import type { Dialect } from "../canon/index.ts";
 ${imports.join("\n")}
 
-const all: readonly Dialect[] = [${names.join(", ")}];
+const all: readonly Dialect[] = [${names.filter((_, at) => !isOfTasks(root, modules[at] ?? "")).join(", ")}];
+const ofTasks: readonly Dialect[] = [${names.filter((_, at) => isOfTasks(root, modules[at] ?? "")).join(", ")}];
 
-/** Every wire language, by id. */
+/** Every wire language of conversations, by id. */
 export const dialects: ReadonlyMap<string, Dialect> = new Map(all.map((dialect) => [dialect.id, dialect]));
+
+/** Every wire language that has tasks and no conversation, by id. */
+export const taskDialects: ReadonlyMap<string, Dialect> = new Map(ofTasks.map((dialect) => [dialect.id, dialect]));
+
+/** Both. */
+export const languages: ReadonlyMap<string, Dialect> = new Map([...dialects, ...taskDialects]);
 `;
 }

@@ -361,10 +361,12 @@ export interface Dialect {
   /** Response headers that tell how the caller's limits stand. `now`: milliseconds since 1970. */
   encodeLimits?(standings: LimitStandings, now: number): Readonly<Record<string, string>>;
   /** A token count as this dialect answers it (`count_tokens`, `input_tokens`). */
-  /** The tasks that it has words for. A language may have nothing else: then it is no language of a conversation. */
-  readonly tasks?: TaskCodecs;
   encodeCount?(tokens: number): Json;
   decodeCount?(body: Json): number | undefined;
+  /** The tasks that it has words for. */
+  readonly tasks?: TaskCodecs;
+  /** It has nothing else: no conversation can be had in it. */
+  readonly tasksOnly?: true;
 }
 
 /** How a limit stands. */

@@ -32,6 +32,8 @@ interface TaskBase {
   /** Every top-level field of the request, verbatim; of a form its fields without the files. */
   readonly native: JsonObject;
   readonly endUser?: string;
+  /** What it says that only its own language can, in words that follow "takes no". Others refuse it. */
+  readonly beyond?: string;
 }
 
 interface ResultBase {

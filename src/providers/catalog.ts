@@ -1,4 +1,5 @@
 import type { Capabilities } from "../canon/index.ts";
+import { TASK_CATALOG } from "./catalog-tasks.ts";
 
 /** How a provider wants its key. */
 export type AuthStyle =
@@ -373,6 +374,7 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
     wire: chat({ reasoningField: "reasoning_content" }),
     quirks: [],
   },
+  ...TASK_CATALOG,
   "openai-compatible": {
     title: "Anything that speaks chat completions",
     auth: BEARER,

@@ -5,6 +5,7 @@ import { addressOf, type Environment } from "./address.ts";
 import { capabilitiesOf, type LookUpFacts } from "./capabilities.ts";
 import { catalogRow, GENERIC_KIND, providerKinds, type CatalogRow } from "./catalog.ts";
 import { HttpProvider } from "./http.ts";
+import { tasksFrom } from "./task-options.ts";
 import { keysOf } from "./keys.ts";
 import type { ProviderOptions } from "./options.ts";
 
@@ -52,6 +53,7 @@ export function createProvider(name: string, options: ProviderOptions, deps: Pro
     client,
     clock: deps.clock,
     capabilities: capabilitiesOf(name, options, row, deps.facts),
+    tasks: tasksFrom(kind, options.tasks),
   });
 }
 

@@ -27,6 +27,7 @@ export interface HttpProviderParts {
   readonly client: HttpClient;
   readonly clock: Clock;
   readonly capabilities: Provider["capabilities"];
+  readonly tasks: NonNullable<Provider["tasks"]>;
 }
 
 const JSON_TYPE = "application/json";
@@ -40,6 +41,7 @@ export class HttpProvider implements Provider {
   readonly id: string;
   readonly dialects: readonly string[];
   readonly capabilities: Provider["capabilities"];
+  readonly tasks: NonNullable<Provider["tasks"]>;
   readonly #parts: HttpProviderParts;
   readonly credentials: readonly Credential[];
   readonly capacity: Capacity;
@@ -56,6 +58,7 @@ export class HttpProvider implements Provider {
     const dated = options.apiVersion !== undefined && row.dated !== undefined;
     this.dialects = options.dialects ?? (dated ? row.dialects.slice(-1) : row.dialects);
     this.capabilities = parts.capabilities;
+    this.tasks = parts.tasks;
     this.credentials = parts.keys.map(({ credential }) => credential);
     this.capacity = capacityOf(options);
     for (const { credential, secret } of parts.keys) this.#wired.set(credential.id, keyHeaders(parts, secret));

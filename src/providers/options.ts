@@ -2,6 +2,7 @@ import { z } from "zod";
 import { Secret } from "../canon/index.ts";
 import { capabilityOptions, priceOptions, type ModelOverlay, type ModelOverride } from "../models/index.ts";
 import { placeShape } from "./place.ts";
+import { taskOptions } from "./task-options.ts";
 
 const name = z.string().min(1).max(200);
 const milliseconds = (fallback: number, meaning: string) => z.int().positive().max(3_600_000).default(fallback).describe(meaning);
@@ -98,6 +99,7 @@ const providerFields = z.strictObject({
   maxConnections: z.int().positive().max(100_000).default(20_000).describe("Connections open at once."),
   maxHeaderBytes: z.int().min(1024).max(1_048_576).default(65_536).describe("Largest head of an answer, in bytes."),
   capabilities: capabilityOptions.optional(),
+  tasks: taskOptions.optional(),
   models: z
     .record(name, modelOptions.prefault({}))
     .optional()

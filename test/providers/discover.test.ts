@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { systemClock } from "../../src/kit/index.ts";
+import { tasksOf } from "../../src/providers/catalog-tasks.ts";
 import { CATALOG, discover, providerKinds } from "../../src/providers/index.ts";
 import { answering, fakeWire, type FakeServer } from "./fake-client.ts";
 
@@ -54,7 +55,7 @@ describe("discover", () => {
 describe("the catalogue", () => {
   it.each(Object.entries(CATALOG))("%s is whole", (kind, row) => {
     expect(row.title).not.toBe("");
-    expect(row.dialects.length).toBeGreaterThan(0);
+    expect(row.dialects.length + Object.keys(tasksOf(kind)).length).toBeGreaterThan(0);
     expect(URL.canParse((row.baseUrl ?? "https://example.com").replaceAll(/[{}]/g, ""))).toBe(true);
     const reachable = row.baseUrl !== undefined || row.baseUrlEnvironment !== undefined || kind === "openai-compatible";
     expect(reachable).toBe(true);
@@ -86,6 +87,10 @@ describe("the catalogue", () => {
       "sambanova",
       "moonshot",
       "openai-compatible",
+      "voyage",
+      "jina",
+      "tei",
+      "infinity",
     ];
     expect(providerKinds.toSorted()).toEqual(promised.toSorted());
   });

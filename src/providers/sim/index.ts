@@ -1,5 +1,6 @@
 import {
   checkCall,
+  isTask,
   ProblemError,
   problemFrom,
   type Answer,
@@ -26,6 +27,7 @@ import { modelsOf, type SimModel, type SimOptions } from "./options.ts";
 import { Player } from "./play.ts";
 import { headersOf, problemSteps, streamSteps, wholeMs, wholeSteps } from "./steps.ts";
 import type { Step } from "./step.ts";
+import { answerTask, simTasks } from "./tasks.ts";
 
 export { simOptions, simOverlay, type SimOptions } from "./options.ts";
 
@@ -57,7 +59,8 @@ export function createSimulator(id: string, options: SimOptions, deps: SimDeps):
   return simulated(
     {
       id,
-      dialects: [...deps.dialects.keys()],
+      dialects: [...deps.dialects.values()].flatMap((dialect) => (dialect.tasksOnly ? [] : [dialect.id])),
+      tasks: simTasks(deps.dialects.values()),
       capabilities: (model) => capabilities.get(model) ?? CAPABILITIES,
       modelFor: ({ model }) => models.get(model),
       names: () => models.keys(),
@@ -72,6 +75,7 @@ export interface SimPart {
   readonly dialects: readonly string[];
   readonly credentials?: readonly Credential[] | undefined;
   readonly capacity?: Capacity | undefined;
+  readonly tasks?: Provider["tasks"];
   capabilities(model: string): Capabilities;
   /** Asked once for each call, when it comes. Undefined: there is no such model. */
   modelFor(call: UpstreamCall): SimActor | undefined;
@@ -94,6 +98,7 @@ export function simulated(part: SimPart, deps: SimDeps): Provider {
     dialects: part.dialects,
     ...(part.credentials && { credentials: part.credentials }),
     ...(part.capacity && { capacity: part.capacity }),
+    ...(part.tasks && { tasks: part.tasks }),
     capabilities: (model) => part.capabilities(model),
     open(upstream: UpstreamCall, sink: UpstreamSink): UpstreamHandle {
       const number = calls.get(upstream.model) ?? 0;
@@ -144,6 +149,7 @@ class SimRun {
     const strike = strikeOf(model, model.faultSeed ?? model.seed, this.#number, this.#upstream.attempt);
     const early = strike && beforeAnswer(strike, dialect, unique);
     if (early) return early;
+    if (isTask(operation)) return this.#task(dialect, model, unique, strike);
     const call = this.#call(dialect);
     if (operation === "count_tokens") return this.#count(dialect, call, unique);
     const answer = this.#reply(dialect, call, model, unique, strike?.fault.kind === "empty");
@@ -164,6 +170,12 @@ class SimRun {
     const body = Buffer.from(JSON.stringify(dialect.encodeAnswer(answer, context)));
     const steps = wholeSteps(200, headersOf(dialect, "application/json", unique), body, wholeMs(model, tokens), tokens);
     return spoilt ? struckBy(spoilt, steps, false, { tokens, bytes: body.length }) : steps;
+  }
+
+  #task(dialect: Dialect, model: SimActor, unique: string, strike: Strike | undefined): Iterable<Step> {
+    const { contentType, body } = answerTask(dialect, this.#upstream, unique, this.#deps.clock.now());
+    const steps = wholeSteps(200, headersOf(dialect, contentType, unique), body, wholeMs(model, 0), 0);
+    return strike && actsOnBody(strike) ? struckBy(strike, steps, false, { tokens: 0, bytes: body.length }) : steps;
   }
 
   #model(): SimActor {

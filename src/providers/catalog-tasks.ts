@@ -1,0 +1,137 @@
+import type { TaskOperation, TaskSupport } from "../canon/index.ts";
+import type { CatalogRow } from "./catalog.ts";
+
+/** The tasks that a kind of provider takes. */
+export type TaskRow = { readonly [O in TaskOperation]?: TaskSupport };
+
+const OPENAI = "openai-tasks";
+const COHERE = "cohere-tasks";
+const GEMINI = "gemini-tasks";
+const OLLAMA = "ollama-tasks";
+const MISTRAL = "mistral-tasks";
+const JINA = "jina";
+const VOYAGE = "voyage";
+const TEI = "tei";
+
+const MIB = 1024 * 1024;
+const inOne = (dialect: string, limits: Omit<TaskSupport, "dialects"> = {}): TaskSupport => ({ dialects: [dialect], ...limits });
+
+/** Sound files that hosted transcribers take. */
+const SOUND_BYTES = 25 * MIB;
+/** A server of one's own that speaks OpenAI's API: whatever its models can do. */
+const OWN_SERVER: TaskRow = {
+  embed: inOne(OPENAI),
+  rerank: { dialects: [JINA, COHERE] },
+  moderate: inOne(OPENAI),
+  image: inOne(OPENAI),
+  speech: inOne(OPENAI),
+  transcribe: inOne(OPENAI),
+};
+const OPENAI_EMBED: TaskSupport = inOne(OPENAI, { maxInputs: 2048, maxInputTokens: 8192, maxTotalTokens: 300_000 });
+
+/** By kind of provider. Limits are those that the vendors publish. */
+const TASKS: Readonly<Record<string, TaskRow>> = {
+  openai: {
+    embed: OPENAI_EMBED,
+    moderate: inOne(OPENAI, { maxInputs: 32 }),
+    image: inOne(OPENAI),
+    speech: inOne(OPENAI),
+    transcribe: inOne(OPENAI, { maxFileBytes: SOUND_BYTES }),
+  },
+  azure: {
+    embed: OPENAI_EMBED,
+    image: inOne(OPENAI),
+    speech: inOne(OPENAI),
+    transcribe: inOne(OPENAI, { maxFileBytes: SOUND_BYTES }),
+  },
+  mistral: {
+    embed: inOne(OPENAI, {
+      maxInputs: 512,
+      maxInputTokens: 8192,
+      maxTotalTokens: 16_384,
+      renames: { dimensions: "output_dimension", user: null },
+    }),
+    moderate: inOne(MISTRAL),
+    transcribe: inOne(OPENAI),
+  },
+  groq: { speech: inOne(OPENAI), transcribe: inOne(OPENAI, { maxFileBytes: SOUND_BYTES }) },
+  together: {
+    embed: inOne(OPENAI, { renames: { user: null } }),
+    rerank: inOne(JINA),
+    image: inOne(OPENAI),
+    speech: inOne(OPENAI),
+    transcribe: inOne(OPENAI),
+  },
+  fireworks: { embed: inOne(OPENAI), rerank: inOne(JINA), transcribe: inOne(OPENAI) },
+  openrouter: { embed: inOne(OPENAI) },
+  xai: { image: inOne(OPENAI) },
+  "workers-ai": { embed: inOne(OPENAI, { maxInputs: 100 }) },
+  nvidia: { embed: inOne(OPENAI) },
+  baseten: { embed: inOne(OPENAI) },
+  sambanova: { embed: inOne(OPENAI), transcribe: inOne(OPENAI) },
+  cohere: { embed: inOne(COHERE, { maxInputs: 96 }), rerank: inOne(COHERE, { maxInputs: 1000 }) },
+  gemini: { embed: inOne(GEMINI, { maxInputs: 100 }) },
+  vllm: OWN_SERVER,
+  ollama: { embed: { dialects: [OLLAMA, OPENAI] } },
+  llamacpp: { embed: inOne(OPENAI), rerank: inOne(JINA) },
+  lmstudio: { embed: inOne(OPENAI) },
+  sglang: { embed: inOne(OPENAI), rerank: inOne(JINA) },
+  "openai-compatible": OWN_SERVER,
+  jina: {
+    embed: inOne(OPENAI, { maxInputs: 512, renames: { encoding_format: "embedding_type", user: null } }),
+    rerank: inOne(JINA, { maxInputs: 2048 }),
+  },
+  voyage: {
+    embed: inOne(VOYAGE, { maxInputs: 1000, maxInputTokens: 32_000, maxTotalTokens: 120_000 }),
+    rerank: inOne(VOYAGE, { maxInputs: 1000 }),
+  },
+  tei: { embed: inOne(TEI, { maxInputs: 32 }), rerank: inOne(TEI, { maxInputs: 32 }) },
+  infinity: { embed: inOne(OPENAI, { maxInputs: 2048 }), rerank: inOne(JINA) },
+};
+
+export function tasksOf(kind: string): TaskRow {
+  return Object.hasOwn(TASKS, kind) ? (TASKS[kind] ?? {}) : {};
+}
+
+const TASKS_ONLY = { auth: { style: "bearer" }, dialects: [], wire: {}, assume: {}, hints: [] } as const;
+
+/** Providers with which no conversation can be had. */
+export const TASK_CATALOG: Readonly<Record<string, CatalogRow>> = {
+  voyage: {
+    ...TASKS_ONLY,
+    title: "Voyage AI",
+    baseUrl: "https://api.voyageai.com/v1",
+    environment: ["VOYAGE_API_KEY"],
+    needsKey: true,
+    quirks: ["embeddings and reranking only", "tells queries and documents apart"],
+  },
+  jina: {
+    ...TASKS_ONLY,
+    title: "Jina AI",
+    baseUrl: "https://api.jina.ai/v1",
+    environment: ["JINA_API_KEY"],
+    needsKey: true,
+    quirks: ["embeddings and reranking only"],
+  },
+  tei: {
+    ...TASKS_ONLY,
+    title: "Text Embeddings Inference",
+    baseUrl: "http://127.0.0.1:8080",
+    baseUrlEnvironment: ["TEI_BASE_URL"],
+    environment: ["TEI_API_KEY"],
+    needsKey: false,
+    localPort: 8080,
+    quirks: ["one model a server, so any name will do", "32 inputs a request unless the server was started with more"],
+  },
+  infinity: {
+    ...TASKS_ONLY,
+    title: "Infinity",
+    baseUrl: "http://127.0.0.1:7997",
+    baseUrlEnvironment: ["INFINITY_BASE_URL"],
+    environment: ["INFINITY_API_KEY"],
+    needsKey: false,
+    modelsPath: "/models",
+    localPort: 7997,
+    quirks: ["embeddings and reranking only"],
+  },
+};
