@@ -10,7 +10,7 @@ import { auditedRecord, bookOf, discovered, openHouse, openProviders, type House
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { adminTokenOf, announce } from "./server/admin-token.ts";
 import { MetricsHost, metricsPeers } from "./server/metrics-exchange.ts";
-import { NODE_VARIABLE, startWorkers, type ReadyMessage } from "./server/workers.ts";
+import { NODE_VARIABLE, PORT_VARIABLE, startWorkers, type ReadyMessage } from "./server/workers.ts";
 import { openStage } from "./stage.ts";
 import {
   DATABASE_UNUSABLE,
@@ -75,9 +75,16 @@ async function serveAsWorker(settings: ServeSettings): Promise<number> {
   const options = await houseOptions(settings);
   const stores = await workerStores(ipcChannel(process), clock, storageOf(options.config));
   const node = process.env[NODE_VARIABLE];
+  const port = process.env[PORT_VARIABLE];
   try {
     const peers = metricsPeers(ipcChannel(process), clock);
-    const house = await openHouse({ ...options, stores, peers, ...(node !== undefined && { node }) });
+    const house = await openHouse({
+      ...options,
+      stores,
+      peers,
+      ...(node !== undefined && { node }),
+      ...(port !== undefined && { port: Number(port) }),
+    });
     const message: ReadyMessage = { type: "gimbal.ready", url: house.url };
     process.send?.(message);
     await ended();

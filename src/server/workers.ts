@@ -22,6 +22,9 @@ export interface WorkersOptions {
 /** By this variable a worker is told its name in the ledger. */
 export const NODE_VARIABLE = "GIMBAL_NODE";
 
+/** By this one a worker that is born later is told the port: where any was taken, the first ones have said which, and all may have died since. */
+export const PORT_VARIABLE = "GIMBAL_WORKER_PORT";
+
 /** What a worker says when it listens. */
 export interface ReadyMessage {
   readonly type: "gimbal.ready";
@@ -59,7 +62,7 @@ export function startWorkers(options: WorkersOptions): Workers {
 
   function start(): void {
     const node = `${options.node}.${++born}`;
-    const worker = cluster.fork({ [NODE_VARIABLE]: node });
+    const worker = cluster.fork({ [NODE_VARIABLE]: node, ...(url !== "" && { [PORT_VARIABLE]: new URL(url).port }) });
     const since = clock.monotonic();
     options.adopt(worker);
     worker.on("message", (message: unknown) => {

@@ -18,11 +18,16 @@ export function endAll(): void {
 }
 
 /** Starts a gateway in a process of its own and waits until it says that it is ready. */
-export async function serve(folder: string, file: string, flags: readonly string[] = []): Promise<Served> {
+export async function serve(
+  folder: string,
+  file: string,
+  flags: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Served> {
   const child = spawn(
     process.execPath,
     [join(ROOT, "src/main.ts"), "serve", "--config", file, "--data", folder, "--host", "127.0.0.1", "--port", "0", ...flags],
-    { cwd: ROOT, env: { PATH: process.env["PATH"] ?? "" }, stdio: ["ignore", "pipe", "pipe"] },
+    { cwd: ROOT, env: { PATH: process.env["PATH"] ?? "", ...env }, stdio: ["ignore", "pipe", "pipe"] },
   );
   children.push(child);
   let output = "";
