@@ -24,7 +24,7 @@ import { createSimulator, simOverlay } from "./providers/sim/index.ts";
 import type { StageParts } from "./rehearsal/index.ts";
 import { Health, type HealthDeps } from "./routing/health/index.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
-import { httpHandler, upgradeHandler } from "./server/index.ts";
+import { httpHandler, Identity, upgradeHandler } from "./server/index.ts";
 import type { MetricsPeers } from "./server/metrics-exchange.ts";
 import { otlpSender } from "./server/otlp.ts";
 import { databaseUrl, folderSeal, openRecord, settleLeft, sharedSeal, sweeper } from "./stores/index.ts";
@@ -141,6 +141,7 @@ async function furnish(
     sender: (otlp) => otlpSender(otlp, { connect, clock }),
   });
 
+  const identity = new Identity({ clock, fetch, log: logs.warn }, config.identity);
   const gateway = joined({
     clock,
     randomness,
@@ -149,6 +150,7 @@ async function furnish(
     log,
     logs,
     telemetry,
+    issuers: identity.tokens,
     book: () => book,
     health,
     retry: config.retry,
@@ -174,6 +176,7 @@ async function furnish(
     logs.configure(next.logs);
     telemetry.configure(next.telemetry);
     gateway.retries.configure(next.retry);
+    identity.configure(next.identity);
     followReports(next);
     retired.add(before);
   });
@@ -196,6 +199,7 @@ async function furnish(
       switches: stores.switches,
       audit,
       reports: stores.reports,
+      identity,
       bookWith: (local) => bookOf(current, local),
       isReady: () => ready,
       telemetry,
@@ -237,7 +241,7 @@ async function furnish(
 
 interface Joined extends Pick<
   GatewayOptions,
-  "clock" | "randomness" | "snapshot" | "stores" | "guards" | "note" | "node" | "seal" | "retry" | "telemetry"
+  "clock" | "randomness" | "snapshot" | "stores" | "guards" | "note" | "node" | "seal" | "retry" | "telemetry" | "issuers"
 > {
   readonly log: (line: string) => void;
   /** Where lines have levels. */

@@ -23,6 +23,7 @@ export interface GimbalConfig {
   readonly cache: ConfigValues["cache"];
   readonly pricing: ConfigValues["pricing"];
   readonly access: ConfigValues["access"];
+  readonly identity: ConfigValues["identity"];
   readonly serve: { readonly host: string; readonly port: number };
   readonly storage: ConfigValues["storage"];
   readonly audit: ConfigValues["audit"];
@@ -197,6 +198,7 @@ function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, a
     cache: values.cache,
     pricing: values.pricing,
     access: values.access,
+    identity: values.identity,
     serve: { host: values.serve.host, port: values.serve.port },
     storage: values.storage,
     audit: values.audit,

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { aliasCacheOptions, cacheOptions } from "../cache/options.ts";
 import { accessOptions, limitsOptions } from "../gateway/options.ts";
+import { identityOptions } from "../gateway/identity-options.ts";
 import { storageOptions } from "../stores/options.ts";
 import { auditOptions } from "../ledger/audit/options.ts";
 import { pricingOptions } from "../models/index.ts";
@@ -61,6 +62,7 @@ export const configSchema = z.strictObject({
   cache: cacheOptions.prefault({}),
   pricing: pricingOptions.prefault({}).describe("What calls cost."),
   access: accessOptions.describe("Who may call without a key."),
+  identity: identityOptions.describe("Who vouches for people and services. See docs/callers.md."),
   health: healthOptions.describe(
     "When targets and keys are left alone, and how much runs at once. Each process counts for itself; what it finds out (a breaker opened or closed, a rest, a refused key) all processes of the record go by at once. Concurrency holds for each process.",
   ),

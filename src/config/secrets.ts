@@ -12,7 +12,7 @@ const NOT_IN_A_NAME = /[^A-Za-z0-9]+/g;
 const MASK = '"***"';
 
 interface WrittenSecret {
-  /** Whose it is: a provider's name, or `telemetry`. */
+  /** Whose it is: a provider's name, `telemetry` or `identity`. */
   readonly provider: string;
   readonly path: Path;
 }
@@ -51,6 +51,8 @@ function secretsIn(document: ConfigDocument): WrittenSecret[] {
   const { otlp } = Object.fromEntries(membersOf(membersOf(document.value).get("telemetry")));
   for (const [header, value] of membersOf(membersOf(otlp).get("headers")))
     if (SECRET_HEADER.test(header) && isKey(value)) found.push({ provider: "telemetry", path: ["telemetry", "otlp", "headers", header] });
+  const oidc = membersOf(membersOf(membersOf(document.value).get("identity")).get("oidc"));
+  if (isKey(oidc.get("clientSecret"))) found.push({ provider: "identity", path: ["identity", "oidc", "clientSecret"] });
   for (const [provider, options] of membersOf(membersOf(document.value).get("providers"))) {
     const members = membersOf(options);
     const look = (value: Json | undefined, ...path: Path): void => {

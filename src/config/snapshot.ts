@@ -30,6 +30,7 @@ export function defaultConfig(discovered: Discovered): GimbalConfig {
     cache: values.cache,
     pricing: values.pricing,
     access: values.access,
+    identity: values.identity,
     serve: { host: values.serve.host, port: values.serve.port },
     storage: values.storage,
     audit: values.audit,

@@ -26,7 +26,7 @@ function assertAllowed(scope: MetadataScope, metadata: JsonObject, all: readonly
     if (isForced(member)) continue;
     const values = valuesOf(scope, member);
     if (values === undefined) throw refused(`The key "${caller}" may not say "${member.slice(0, 100)}" in ${HEADER}.`);
-    if (!values.some((pattern) => fits(pattern, String(value))))
+    if (!values.some((pattern) => fits(pattern, typeof value === "string" ? value : JSON.stringify(value))))
       throw refused(`The key "${caller}" may not say "${member.slice(0, 100)}" is ${JSON.stringify(value).slice(0, 100)} in ${HEADER}.`);
   }
   const missing = scope.require?.find((member) => !Object.hasOwn(metadata, member) && !isForced(member));

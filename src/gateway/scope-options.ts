@@ -11,7 +11,7 @@ const VALUE_LETTERS = 200;
 const patterns = z.array(z.string().min(1).max(PATTERN_LETTERS)).max(MOST_PATTERNS);
 const member = z.string().min(1).max(MEMBER_LETTERS);
 const value = z.string().max(VALUE_LETTERS);
-const few = <T extends object>(members: T): boolean => Object.keys(members).length <= MOST_MEMBERS;
+const few = (members: object): boolean => Object.keys(members).length <= MOST_MEMBERS;
 const TOO_MANY = `At most ${MOST_MEMBERS} members.`;
 
 const metadataOptions = z.strictObject({

@@ -34,9 +34,10 @@ import { mountKeys } from "./keys.ts";
 import { mountKill } from "./kill.ts";
 import { mountLineage } from "./lineage.ts";
 import { mountRelease } from "./release.ts";
-import { checkRole, signIn } from "./roles.ts";
+import { checkRole, mountSession, signIn } from "./roles.ts";
 import { mountShadow } from "./shadow.ts";
 import { mountSpend } from "./spend.ts";
+import type { Sessions } from "./sign-in/index.ts";
 import { answerWith, problemBody, sendProblem } from "./respond.ts";
 
 const ADMIN_BODY_BYTES = 1024 * 1024;
@@ -58,6 +59,8 @@ export interface AdminDeps {
   readonly switches: SwitchStore;
   readonly audit: Audit;
   readonly reports: ReportStore;
+  /** Of browsers that signed in; undefined where nobody can. */
+  readonly sessions?: Sessions | undefined;
   /** The configuration in force with other prices of the house. */
   readonly bookWith?: (prices: LocalPrices) => ModelBook;
 }
@@ -86,7 +89,17 @@ const cacheQuery = z
 export function adminApp(deps: AdminDeps): Hono {
   const app = new Hono().basePath("/admin/api");
   const refused = signInRefusals({ audit: deps.audit, clock: deps.gateway.clock });
-  app.use("*", signIn({ adminToken: deps.adminToken, byKey: (key) => deps.gateway.admission.byKey(key), refused }));
+  const { admission } = deps.gateway;
+  app.use(
+    "*",
+    signIn({
+      adminToken: deps.adminToken,
+      byKey: (key) => admission.byKey(key),
+      byToken: (token) => admission.byToken(token),
+      sessions: deps.sessions,
+      refused,
+    }),
+  );
   app.use(
     "*",
     auditTrail({ audit: deps.audit, ledger: deps.gateway.ledger, clock: deps.gateway.clock, randomness: deps.gateway.randomness }),
@@ -108,7 +121,8 @@ export function adminApp(deps: AdminDeps): Hono {
   });
   const { gateway, keys, switches: store } = deps;
   const { clock, randomness, snapshot, switches } = gateway;
-  const forgetKeys = (): void => gateway.admission.forgetKeys();
+  const forgetKeys = (): void => admission.forgetKeys();
+  mountSession(app);
   mountKeys(app, { keys, clock, randomness, forgetKeys });
   mountAccountChanges(app, { keys, forgetKeys });
   mountDenials(app, { keys, clock, randomness, forgetKeys });

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { problemFrom, ProblemError, type AuditStore, type Clock, type LedgerStore, type Randomness } from "../canon/index.ts";
 import { hashOf, parseEntry, type Audit, type Entry } from "../ledger/audit/index.ts";
 import { readQuery } from "./admin-body.ts";
-import { actorOf } from "./roles.ts";
+import { ADMIN, askerIn } from "./roles.ts";
 
 const PAGE = 1000;
 const LISTED = 50;
@@ -57,7 +57,9 @@ export function auditTrail({ audit, ledger, clock, randomness }: TrailDeps): Mid
   };
   return async (context, next) => {
     const { method, path } = context.req;
-    const who = { actor: actorOf(context), requestId: randomness.id("req_") };
+    const { actor, roles } = askerIn(context);
+    // Whoever has the admin token has all rights in any case.
+    const who = { actor, requestId: randomness.id("req_"), ...(actor !== ADMIN && { role: roles.join(" ") }) };
     context.header(REQUEST_ID_HEADER, who.requestId);
     const subject = `${method} ${path.slice("/admin/api".length)}`;
     if (READING.has(method)) {

@@ -1,6 +1,8 @@
 import type { Problem } from "../canon/index.ts";
 import type { FrontHandler } from "../wire/types.ts";
+import { PEOPLE } from "../gateway/identity-options.ts";
 import { adminApi, notBuilt, type AdminDeps } from "./admin.ts";
+import { signInRefusals } from "./audit.ts";
 import { mountCalls } from "./calls.ts";
 import { mountDoors } from "./doors.ts";
 import { welcomePage } from "./welcome.ts";
@@ -10,11 +12,15 @@ import { NOT_BUILT } from "./not-built.ts";
 import { sendOutside } from "./outside.ts";
 import { sendJson } from "./respond.ts";
 import { Router } from "./router.ts";
+import { mountSignIn, Sessions, type Identity, type SessionDeps } from "./sign-in/index.ts";
 
 export { upgradeHandler } from "./socket.ts";
+export { Identity } from "./sign-in/index.ts";
 export type { AdminDeps } from "./admin.ts";
 
-export interface ServerDeps extends AdminDeps, MetricsDeps {
+export interface ServerDeps extends Omit<AdminDeps, "sessions">, MetricsDeps {
+  /** Who vouches for people and services. */
+  readonly identity: Identity;
   /** False while starting or draining: load balancers look elsewhere. */
   readonly isReady: () => boolean;
 }
@@ -28,7 +34,8 @@ const SHOWN_PATH = 200;
 /** Everything the gateway serves over HTTP. */
 export function httpHandler(deps: ServerDeps): FrontHandler {
   const router = new Router();
-  const admin = adminApi(deps);
+  const sessions = signInWith(router, deps);
+  const admin = adminApi({ ...deps, sessions });
   mountDoors(router, deps.gateway);
   mountModels(router, deps.gateway);
   mountCalls(router, deps.gateway);
@@ -47,6 +54,43 @@ export function httpHandler(deps: ServerDeps): FrontHandler {
     }
     sendOutside(deps.gateway, request, out, { kind: "not_found", message: `Nothing is served at ${path}.` });
   };
+}
+
+/** Mounts people's sign-in; what it gives are the sessions that the admin API takes. */
+function signInWith(router: Router, { identity, gateway, keys, audit }: ServerDeps): Sessions | undefined {
+  const { seal, clock, randomness, admission } = gateway;
+  // Without a key of its own a gateway has nothing to give a browser.
+  if (!seal) return undefined;
+  const isDenied: SessionDeps["isDenied"] = (vouched) => admission.isDenied(vouched);
+  const sessions = new Sessions({ clock, seal, isDenied, identity: () => identity.options });
+  mountSignIn(router, {
+    identity: () => identity.options,
+    people: identity.people,
+    tokens: identity.tokens,
+    sessions,
+    seal,
+    clock,
+    randomness,
+    isDenied,
+    revoke: async ({ id, subject, expiresAt }) => {
+      const author = `${PEOPLE}:${subject}`;
+      const entry = {
+        id: randomness.id("deny_"),
+        kind: "session",
+        issuer: PEOPLE,
+        value: id,
+        author,
+        createdAt: clock.now(),
+        expiresAt,
+      } as const;
+      await keys.deny(entry);
+      admission.forgetKeys();
+    },
+    note: (event) => audit.note(event),
+    refused: signInRefusals({ audit, clock }),
+    report: (error) => gateway.report(error, "sign-in"),
+  });
+  return sessions;
 }
 
 function mountOperations(router: Router, deps: ServerDeps): void {

@@ -20,6 +20,8 @@ const LOOK_MS = 10_000;
 export interface Acting {
   readonly actor: string;
   readonly requestId?: string;
+  /** By what right, as told in the details of each note. */
+  readonly role?: string;
 }
 
 interface Act extends Acting {
@@ -82,8 +84,9 @@ export class Audit {
   }
 
   /** A note for a store that keeps it with the change. */
-  draft({ action, subject, outcome = "done", details, actor }: AuditEvent): AuditNote {
+  draft({ action, subject, outcome = "done", details: told, actor }: AuditEvent): AuditNote {
     const act = this.#acts.getStore();
+    const details = act?.role === undefined || actor !== undefined ? told : { ...told, role: act.role };
     if (act) act.notes++;
     this.#counted();
     return {
