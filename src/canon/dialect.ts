@@ -169,6 +169,19 @@ export interface TextFrame {
   data(text: string, number?: number): string;
   /** The whole server-sent event, which costs less than to put it together of strings; undefined for a text that has to be escaped. */
   bytes<Bytes extends Uint8Array>(text: string, allocate: (length: number) => Bytes, number?: number): Bytes | undefined;
+  /**
+   * The same with the JSON string that stands in other bytes from `start` to `end`, without its quotes; undefined when it is not written
+   * there as this frame would write it.
+   */
+  around<Bytes extends Uint8Array>(
+    other: Uint8Array,
+    start: number,
+    end: number,
+    allocate: (length: number) => Bytes,
+    number?: number,
+  ): Bytes | undefined;
+  /** The text of several of its copies, one behind the other; `number` is that of the first. */
+  textOf(frames: readonly Uint8Array[], number?: number): string;
 }
 export type EmitText = (frame: TextFrame, text: string, number?: number) => void;
 
@@ -178,7 +191,10 @@ export interface RepeatableFrame {
   readonly text: string;
   /** Names of members whose value, a string or a whole number, means nothing: padding, counters. */
   readonly ignored: readonly string[];
-  /** Emits what the frame would if it came once more, at once, with this string in place of its own. */
+  /**
+   * Emits what the frame would if it came once more, at once, with this string in place of its own: where that was one event with the text
+   * alone, it is so for every string, and two told one after the other are the same as both in one.
+   */
   readonly tell: (text: string) => void;
 }
 
@@ -194,6 +210,11 @@ export interface EventDecoder {
 /** Turns canonical events into a client's frames. */
 export interface EventEncoder {
   event(event: Event): void;
+  /**
+   * The frame by which the event told last was told, when that was all: its text, word for word. Another event that differs in its text alone
+   * may then be told by a copy of the frame; the encoder learns of it later, of several such in one, and what it emits then is not used.
+   */
+  readonly repeats?: TextFrame | undefined;
   /** The client has so many frames already; for languages that number their frames. */
   goOnFrom?(frames: number): void;
 }

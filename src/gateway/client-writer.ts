@@ -1,4 +1,4 @@
-import { AnswerFold, ProblemError, type Event, type EventEncoder, type Problem } from "../canon/index.ts";
+import { AnswerFold, ProblemError, type Event, type EventEncoder, type Problem, type TextFrame } from "../canon/index.ts";
 import { frameWriter, streamHeaders } from "./framing.ts";
 import { broken, JSON_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
 import type { Said } from "./said.ts";
@@ -9,6 +9,10 @@ export interface EventWriter {
   readonly state: Reply["state"];
   /** @throws ProblemError when the answer cannot go on */
   event(event: Event): void;
+  /** How the last event was told, when another that differs in its text alone can be told by a copy of that frame. */
+  readonly repeats?: TextFrame | undefined;
+  /** Learns of what was told by such copies. */
+  relayed?(event: Event): void;
   /** The upstream's answer is over; may be told twice. */
   finish(): Problem | undefined;
   report(): AnswerReport;
@@ -28,6 +32,12 @@ export class ClientWriter implements EventWriter {
   /** A tool call, or something else that is no words, began: from here on nothing is told before the end. */
   #called = false;
   #noticed = false;
+  /** Do frames go to the client, or is this only to bring the encoder to where the client is? */
+  #telling: boolean;
+  /** Does anybody look at each event? */
+  readonly #watched: boolean;
+  /** Of the frame that told a text last, in languages that number them. */
+  #number: number | undefined;
 
   /** `said`: what the client was told already of this answer. */
   constructor(context: ReplyContext, said?: Said) {
@@ -35,16 +45,18 @@ export class ClientWriter implements EventWriter {
     this.#continues = context.continues === true;
     const origin = said ? { dialect: context.client.id } : { dialect: context.upstream.id, provider: context.provider.id };
     this.fold = new AnswerFold(origin);
-    let telling = said === undefined;
+    this.#telling = said === undefined;
+    this.#watched = context.guards.some((guard) => guard.event !== undefined);
     if (context.wantsStream) {
       const written = frameWriter(context.client);
       this.#encoder = context.client.encodeEvents(
         (event, data) => {
-          if (telling) context.live.frame(written(event, data));
+          if (this.#telling) context.live.frame(written(event, data));
         },
         context.answerContext(),
         (frame, text, number) => {
-          if (!telling) return;
+          if (!this.#telling) return;
+          this.#number = number;
           const bytes = frame.bytes(text, allocated, number);
           context.live.frame(bytes ?? written(frame.event, frame.data(text, number)));
         },
@@ -56,7 +68,7 @@ export class ClientWriter implements EventWriter {
       this.fold.event(event);
       this.#encoder?.event(event);
     }
-    telling = true;
+    this.#telling = true;
     this.#encoder?.goOnFrom?.(context.live.last);
   }
 
@@ -83,6 +95,20 @@ export class ClientWriter implements EventWriter {
     const held = this.#held;
     this.#held = [];
     for (const one of held) this.#encoder.event(one);
+  }
+
+  get repeats(): TextFrame | undefined {
+    const { live, client } = this.#context;
+    if (this.#watched || !this.#begun || this.#held.length > 0 || client.framing) return undefined;
+    // The frames are numbered as they are counted here, or not at all.
+    return this.#number === undefined || this.#number === live.last - 1 ? this.#encoder?.repeats : undefined;
+  }
+
+  relayed(event: Event): void {
+    this.#telling = false;
+    this.event(event);
+    this.#telling = true;
+    this.#encoder?.goOnFrom?.(this.#context.live.last);
   }
 
   get state(): Reply["state"] {
@@ -140,7 +166,7 @@ export class ClientWriter implements EventWriter {
 }
 
 /** Memory that is filled at once. */
-function allocated(length: number): Buffer {
+export function allocated(length: number): Buffer {
   return Buffer.allocUnsafe(length);
 }
 

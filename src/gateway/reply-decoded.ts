@@ -7,10 +7,12 @@ import {
   type FrameCutter,
   type JsonObject,
   type Problem,
+  type TextFrame,
 } from "../canon/index.ts";
 import { FrameFeed, parseJson } from "../kit/index.ts";
-import { ClientWriter, type EventWriter } from "./client-writer.ts";
+import { allocated, ClientWriter, type EventWriter } from "./client-writer.ts";
 import { framingOf } from "./framing.ts";
+import type { LiveCall } from "./live.ts";
 import { BodyCollector, broken, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
 import { ContinuedWriter } from "./stitch.ts";
 
@@ -20,22 +22,40 @@ function writerOf(context: ReplyContext): EventWriter {
 
 /** A list of so many events is not kept for the next chunk. */
 const MANY_EVENTS = 16;
+/** After so many relayed frames everybody else learns what was in them. */
+const MOST_RELAYED = 64;
 
-/** The slow path of a stream: every frame is decoded, guarded, encoded. */
+/**
+ * The slow path of a stream: every frame is decoded, guarded, encoded. Most frames, though, only tell the next piece of a text. Once one has
+ * gone all the way, those that differ from it in the text alone are relayed: the client's frame is made around the bytes of the JSON string,
+ * which stands in both languages as it is, and decoder, fold and encoder learn of many such pieces in one.
+ */
 export class DecodedStream implements Reply {
   readonly #context: ReplyContext;
+  readonly #live: LiveCall;
   readonly #cutter: FrameCutter;
   readonly #decoder: EventDecoder;
   readonly #feed: FrameFeed;
   readonly #writer: EventWriter;
-  /** What the decoder emitted for the piece at hand; kept apart so that a throw never unwinds through the decoder. */
+  /** What the decoder emitted for the frame at hand; kept apart so that a throw never unwinds through the decoder. */
   readonly #events: Event[] = [];
-  /** How many of them are of this piece: a list that is emptied would have to grow again with every chunk. */
+  /** How many of them are of this frame: a list that is emptied would have to grow again with every chunk. */
   #emitted = 0;
-  readonly #frame = (bytes: Uint8Array): void => this.#feed.frame(bytes);
+  /** Bytes that the cutter keeps for want of a frame's end. */
+  #uncut = 0;
+  /** How the client was told the frame before, when the next may be relayed. */
+  #relay: TextFrame | undefined;
+  /** The client's frames that were relayed since the others were told, and the number of the first. */
+  #relayed: Buffer[] = [];
+  #firstRelayed = 0;
+  readonly #frame = (bytes: Uint8Array): void => {
+    this.#uncut -= bytes.length;
+    if (!this.#isRelayed(bytes)) this.#read(bytes);
+  };
 
   constructor(context: ReplyContext) {
     this.#context = context;
+    this.#live = context.live;
     const framing = framingOf(context.upstream);
     this.#cutter = framing.cutter(context.limits.frameBytes);
     this.#decoder = context.upstream.decodeEvents((event) => (this.#events[this.#emitted++] = event), { provider: context.provider.id });
@@ -48,27 +68,64 @@ export class DecodedStream implements Reply {
   }
 
   data(chunk: Buffer): boolean {
+    // Most pieces of a stream are one frame that goes on as the one before did: then there is nothing to cut.
+    if (this.#uncut === 0 && this.#isRelayed(chunk)) return this.#live.flush();
+    this.#uncut += chunk.length;
     const fits = this.#cutter.push(chunk, this.#frame);
-    this.#pass();
     // The client need not wait for the connection behind the last event to close.
     if (this.#writer.state === "done") this.#writer.finish();
     if (!fits) throw new ProblemError(broken(`An event of the stream is larger than ${this.#context.limits.frameBytes} bytes.`));
-    return this.#context.live.flush();
+    return this.#live.flush();
   }
 
   end(): Problem | undefined {
-    this.#feed.frame(this.#cutter.rest());
+    this.#read(this.#cutter.rest());
     this.#decoder.end();
     this.#pass();
     return this.#writer.finish();
   }
 
   report(): AnswerReport {
+    this.#catchUp();
     return this.#writer.report();
   }
 
   answer(): Answer | undefined {
+    this.#catchUp();
     return this.#writer.fold.answer();
+  }
+
+  #isRelayed(bytes: Uint8Array): boolean {
+    const relay = this.#relay;
+    if (!relay) return false;
+    const live = this.#live;
+    const frame = this.#feed.relayed(bytes, relay, allocated, live.last);
+    if (!frame) return false;
+    if (this.#relayed.length === 0) this.#firstRelayed = live.last;
+    live.frame(frame);
+    if (this.#relayed.push(frame) >= MOST_RELAYED) this.#catchUp();
+    return true;
+  }
+
+  #read(bytes: Uint8Array): void {
+    this.#catchUp();
+    this.#feed.frame(bytes);
+    const { told } = this.#feed;
+    const [only] = this.#events;
+    const isText = told !== "" && this.#emitted === 1 && only !== undefined && "text" in only && only.text === told;
+    this.#pass();
+    this.#relay = isText ? this.#writer.repeats : undefined;
+  }
+
+  /** Tells everybody else what was relayed. */
+  #catchUp(): void {
+    const frames = this.#relayed;
+    if (frames.length === 0 || !this.#relay) return;
+    this.#relayed = [];
+    this.#feed.retell(this.#relay.textOf(frames, this.#firstRelayed));
+    const emitted = this.#emitted;
+    this.#emitted = 0;
+    for (const event of this.#events.slice(0, emitted)) this.#writer.relayed?.(event);
   }
 
   #pass(): void {

@@ -11,6 +11,17 @@ export interface RepeatableFrame {
   readonly tell: (text: string) => void;
 }
 
+/** A frame in another language that is made around the JSON string of one that was read. */
+export interface SurroundingFrame {
+  around<Bytes extends Uint8Array>(
+    other: Uint8Array,
+    start: number,
+    end: number,
+    allocate: (length: number) => Bytes,
+    number?: number,
+  ): Bytes | undefined;
+}
+
 /** Whoever reads the frames. */
 export interface FrameReader {
   frame(frame: { readonly event?: string | undefined; readonly data: string }): void;
@@ -32,6 +43,8 @@ export class FrameFeed {
   #template: FrameTemplate | undefined;
   #tell: ((text: string) => void) | undefined;
   #unused = 0;
+  /** The string that the frame read last told, when the next may do the same; otherwise empty. */
+  told = "";
 
   /** `parse`: name and data of a whole frame, where the stream is not one of server-sent events. */
   constructor(reader: FrameReader, parse: (bytes: Uint8Array) => { event?: string | undefined; data: string } | undefined = parseFrame) {
@@ -41,10 +54,12 @@ export class FrameFeed {
 
   /** `bytes` is one frame; its blank line may be missing at the end of a stream. */
   frame(bytes: Uint8Array): void {
+    this.told = "";
     if (this.#template && this.#tell) {
       const text = this.#template.text(bytes);
       if (text !== "") {
         this.#unused = 0;
+        this.told = text;
         return this.#tell(text);
       }
     }
@@ -57,5 +72,28 @@ export class FrameFeed {
     this.#template = FrameTemplate.of(bytes, repeatable.text, repeatable.ignored);
     this.#tell = repeatable.tell;
     this.#unused++;
+    if (this.#template) this.told = repeatable.text;
+  }
+
+  /**
+   * The frame `to` around the string that this one tells, without reading it; undefined: it is to be read. Whoever takes it makes up for
+   * the reading by `retell`, before the next frame is read.
+   */
+  relayed<Bytes extends Uint8Array>(
+    bytes: Uint8Array,
+    to: SurroundingFrame,
+    allocate: (length: number) => Bytes,
+    number: number,
+  ): Bytes | undefined {
+    const template = this.#template;
+    if (!template?.fits(bytes) || template.start === template.end) return undefined;
+    const frame = to.around(bytes, template.start, template.end, allocate, number);
+    if (frame) this.#unused = 0;
+    return frame;
+  }
+
+  /** Reads as one what several frames told that were relayed. */
+  retell(text: string): void {
+    this.#tell?.(text);
   }
 }

@@ -29,15 +29,18 @@ const encoder = new TextEncoder();
  * members that mean nothing. Everything else is compared byte by byte and the string is checked, so that what fits is well-formed JSON.
  */
 export class FrameTemplate {
-  /** The bytes between the holes; one more than there are holes. */
-  readonly #fixed: readonly Uint8Array[];
+  /** The bytes between the holes, without them: thousands of streams take turns, and what lies in one place is fetched at once. */
+  readonly #fixed: Uint8Array;
+  /** Where in them the holes are, in order. */
+  readonly #stops: readonly number[];
   readonly #holes: readonly Hole[];
-  /** Where the string that is told stands in the frame that was looked at last. */
-  #start = 0;
-  #end = 0;
+  /** Where the string that is told stands in the frame that fitted last, without its quotes. */
+  start = 0;
+  end = 0;
 
-  private constructor(fixed: readonly Uint8Array[], holes: readonly Hole[]) {
+  private constructor(fixed: Uint8Array, stops: readonly number[], holes: readonly Hole[]) {
     this.#fixed = fixed;
+    this.#stops = stops;
     this.#holes = holes;
   }
 
@@ -62,53 +65,60 @@ export class FrameTemplate {
     const spaces = /\ndata:[^\n]*?( *)\}\s*$/d.exec(`\n${raw}`)?.indices?.[1];
     if (spaces) found.push({ hole: "spaces", start: spaces[0] - 1, end: spaces[1] - 1 });
     found.sort((a, b) => a.start - b.start);
-    const fixed: Uint8Array[] = [];
+    const stops: number[] = [];
+    let fixed = "";
     let from = 0;
     for (const { start, end } of found) {
-      fixed.push(encoder.encode(raw.slice(from, start)));
+      fixed += raw.slice(from, start);
+      stops.push(encoder.encode(fixed).length);
       from = end;
     }
-    fixed.push(encoder.encode(raw.slice(from)));
     return new FrameTemplate(
-      fixed,
+      encoder.encode(fixed + raw.slice(from)),
+      stops,
       found.map(({ hole }) => hole),
     );
   }
 
   /** The string that the frame tells; empty when the frame does not fit, or tells nothing. */
   text(frame: Uint8Array): string {
-    return this.#fits(frame) ? stringOf(frame, this.#start, this.#end) : "";
+    return this.fits(frame) ? stringOf(frame, this.start, this.end) : "";
   }
 
   /** Characters of the string that the frame tells, as JavaScript counts them; 0 when the frame does not fit, or tells nothing. */
   characters(frame: Uint8Array): number {
-    return this.#fits(frame) ? charactersIn(frame, this.#start, this.#end) : 0;
+    return this.fits(frame) ? charactersIn(frame, this.start, this.end) : 0;
   }
 
-  #fits(frame: Uint8Array): boolean {
+  /** Does the frame differ in the holes alone? What its string means is not looked at: an escape in it may be none that JSON knows. */
+  fits(frame: Uint8Array): boolean {
+    const fixed = this.#fixed;
+    const stops = this.#stops;
     let at = 0;
-    for (let piece = 0; piece < this.#fixed.length; piece++) {
-      const bytes = this.#fixed[piece];
-      if (bytes === undefined || !standsAt(frame, at, bytes)) return false;
-      at += bytes.length;
-      const hole = this.#holes[piece];
-      if (hole === undefined) break;
-      const end = endOf(hole, frame, at);
+    let from = 0;
+    for (let hole = 0; hole < stops.length; hole++) {
+      const stop = stops[hole] ?? 0;
+      if (!standsAt(frame, at, fixed, from, stop)) return false;
+      at += stop - from;
+      from = stop;
+      const kind = this.#holes[hole] ?? "text";
+      const end = endOf(kind, frame, at);
       if (end < 0) return false;
-      if (hole === "text") {
-        this.#start = at;
-        this.#end = end;
+      if (kind === "text") {
+        this.start = at;
+        this.end = end;
       }
       at = end;
     }
-    return at === frame.length;
+    return standsAt(frame, at, fixed, from, fixed.length) && at + fixed.length - from === frame.length;
   }
 }
 
-function standsAt(frame: Uint8Array, at: number, bytes: Uint8Array): boolean {
-  const { length } = bytes;
-  if (at + length > frame.length) return false;
-  for (let offset = 0; offset < length; offset++) if (frame[at + offset] !== bytes[offset]) return false;
+/** Does the frame have, at this place, the bytes that `fixed` has between `from` and `to`? */
+function standsAt(frame: Uint8Array, at: number, fixed: Uint8Array, from: number, to: number): boolean {
+  const shift = at - from;
+  if (to + shift > frame.length) return false;
+  for (let place = from; place < to; place++) if (frame[place + shift] !== fixed[place]) return false;
   return true;
 }
 

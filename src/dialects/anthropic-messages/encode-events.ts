@@ -34,6 +34,7 @@ interface Current {
 
 /** Whatever the sizes of a call, an item that overlaps another waits: the language's blocks come strictly one after the other. */
 export class MessageEncoder implements EventEncoder {
+  repeats: TextFrame | undefined;
   readonly #emit: EmitFrame;
   readonly #emitText: EmitText;
   readonly #context: AnswerContext;
@@ -56,6 +57,7 @@ export class MessageEncoder implements EventEncoder {
   }
 
   event(event: Event): void {
+    this.repeats = undefined;
     if (event.type === "usage") {
       this.#usage = event.usage;
       this.#usageKnown = true;
@@ -132,7 +134,7 @@ export class MessageEncoder implements EventEncoder {
       case "text":
       case "refusal":
         if (current.part !== event.part || !this.#blockOpen) this.#openText(current, event.part);
-        return this.#emitText(this.#delta, event.text);
+        return this.#say(event.text);
       case "annotation":
         if (!isOwn(current.item)) return;
         if (current.part !== event.part || !this.#blockOpen) this.#openText(current, event.part);
@@ -142,7 +144,7 @@ export class MessageEncoder implements EventEncoder {
       case "input":
         if (current.item.type !== "tool_call" || current.item.kind === "custom" || event.text === "") return;
         current.told = true;
-        return this.#emitText(this.#delta, event.text);
+        return this.#say(event.text);
       case "item_end":
         this.#itemEnd(current, event.item);
         this.#finished.push(event.item);
@@ -183,10 +185,17 @@ export class MessageEncoder implements EventEncoder {
   #reasoning(current: Current, part: number, text: string): void {
     if (!this.#blockOpen) this.#open({ type: "thinking", thinking: "", signature: "" }, "thinking_delta", "thinking");
     // Summaries in several parts are paragraphs of one thought here.
-    const words = current.part >= 0 && current.part !== part ? `\n\n${text}` : text;
+    const isNext = current.part >= 0 && current.part !== part;
     current.part = part;
     current.told = true;
-    this.#emitText(this.#delta, words);
+    if (isNext) this.#emitText(this.#delta, `\n\n${text}`);
+    else this.#say(text);
+  }
+
+  /** Tells an event's own text in the open block; the next one like it is told the same way. */
+  #say(text: string): void {
+    this.#emitText(this.#delta, text);
+    this.repeats = this.#delta;
   }
 
   /** What the finished item holds and no delta told. */

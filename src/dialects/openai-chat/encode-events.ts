@@ -41,6 +41,7 @@ const CHOICE_FIELDS = new Set(["index", "message", "delta", "finish_reason", "lo
 
 /** Canonical events to chat completion chunks. Everything that stays the same from chunk to chunk is written once. */
 export class ChunkEncoder implements EventEncoder {
+  repeats: TextFrame | undefined;
   readonly #emit: EmitFrame;
   readonly #emitText: EmitText;
   readonly #context: AnswerContext;
@@ -75,20 +76,25 @@ export class ChunkEncoder implements EventEncoder {
   }
 
   event(event: Event): void {
+    this.repeats = undefined;
     if (this.#ended) return;
     switch (event.type) {
       case "text":
         return this.#text(event.index, event.text, event.logprobs);
       case "reasoning": {
         const open = this.#open[event.index];
-        if (open?.type === "reasoning" && open.frame) this.#emitText(open.frame, event.text);
+        if (open?.type === "reasoning" && open.frame) this.#say(open.frame, event.text);
         return;
       }
       case "input": {
         const open = this.#open[event.index];
         if (open?.type !== "call") return;
         open.sent += event.text.length;
-        const piece = open.wrapped ? open.wrapped.push(event.text) : event.text;
+        if (!open.wrapped) {
+          if (event.text !== "") this.#say(open.frame, event.text);
+          return;
+        }
+        const piece = open.wrapped.push(event.text);
         if (piece !== "") this.#emitText(open.frame, piece);
         return;
       }
@@ -149,6 +155,12 @@ export class ChunkEncoder implements EventEncoder {
     );
   }
 
+  /** Tells an event's own text; the next one like it is told the same way. */
+  #say(frame: TextFrame, text: string): void {
+    this.#emitText(frame, text);
+    this.repeats = frame;
+  }
+
   #delta(delta: string): void {
     this.#emit(undefined, this.#prefix + delta + this.#suffix);
   }
@@ -157,7 +169,7 @@ export class ChunkEncoder implements EventEncoder {
     const open = this.#open[index];
     if (open?.type === "message") open.sent += value.length;
     if (logprobs === undefined) {
-      this.#emitText(this.#words, value);
+      this.#say(this.#words, value);
       return;
     }
     const tokens = isList(logprobs) ? { content: logprobs, refusal: null } : logprobs;

@@ -10,6 +10,7 @@ import {
   type Json,
   type JsonObject,
   type StopReason,
+  type TextFrame,
   type Usage,
 } from "../../canon/index.ts";
 import { flattenTools, type FlatTools } from "../shared-tools.ts";
@@ -24,6 +25,7 @@ import { encodeUsage } from "./usage.ts";
 
 /** Writes canonical events as the events of this language. */
 export class ResponsesEncoder implements EventEncoder {
+  repeats: TextFrame | undefined;
   readonly #emit: EmitFrame;
   readonly #emitText: EmitText;
   readonly #context: AnswerContext;
@@ -47,21 +49,26 @@ export class ResponsesEncoder implements EventEncoder {
   }
 
   event(event: Event): void {
+    this.repeats = undefined;
     switch (event.type) {
       case "start":
         return this.#start(event);
       case "item_start":
         return this.#itemStart(event.index, event.item);
       case "text":
-        return this.#writers[event.index]?.text(event.part, event.text, event.logprobs);
+        this.repeats = this.#writers[event.index]?.text(event.part, event.text, event.logprobs);
+        return;
       case "refusal":
-        return this.#writers[event.index]?.refusal(event.part, event.text);
+        this.repeats = this.#writers[event.index]?.refusal(event.part, event.text);
+        return;
       case "annotation":
         return this.#writers[event.index]?.annotation(event.part, event.annotation);
       case "reasoning":
-        return this.#writers[event.index]?.reasoning(event.part, event.kind, event.text);
+        this.repeats = this.#writers[event.index]?.reasoning(event.part, event.kind, event.text);
+        return;
       case "input":
-        return this.#writers[event.index]?.input(event.text);
+        this.repeats = this.#writers[event.index]?.input(event.text);
+        return;
       case "item_end":
         this.#items.push(event.item);
         return this.#writers[event.index]?.end(event.item);

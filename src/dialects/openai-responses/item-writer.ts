@@ -98,22 +98,24 @@ export class ItemWriter {
     this.#send("response.output_item.added", { output_index: this.place, item: this.#wire });
   }
 
-  text(part: number, text: string, logprobs?: Json): void {
+  /** This and the following return the frame that told the text, where that was all and the next piece can be told the same way. */
+  text(part: number, text: string, logprobs?: Json): TextFrame | undefined {
     const open = this.#part(part, "text");
     if (isLogprobs(logprobs)) {
       open.logprobs.push(...logprobs);
       open.text += text;
-      return this.#send(STREAMED.text.delta, { ...this.#of(open), delta: text, logprobs });
+      this.#send(STREAMED.text.delta, { ...this.#of(open), delta: text, logprobs });
+      return undefined;
     }
-    this.#delta(open, text);
+    return this.#delta(open, text);
   }
 
-  refusal(part: number, text: string): void {
-    this.#delta(this.#part(part, "refusal"), text);
+  refusal(part: number, text: string): TextFrame {
+    return this.#delta(this.#part(part, "refusal"), text);
   }
 
-  reasoning(part: number, kind: ReasoningPart["kind"], text: string): void {
-    this.#delta(this.#part(part, kind === "summary" ? "summary" : "reasoning"), text);
+  reasoning(part: number, kind: ReasoningPart["kind"], text: string): TextFrame {
+    return this.#delta(this.#part(part, kind === "summary" ? "summary" : "reasoning"), text);
   }
 
   /** Citations are only understood in their own language. */
@@ -124,9 +126,11 @@ export class ItemWriter {
     this.#send("response.output_text.annotation.added", { ...this.#of(open), annotation_index: index, annotation });
   }
 
-  input(text: string): void {
-    const piece = this.#unwrapping ? this.#unwrapping.push(text) : text;
+  input(text: string): TextFrame | undefined {
+    if (!this.#unwrapping) return text === "" ? undefined : this.#inputDelta(text);
+    const piece = this.#unwrapping.push(text);
     if (piece !== "") this.#inputDelta(piece);
+    return undefined;
   }
 
   end(ended: Item): void {
@@ -179,16 +183,18 @@ export class ItemWriter {
     this.#send(done, { item_id: this.id, output_index: this.place, [custom ? "input" : "arguments"]: input, ...name });
   }
 
-  #inputDelta(text: string): void {
+  #inputDelta(text: string): TextFrame {
     this.#input += text;
     const type = this.#isCustom() ? "response.custom_tool_call_input.delta" : "response.function_call_arguments.delta";
     this.#inputFrame ??= numberedFrame(type, this.#address(), "");
     this.#emitText(this.#inputFrame, text, this.#next());
+    return this.#inputFrame;
   }
 
-  #delta(open: OpenPart, text: string): void {
+  #delta(open: OpenPart, text: string): TextFrame {
     open.text += text;
     this.#emitText(open.delta, text, this.#next());
+    return open.delta;
   }
 
   /** The part under its canonical number; it is opened on its first use. */
