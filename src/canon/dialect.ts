@@ -241,6 +241,8 @@ export interface FrameMeter {
   id(): string | undefined;
   model(): string | undefined;
   stop(): StopReason | undefined;
+  /** Of a language that has no last frame: may what came so far be the whole answer, if nothing follows? */
+  complete?(): boolean;
   /** Characters of output seen so far, for an estimate when usage never came. */
   outputCharacters(): number;
   problem(): Problem | undefined;

@@ -58,6 +58,7 @@ export class ForwardedStream implements Reply {
     const last = this.#over ? undefined : this.#framing.parse(this.#cutter.rest());
     if (last && isWhole(last.data)) this.#frame(asBuffer(this.#framing.format(last.event, last.data)));
     this.#fold?.decoder.end();
+    if (!this.#over && this.#meter.complete?.()) this.#complete();
     this.#context.live.flush();
     return this.#over ? undefined : broken("The provider's stream ended before its regular end.");
   }
@@ -98,9 +99,16 @@ export class ForwardedStream implements Reply {
       }
       live.frame(frame);
     }
-    if (role !== "done") return;
-    this.#over = true;
     // The client need not wait for the connection behind it to close.
+    if (role === "done") this.#complete();
+  }
+
+  /** Nothing is left to be told; in some languages only the end of the connection says so. */
+  #complete(): void {
+    const { live } = this.#context;
+    this.#over = true;
+    if (!live.committed) this.#begin();
+    else this.#tellHeld();
     live.end();
   }
 

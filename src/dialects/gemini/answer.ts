@@ -235,5 +235,5 @@ export function showsThoughts(call: Call): boolean {
 
 /** A candidate's companions, which come with the last frame of a stream: all but content and end. */
 export function companionsOf(candidate: JsonObject): JsonObject {
-  return without(candidate, "content", "finishReason", "index");
+  return without(candidate, "content", "finishReason");
 }

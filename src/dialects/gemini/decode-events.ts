@@ -26,6 +26,9 @@ import { at, DIALECT, isList, isObject, textAt, without } from "./wire.ts";
 /** Counters that grow with every frame; the last frame, which is never a mere repetition, has the final ones. */
 export const COUNTERS: readonly string[] = ["candidatesTokenCount", "totalTokenCount", "tokenCount"];
 
+/** What a call without arguments has in canonical form. */
+const NO_ARGS = "{}";
+
 const TOP = new Set(["candidates", "usageMetadata", "modelVersion", "responseId", "createTime"]);
 const CANDIDATE = new Set(["content", "index"]);
 
@@ -199,6 +202,7 @@ export class ResponseDecoder implements EventDecoder {
       this.#open.parts[this.#open.part] = decodeText({ ...more, text });
       this.#emit({ type: "text", index: this.#open.index, part: this.#open.part, text });
       this.#said += text;
+      this.#lettersSince += text.length;
       this.#open.part++;
       return;
     }
@@ -273,7 +277,7 @@ export class ResponseDecoder implements EventDecoder {
       this.#called = true;
       const { raw: _raw, ...bare } = item;
       this.#emit({ type: "item_start", index, item: { ...bare, input: "" } });
-      this.#lettersSince += item.input.length;
+      if (item.input !== NO_ARGS) this.#lettersSince += item.input.length;
       this.#emit({ type: "input", index, text: item.input });
     } else if (item.type === "reasoning") {
       const { raw: _raw, signature: _signature, ...bare } = item;

@@ -152,8 +152,7 @@ export class ResponseEncoder implements EventEncoder {
     const candidate: JsonObject = {
       content: { parts: [{ text: "" }], role: "model" },
       finishReason,
-      index: 0,
-      ...(own && companionsOf(own)),
+      ...(own ? companionsOf(own) : { index: 0 }),
       ...(grounding && { groundingMetadata: grounding }),
     };
     const isMine = own !== undefined || this.#isMine(native);

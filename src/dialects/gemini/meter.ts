@@ -28,7 +28,7 @@ export class ResponseMeter implements FrameMeter {
     if (this.#problem) return "quiet";
     const characters = this.#repeated.characters(frame);
     if (characters > 0) {
-      this.#count(characters);
+      this.#count(characters, true);
       return "output";
     }
     const parsed = parseFrame(frame);
@@ -39,9 +39,10 @@ export class ResponseMeter implements FrameMeter {
     return this.#response(data, frame);
   }
 
-  #count(characters: number): void {
+  /** `first`: of the answer whose figures the usage so far tells. */
+  #count(characters: number, first: boolean): void {
     this.#characters += characters;
-    this.#lettersSince += characters;
+    if (first) this.#lettersSince += characters;
   }
 
   #response(data: JsonObject, frame: Buffer): FrameRole {
@@ -73,11 +74,13 @@ export class ResponseMeter implements FrameMeter {
     for (const part of parts) {
       if (!isObject(part)) continue;
       const { text } = part;
-      if (typeof text === "string") this.#count(text.length);
+      if (typeof text === "string") this.#count(text.length, first);
       else {
         this.#called = true;
         const call = at(part, "functionCall");
-        if (isObject(call) && isObject(call["args"])) this.#count(JSON.stringify(call["args"]).length);
+        const args = isObject(call) && isObject(call["args"]) ? JSON.stringify(call["args"]) : "";
+        // No arguments are written as an empty object, or not at all.
+        if (args.length > 2) this.#count(args.length, first);
       }
     }
     this.#called ||= !first;

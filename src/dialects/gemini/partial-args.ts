@@ -6,6 +6,9 @@ import { at, isObject } from "./wire.ts";
 const MAX_STEPS = 64;
 const MAX_PLACES = 10_000;
 
+/** One step of a path: `.name`, `[0]`, `['name']` or `["name"]`. */
+const STEP = /\.([^.[\]]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\["((?:[^"\\]|\\.)*)"\]/gy;
+
 type Branch = Json[] | Map<string, Grown>;
 type Grown = Json | Branch;
 
@@ -71,16 +74,17 @@ function stepsOf(piece: JsonObject): (string | number)[] {
   const path = at(piece, "jsonPath");
   if (typeof path !== "string" || !path.startsWith("$")) throw new ProblemError(broken("a piece of a function's arguments has no path"));
   const steps: (string | number)[] = [];
-  let read = 1;
-  for (const match of path.matchAll(/\.([^.[\]]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\["((?:[^"\\]|\\.)*)"\]/gy)) {
-    if (match.index < read) continue;
-    read = match.index + match[0].length;
-    const quoted = match[3] ?? match[4];
-    if (match[2] !== undefined) steps.push(Number(match[2]));
-    else steps.push(quoted === undefined ? (match[1] ?? "") : quoted.replaceAll(/\\(.)/g, "$1"));
+  const rest = path.slice(1);
+  let read = 0;
+  for (const match of rest.matchAll(STEP)) {
+    read += match[0].length;
+    const [, name, place, single, double] = match;
+    const quoted = single ?? double;
+    if (place !== undefined) steps.push(Number(place));
+    else steps.push(quoted === undefined ? (name ?? "") : quoted.replaceAll(/\\(.)/g, "$1"));
   }
   const far = steps.some((step) => typeof step === "number" && step >= MAX_PLACES);
-  if (read !== path.length || steps.length === 0 || steps.length > MAX_STEPS || far)
+  if (read !== rest.length || steps.length === 0 || steps.length > MAX_STEPS || far)
     throw new ProblemError(broken("a piece of a function's arguments has a path that leads nowhere"));
   return steps;
 }
