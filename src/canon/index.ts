@@ -25,5 +25,6 @@ export * from "./flatten.ts";
 export * from "./continuation.ts";
 export * from "./audit.ts";
 export * from "./lineage.ts";
+export * from "./content.ts";
 export * from "./budget.ts";
 export * from "./report.ts";

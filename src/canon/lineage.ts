@@ -52,9 +52,16 @@ export interface LineageDocument {
 /** `in`: the call was given it. `out`: the call made it. */
 export type LineageRole = "in" | "out";
 
+/** A record for `LineageStore.keepPacked`; `links` as role, space and name, `record` as JSON text. */
+export type PackedLineage = readonly [callId: string, at: number, links: readonly string[], record: string];
+
 export interface LineageStore {
   /** Queued for the next group commit. `links`: by what the record is found: hashes, and `call:ID`. */
   keep(record: LineageRecord, links: readonly (readonly [role: LineageRole, name: string])[]): Promise<void>;
+  /**
+   * The same of many. `packed`: JSON text of a list of `PackedLineage`, made elsewhere, so that nobody has to take it apart on the way.
+   */
+  keepPacked(packed: string): Promise<void>;
   read(callId: string): Promise<LineageRecord | undefined>;
   /** Records with this link, newest first. */
   find(role: LineageRole, name: string, limit: number): Promise<readonly LineageRecord[]>;

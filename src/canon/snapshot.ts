@@ -1,4 +1,5 @@
 import type { Budget, RateLimit } from "./budget.ts";
+import type { ContentPolicy } from "./content.ts";
 import type { Provider } from "./provider.ts";
 
 /** One place a call can go. */
@@ -177,6 +178,8 @@ export interface Snapshot {
   readonly limits: Limits;
   /** Are calls recorded by hash where their alias says nothing? Undefined: no. */
   readonly lineage?: boolean;
+  /** Whose prompts and answers are stored; of several that match the first. Undefined: nobody's. */
+  readonly content?: readonly ContentPolicy[];
   /** Time zone of whose days reports are made; undefined: UTC. */
   readonly reportZone?: string;
   /** Undefined: the defaults of `cache:`. */

@@ -7,6 +7,7 @@ import type { Caller, RequestLimit, Scopes } from "./caller.ts";
 import type { Item } from "./item.ts";
 import type { IdempotencyStore, JournalStore, Signals } from "./journal.ts";
 import type { Json, JsonObject } from "./json.ts";
+import type { ContentStore } from "./content.ts";
 import type { LineageStore } from "./lineage.ts";
 import type { ProblemKind } from "./problem.ts";
 import type { LedgerPage, LedgerPageQuery, Repricing, RepricingRun } from "./repricing.ts";
@@ -340,6 +341,7 @@ export interface Stores {
   readonly signals: Signals;
   readonly audit: AuditStore;
   readonly lineage: LineageStore;
+  readonly content: ContentStore;
   readonly reports: ReportStore;
   /** Absent where one process has the record to itself: at its start everything left open is a dead one's. */
   readonly nodes?: NodeWatch;

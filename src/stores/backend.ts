@@ -7,6 +7,8 @@ import type {
   CachedAnswer,
   CacheSelection,
   ConfigVersion,
+  ContentPartition,
+  ContentSelection,
   CounterSpend,
   CounterState,
   Denial,
@@ -27,6 +29,7 @@ import type {
   Scopes,
   ScopesChange,
   Signals,
+  StoredContent,
   Switch,
 } from "../canon/index.ts";
 import type { Spill } from "./journal-block.ts";
@@ -122,7 +125,17 @@ export interface Writes {
   keepCheckpoint: { args: readonly [checkpoint: AuditCheckpoint]; result: void };
   /** `links`: each a role and a name; `content`: the record's JSON. */
   keepLineage: { args: readonly [callId: string, at: number, links: readonly string[], content: string]; result: void };
+  /** As `LineageStore.keepPacked`. */
+  keepLineages: { args: readonly [packed: string]; result: void };
   expireLineage: { args: readonly [before: number, limit: number]; result: number };
+  /** As `ContentStore.keep`. In partitions of its own: a failure is nobody else's. */
+  keepContents: { args: readonly [packed: string]; result: void };
+  /** One partition after `after` at a time, so that other writes are not kept waiting; `next` undefined: it was the last. */
+  eraseContent: {
+    args: readonly [kind: ContentSelection["kind"], value: string, after: string];
+    result: { readonly erased: number; readonly next: string | undefined };
+  };
+  dropContent: { args: readonly [now: number]; result: number };
   /** Adds up some rows that wait for their sums; `restart`: after forgetting all sums. */
   rollUp: { args: readonly [restart: boolean]; result: RollupState };
   followRollups: { args: readonly [metadata: readonly string[], values: number]; result: void };
@@ -182,6 +195,8 @@ export interface Reads {
   switches: { args: readonly []; result: readonly Switch[] };
   lineage: { args: readonly [callId: string]; result: string | undefined };
   lineageBy: { args: readonly [link: string, limit: number]; result: readonly string[] };
+  content: { args: readonly [callId: string, at: number, now: number]; result: StoredContent | undefined };
+  contentPartitions: { args: readonly []; result: readonly ContentPartition[] };
   auditHead: { args: readonly []; result: AuditLink | undefined };
   auditEntries: { args: readonly [after: number, limit: number]; result: readonly AuditRecord[] };
   checkpoints: { args: readonly [after: number, limit: number]; result: readonly AuditCheckpoint[] };
@@ -268,6 +283,8 @@ export function sizeOf(name: WriteName, args: readonly unknown[]): number {
     case "keepNative":
     case "keepCached":
     case "keepLineage":
+    case "keepLineages":
+    case "keepContents":
       return SMALL_CHARACTERS + lengthOf(args.at(-1));
     case "reprice":
       return SMALL_CHARACTERS * (1 + (args as Writes["reprice"]["args"])[3].length);

@@ -1,4 +1,4 @@
-import type { LineageRecord, LineageStore } from "../canon/index.ts";
+import type { LineageRecord, LineageStore, PackedLineage } from "../canon/index.ts";
 import type { Backend } from "./backend.ts";
 
 /** Records forgotten in one transaction, so that other writes are not kept waiting. */
@@ -15,6 +15,7 @@ export function lineageStore(backend: Backend): LineageStore {
         links.map(([role, name]) => `${role} ${name}`),
         JSON.stringify(record),
       ]),
+    keepPacked: (packed) => backend.write("keepLineages", [packed]),
     async read(callId) {
       const text = await backend.read("lineage", [callId]);
       return text === undefined ? undefined : (JSON.parse(text) as LineageRecord);
@@ -37,10 +38,15 @@ export function lineageStore(backend: Backend): LineageStore {
 /** For tests. */
 export function memoryLineage(): LineageStore {
   const records = new Map<string, { readonly record: LineageRecord; readonly links: ReadonlySet<string> }>();
+  const keep: LineageStore["keep"] = async (record, links) => {
+    if (!records.has(record.callId))
+      records.set(record.callId, { record: structuredClone(record), links: new Set(links.map(([role, name]) => `${role} ${name}`)) });
+  };
   return {
-    async keep(record, links) {
-      if (!records.has(record.callId))
-        records.set(record.callId, { record: structuredClone(record), links: new Set(links.map(([role, name]) => `${role} ${name}`)) });
+    keep,
+    async keepPacked(packed) {
+      for (const [callId, , links, record] of JSON.parse(packed) as readonly PackedLineage[])
+        if (!records.has(callId)) records.set(callId, { record: JSON.parse(record) as LineageRecord, links: new Set(links) });
     },
     read: async (callId) => structuredClone(records.get(callId)?.record),
     find: async (role, name, limit) =>

@@ -16,6 +16,7 @@ import type {
 } from "../canon/index.ts";
 import { memoryAudit, noting } from "./audit.ts";
 import { memoryAccess } from "./memory-access.ts";
+import { memoryContent } from "./content.ts";
 import { memoryLineage } from "./lineage.ts";
 import { memoryCache } from "./cache-stores.ts";
 import { interruptedRow } from "./ledger-values.ts";
@@ -45,6 +46,7 @@ export function memoryStores(clock: Clock): Stores {
     signals: NO_SIGNALS,
     audit: memoryAudit(),
     lineage: memoryLineage(),
+    content: memoryContent(),
     reports: memoryReports(ledger),
     close: () => Promise.resolve(),
   });

@@ -19,6 +19,7 @@ import type { Backend, RepricedEntry, HeldColumns } from "./backend.ts";
 import { packAnswer, packSpill, unpackAnswer } from "./journal-block.ts";
 import { auditStore, writeNoted } from "./audit.ts";
 import { cacheStore } from "./cache-stores.ts";
+import { contentStore } from "./content.ts";
 import { lineageStore } from "./lineage.ts";
 import { rowFromValues, rowToValues } from "./ledger-values.ts";
 import { packItems, packTurn, unpackItems, unpackTurn } from "./turn-text.ts";
@@ -55,6 +56,7 @@ export function storesOver(backend: Backend, clock: Clock, close: () => Promise<
     signals: backend.signals ?? NO_SIGNALS,
     audit: auditStore(backend),
     lineage: lineageStore(backend),
+    content: contentStore(backend),
     reports: reportStore(backend),
     close,
   };

@@ -20,6 +20,8 @@ export function sweeper(stores: Stores, clock: Clock, lineageMs: number): () => 
           .catch(() => {})
           .then(() => stores.lineage.expire(clock.now() - lineageMs))
           .catch(() => {})
+          .then(() => stores.content.drop(clock.now()))
+          .catch(() => {})
           .then(() => stores.budgets.expire(clock.now() - WINDOWS_KEPT_MS))
           .catch(() => {})
           // Of the journal what has expired goes with every append; a gateway without calls makes an empty one.

@@ -10,6 +10,7 @@ import { cacheContract } from "./cache.contract.ts";
 import { journalContract } from "./journal.contract.ts";
 import { reportsContract } from "./reports.contract.ts";
 import { repricingContract } from "./repricing.contract.ts";
+import { contentContract } from "./content.contract.ts";
 import { lineageContract } from "./lineage.contract.ts";
 import { storeContract } from "./stores.contract.ts";
 
@@ -78,3 +79,7 @@ budgetContract("sqlite by way of another process", openRemote);
 lineageContract("memory", async () => memoryStores(clock));
 lineageContract("sqlite", openFolder);
 lineageContract("sqlite by way of another process", openRemote);
+
+contentContract("memory", async () => memoryStores(clock));
+contentContract("sqlite", openFolder);
+contentContract("sqlite by way of another process", openRemote);

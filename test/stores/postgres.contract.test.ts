@@ -4,6 +4,7 @@ import { ManualClock } from "../../src/kit/index.ts";
 import { openPostgres } from "../../src/stores/index.ts";
 import { accessContract } from "../contracts/access.contract.ts";
 import { auditContract } from "../contracts/audit.contract.ts";
+import { contentContract } from "../contracts/content.contract.ts";
 import { lineageContract } from "../contracts/lineage.contract.ts";
 import { budgetContract } from "../contracts/budgets.contract.ts";
 import { cacheContract } from "../contracts/cache.contract.ts";
@@ -28,6 +29,7 @@ describe.skipIf(!hasPostgres)("PostgreSQL", () => {
   cacheContract("postgres", open);
   auditContract("postgres", open);
   lineageContract("postgres", open);
+  contentContract("postgres", open);
   budgetContract("postgres", open);
   repricingContract("postgres", open);
   reportsContract("postgres", open);

@@ -4,7 +4,7 @@ import type { RowValues } from "../ledger-values.ts";
 import type { StorageOptions } from "../options.ts";
 import { unavailable } from "../problems.ts";
 import { GroupCommit } from "../sqlite/group-commit.ts";
-import type { Sealer } from "../sqlite/serving-key.ts";
+import type { Sealer } from "../sealing/sealer.ts";
 import { accessReads } from "./access-tables.ts";
 import { adminReads } from "./admin-tables.ts";
 import { auditReads } from "./audit-table.ts";
@@ -12,6 +12,7 @@ import type { BatchWriter } from "./batch.ts";
 import { cacheReads } from "./cache-tables.ts";
 import type { Connections } from "./connections.ts";
 import { reasonOfDatabase } from "./faults.ts";
+import { contentReads } from "./content-table.ts";
 import { counterReads } from "./counter-table.ts";
 import { idempotencyReads } from "./idempotency-table.ts";
 import { JournalWriter, journalReads } from "./journal-tables.ts";
@@ -31,6 +32,7 @@ const reads: PostgresReads = {
   ...accessReads,
   ...auditReads,
   ...cacheReads,
+  ...contentReads,
   ...counterReads,
   ...idempotencyReads,
   ...journalReads,

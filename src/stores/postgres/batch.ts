@@ -1,11 +1,12 @@
 import { ProblemError } from "../../canon/index.ts";
 import type { BatchOutcome, Command, Outcome, WriteName, Writes } from "../backend.ts";
-import type { Sealer } from "../sqlite/serving-key.ts";
+import type { Sealer } from "../sealing/sealer.ts";
 import { accessWrites } from "./access-tables.ts";
 import { adminWrites } from "./admin-tables.ts";
 import { auditWrites } from "./audit-table.ts";
 import { CACHE_PARTS, cacheWrites } from "./cache-tables.ts";
 import { type Connections, type Session, statement } from "./connections.ts";
+import { contentWrites } from "./content-table.ts";
 import { counterWrites, lockCounters } from "./counter-table.ts";
 import { repricingWrites } from "./repricing-table.ts";
 import { faultOf, isBrokenConnection, reasonOfDatabase } from "./faults.ts";
@@ -28,6 +29,7 @@ const plain: Omit<PostgresWrites, AuditWrite> = {
   ...idempotencyWrites,
   ...turnWrites,
   ...lineageWrites,
+  ...contentWrites,
   interrupt: ({ session }, args) => interruptCalls(session, args),
   probe: async ({ session }) => {
     await session.rows(PROBE);

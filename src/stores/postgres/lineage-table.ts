@@ -1,3 +1,4 @@
+import type { PackedLineage } from "../../canon/index.ts";
 import { statement } from "./connections.ts";
 import type { PostgresReads, PostgresWrites } from "./tables.ts";
 import { arrayOf } from "./values.ts";
@@ -10,6 +11,14 @@ const KEEP = statement("lineage.keep", "INSERT INTO lineage VALUES ($1, $2, $3) 
 const LINK = statement(
   "lineage.link",
   "INSERT INTO lineage_links SELECT name, $2, $1 FROM unnest($3::text[]) AS name ON CONFLICT (name, at, call_id) DO NOTHING",
+);
+const KEEP_MANY = statement(
+  "lineage.keep-many",
+  "INSERT INTO lineage SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[]) ON CONFLICT (call_id) DO NOTHING",
+);
+const LINK_MANY = statement(
+  "lineage.link-many",
+  "INSERT INTO lineage_links SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[]) ON CONFLICT (name, at, call_id) DO NOTHING",
 );
 /** Links go with their records: the foreign key cascades. */
 const EXPIRE = statement(
@@ -26,6 +35,17 @@ export const lineageWrites = {
   keepLineage: async ({ session }, [callId, at, links, content]) => {
     await session.changes(KEEP, [callId, at, content]);
     await session.changes(LINK, [callId, at, arrayOf(links)]);
+  },
+  keepLineages: async ({ session }, [packed]) => {
+    const records = JSON.parse(packed) as readonly PackedLineage[];
+    const list = (of: (record: PackedLineage) => string | number): string => arrayOf(records.map(of));
+    await session.changes(KEEP_MANY, [list(([callId]) => callId), list(([, at]) => at), list(([, , , content]) => content)]);
+    const links = records.flatMap(([callId, at, names]) => names.map((name) => [name, at, callId] as const));
+    await session.changes(LINK_MANY, [
+      arrayOf(links.map(([name]) => name)),
+      arrayOf(links.map(([, at]) => at)),
+      arrayOf(links.map(([, , id]) => id)),
+    ]);
   },
   expireLineage: ({ session }, args) => session.changes(EXPIRE, args),
 } satisfies Partial<PostgresWrites>;

@@ -328,4 +328,25 @@ export const postgresMigrations: readonly PostgresMigration[] = [
       );
     `,
   },
+  {
+    number: 7,
+    name: "stored prompts and answers",
+    // A partition for each day on which something expires, made when it is first needed and dropped when the day is over.
+    sql: `
+      CREATE TABLE content (
+        day integer NOT NULL,
+        call_id text NOT NULL,
+        caller_id text NOT NULL,
+        end_user text,
+        at bigint NOT NULL,
+        expires_at bigint NOT NULL,
+        key_id text NOT NULL,
+        sealed bytea NOT NULL,
+        PRIMARY KEY (day, call_id)
+      ) PARTITION BY LIST (day);
+      CREATE INDEX content_by_call ON content (call_id);
+      CREATE INDEX content_by_caller ON content (caller_id);
+      CREATE INDEX content_by_end_user ON content (end_user) WHERE end_user IS NOT NULL;
+    `,
+  },
 ];

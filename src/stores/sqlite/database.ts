@@ -10,6 +10,7 @@ import { adminReads, adminWrites, keyGeneration, RAISES_GENERATION } from "./adm
 import { auditReads, auditWrites } from "./audit-table.ts";
 import { cacheReads, cacheWrites } from "./cache-tables.ts";
 import { callReads, callWrites } from "./call-tables.ts";
+import { ContentFiles } from "./content-files.ts";
 import { counterReads, counterWrites } from "./counter-table.ts";
 import { idempotencyReads, idempotencyWrites } from "./idempotency-table.ts";
 import type { JournalFile } from "./journal-file.ts";
@@ -20,7 +21,7 @@ import { versionOf } from "./migrate.ts";
 import { recordMigrations } from "./migrations/record.ts";
 import { servingMigrations } from "./migrations/serving.ts";
 import { Rollups, rollupReads, rollupWrites } from "./rollup-table.ts";
-import type { Sealer } from "./serving-key.ts";
+import type { Sealer } from "../sealing/sealer.ts";
 import { isAboutStatement } from "./statement-errors.ts";
 
 const RECORD_FILE = "record.db";
@@ -61,6 +62,7 @@ export class Database {
   readonly #folder: string;
   readonly #sealer: Sealer;
   readonly #journal: JournalFile;
+  readonly #content: ContentFiles;
   #writer: Writer | undefined;
   #reader: Reader | undefined;
 
@@ -68,12 +70,13 @@ export class Database {
     this.#folder = folder;
     this.#sealer = sealer;
     this.#journal = journal;
+    this.#content = new ContentFiles(folder, sealer);
   }
 
   /** Writes all commands in one transaction. Never throws. An empty batch asks whether writing works. */
   commit(commands: readonly Command[]): BatchOutcome {
     try {
-      const writer = (this.#writer ??= openWriter(this.#folder, this.#sealer));
+      const writer = (this.#writer ??= openWriter(this.#folder, this.#sealer, this.#content));
       return transact(writer, commands);
     } catch (error) {
       this.#dropWriter();
@@ -84,7 +87,7 @@ export class Database {
   /** Throws. */
   read<K extends ReadName>(name: K, args: Reads[K]["args"]): Reads[K]["result"] {
     try {
-      const reader = (this.#reader ??= openReader(this.#folder, this.#sealer, this.#journal));
+      const reader = (this.#reader ??= openReader(this.#folder, this.#sealer, this.#journal, this.#content));
       return reader.table[name](args);
     } catch (error) {
       const reader = this.#reader;
@@ -96,7 +99,7 @@ export class Database {
 
   /** Of the keys, at the start. Throws. */
   generation(): number {
-    this.#writer ??= openWriter(this.#folder, this.#sealer);
+    this.#writer ??= openWriter(this.#folder, this.#sealer, this.#content);
     return this.#writer.generation();
   }
 
@@ -104,6 +107,7 @@ export class Database {
     closeQuietly(this.#reader?.database);
     this.#reader = undefined;
     this.#dropWriter();
+    this.#content.close();
   }
 
   #dropWriter(): void {
@@ -145,7 +149,7 @@ function statementProblem(error: unknown): Problem | undefined {
   return { kind: "storage_unavailable", message: `The record refused this entry: ${reasonOf(error)}` };
 }
 
-function openWriter(folder: string, sealer: Sealer): Writer {
+function openWriter(folder: string, sealer: Sealer, content: ContentFiles): Writer {
   const database = openFiles(folder, false);
   try {
     // What is deleted from the serving data is to be gone, not only unlinked.
@@ -167,6 +171,7 @@ function openWriter(folder: string, sealer: Sealer): Writer {
       ...accessWrites(database),
       ...lineageWrites(database),
       ...counterWrites(database),
+      ...content.writes(),
     };
     return {
       database,
@@ -181,7 +186,7 @@ function openWriter(folder: string, sealer: Sealer): Writer {
   }
 }
 
-function openReader(folder: string, sealer: Sealer, journal: JournalFile): Reader {
+function openReader(folder: string, sealer: Sealer, journal: JournalFile, content: ContentFiles): Reader {
   const database = openFiles(folder, true);
   try {
     return {
@@ -199,6 +204,7 @@ function openReader(folder: string, sealer: Sealer, journal: JournalFile): Reade
         ...auditReads(database),
         ...lineageReads(database),
         ...journalReads(journal),
+        ...content.reads(),
       },
     };
   } catch (error) {
