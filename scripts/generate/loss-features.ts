@@ -12,6 +12,8 @@ export interface Feature {
 const CHAT = "openai-chat";
 const RESPONSES = "openai-responses";
 const MESSAGES = "anthropic-messages";
+const OLLAMA = "ollama-chat";
+const COMPLETIONS = "openai-completions";
 
 const PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
 const PDF = "JVBERi0xLjQK";
@@ -29,6 +31,9 @@ const history = (chat: readonly Json[], responses: readonly Json[], messages: re
 });
 
 const everywhere = (fields: JsonObject): Feature["said"] => ({ [CHAT]: fields, [RESPONSES]: fields, [MESSAGES]: fields });
+
+/** The same parameter where it stands at the top, and where it is one of the options. */
+const option = (fields: JsonObject): Feature["said"] => ({ [CHAT]: fields, [COMPLETIONS]: fields, [OLLAMA]: { options: fields } });
 
 const parts = (call: Call): readonly { readonly type: string }[] =>
   call.items.flatMap((item) => (item.type === "message" || item.type === "tool_result" ? item.parts : []));
@@ -51,27 +56,43 @@ const itemOf =
   };
 const yes = (value: unknown): true | undefined => (value === undefined || value === false ? undefined : true);
 
-const FUNCTION_CALL = history(
-  [
-    HI,
-    {
-      role: "assistant",
-      content: null,
-      tool_calls: [1, 2].map((n) => ({ id: `call_${n}`, type: "function", function: { name: "weather", arguments: `{"city":"${n}"}` } })),
-    },
-    ...[1, 2].map((n) => ({ role: "tool", tool_call_id: `call_${n}`, content: `mild ${n}` })),
-  ],
-  [
-    HI,
-    ...[1, 2].map((n) => ({ type: "function_call", call_id: `call_${n}`, name: "weather", arguments: `{"city":"${n}"}` })),
-    ...[1, 2].map((n) => ({ type: "function_call_output", call_id: `call_${n}`, output: `mild ${n}` })),
-  ],
-  [
-    HI,
-    { role: "assistant", content: [1, 2].map((n) => ({ type: "tool_use", id: `call_${n}`, name: "weather", input: { city: String(n) } })) },
-    { role: "user", content: [1, 2].map((n) => ({ type: "tool_result", tool_use_id: `call_${n}`, content: `mild ${n}` })) },
-  ],
-);
+const FUNCTION_CALL: Feature["said"] = {
+  ...history(
+    [
+      HI,
+      {
+        role: "assistant",
+        content: null,
+        tool_calls: [1, 2].map((n) => ({ id: `call_${n}`, type: "function", function: { name: "weather", arguments: `{"city":"${n}"}` } })),
+      },
+      ...[1, 2].map((n) => ({ role: "tool", tool_call_id: `call_${n}`, content: `mild ${n}` })),
+    ],
+    [
+      HI,
+      ...[1, 2].map((n) => ({ type: "function_call", call_id: `call_${n}`, name: "weather", arguments: `{"city":"${n}"}` })),
+      ...[1, 2].map((n) => ({ type: "function_call_output", call_id: `call_${n}`, output: `mild ${n}` })),
+    ],
+    [
+      HI,
+      {
+        role: "assistant",
+        content: [1, 2].map((n) => ({ type: "tool_use", id: `call_${n}`, name: "weather", input: { city: String(n) } })),
+      },
+      { role: "user", content: [1, 2].map((n) => ({ type: "tool_result", tool_use_id: `call_${n}`, content: `mild ${n}` })) },
+    ],
+  ),
+  [OLLAMA]: {
+    messages: [
+      HI,
+      {
+        role: "assistant",
+        content: "",
+        tool_calls: [1, 2].map((n) => ({ id: `call_${n}`, function: { name: "weather", arguments: { city: String(n) } } })),
+      },
+      ...[1, 2].map((n) => ({ role: "tool", content: `mild ${n}`, tool_name: "weather", tool_call_id: `call_${n}` })),
+    ],
+  },
+};
 
 const CONTENT: readonly Feature[] = [
   {
@@ -80,6 +101,7 @@ const CONTENT: readonly Feature[] = [
       [CHAT]: { messages: [{ role: "system", content: "Be brief." }, HI] },
       [RESPONSES]: { instructions: "Be brief." },
       [MESSAGES]: { system: "Be brief." },
+      [OLLAMA]: { messages: [{ role: "system", content: "Be brief." }, HI] },
     },
     found: (call) =>
       [
@@ -91,20 +113,26 @@ const CONTENT: readonly Feature[] = [
   },
   {
     title: "Instructions in mid-conversation",
-    said: history(
-      [HI, { role: "assistant", content: "Hello" }, { role: "developer", content: "Be brief." }, user("Go on")],
-      [HI, { role: "assistant", content: "Hello" }, { role: "developer", content: "Be brief." }, user("Go on")],
-      [HI, { role: "assistant", content: "Hello" }, { role: "user", content: "Go on" }, { role: "system", content: "Be brief." }],
-    ),
+    said: {
+      [OLLAMA]: { messages: [HI, { role: "assistant", content: "Hello" }, { role: "system", content: "Be brief." }, user("Go on")] },
+      ...history(
+        [HI, { role: "assistant", content: "Hello" }, { role: "developer", content: "Be brief." }, user("Go on")],
+        [HI, { role: "assistant", content: "Hello" }, { role: "developer", content: "Be brief." }, user("Go on")],
+        [HI, { role: "assistant", content: "Hello" }, { role: "user", content: "Go on" }, { role: "system", content: "Be brief." }],
+      ),
+    },
     found: (call) => yes(call.items.some((item) => item.type === "message" && (item.role === "system" || item.role === "developer"))),
   },
   {
     title: "Image as data",
-    said: history(
-      [user([{ type: "image_url", image_url: { url: `data:image/png;base64,${PIXEL}` } }])],
-      [user([{ type: "input_image", image_url: `data:image/png;base64,${PIXEL}`, detail: "auto" }])],
-      [user([{ type: "image", source: { type: "base64", media_type: "image/png", data: PIXEL } }])],
-    ),
+    said: {
+      [OLLAMA]: { messages: [{ ...HI, images: [PIXEL] }] },
+      ...history(
+        [user([{ type: "image_url", image_url: { url: `data:image/png;base64,${PIXEL}` } }])],
+        [user([{ type: "input_image", image_url: `data:image/png;base64,${PIXEL}`, detail: "auto" }])],
+        [user([{ type: "image", source: { type: "base64", media_type: "image/png", data: PIXEL } }])],
+      ),
+    },
     found: partOf("image", (part) => field(part, "source", "data")),
   },
   {
@@ -305,7 +333,12 @@ const messagesTool = { name: "weather", description: "The weather", input_schema
 const TOOLS: readonly Feature[] = [
   {
     title: "Function tools",
-    said: { [CHAT]: { tools: [chatTool] }, [RESPONSES]: { tools: [responsesTool] }, [MESSAGES]: { tools: [messagesTool] } },
+    said: {
+      [CHAT]: { tools: [chatTool] },
+      [RESPONSES]: { tools: [responsesTool] },
+      [MESSAGES]: { tools: [messagesTool] },
+      [OLLAMA]: { tools: [chatTool] },
+    },
     found: (call) => call.tools.map((tool) => (tool.type === "function" ? { name: tool.name, schema: tool.schema ?? null } : null)),
   },
   {
@@ -365,12 +398,17 @@ const PARAMETERS: readonly Feature[] = [
       [CHAT]: { response_format: { type: "json_schema", json_schema: { name: "report", strict: true, schema: SCHEMA } } },
       [RESPONSES]: { text: { format: { type: "json_schema", name: "report", strict: true, schema: SCHEMA } } },
       [MESSAGES]: { output_config: { format: { type: "json_schema", schema: SCHEMA } } },
+      [OLLAMA]: { format: SCHEMA },
     },
     found: (call) => (call.output?.format?.type === "json_schema" ? call.output.format.schema : undefined),
   },
   {
     title: "JSON output without a schema",
-    said: { [CHAT]: { response_format: { type: "json_object" } }, [RESPONSES]: { text: { format: { type: "json_object" } } } },
+    said: {
+      [CHAT]: { response_format: { type: "json_object" } },
+      [RESPONSES]: { text: { format: { type: "json_object" } } },
+      [OLLAMA]: { format: "json" },
+    },
     found: (call) => call.output?.format?.type,
   },
   {
@@ -384,6 +422,7 @@ const PARAMETERS: readonly Feature[] = [
       [CHAT]: { reasoning_effort: "low" },
       [RESPONSES]: { reasoning: { effort: "low" } },
       [MESSAGES]: { output_config: { effort: "low" }, thinking: { type: "adaptive" } },
+      [OLLAMA]: { think: "low" },
     },
     found: (call) => call.reasoning?.effort,
   },
@@ -394,35 +433,50 @@ const PARAMETERS: readonly Feature[] = [
   },
   {
     title: "Cap on output tokens",
-    said: { [CHAT]: { max_completion_tokens: 500 }, [RESPONSES]: { max_output_tokens: 500 }, [MESSAGES]: { max_tokens: 500 } },
+    said: {
+      [CHAT]: { max_completion_tokens: 500 },
+      [RESPONSES]: { max_output_tokens: 500 },
+      [MESSAGES]: { max_tokens: 500 },
+      [OLLAMA]: { options: { num_predict: 500 } },
+      [COMPLETIONS]: { max_tokens: 500 },
+    },
     found: (call) => call.maxOutputTokens,
   },
-  { title: "`temperature`", said: everywhere({ temperature: 0.5 }), found: (call) => call.sampling.temperature },
   {
-    title: "`temperature` above 1",
-    said: { [CHAT]: { temperature: 1.5 }, [RESPONSES]: { temperature: 1.5 } },
+    title: "`temperature`",
+    said: { ...everywhere({ temperature: 0.5 }), ...option({ temperature: 0.5 }) },
     found: (call) => call.sampling.temperature,
   },
-  { title: "`top_p`", said: everywhere({ top_p: 0.5 }), found: (call) => call.sampling.topP },
-  { title: "`top_k`", said: { [MESSAGES]: { top_k: 5 } }, found: (call) => call.sampling.topK },
+  {
+    title: "`temperature` above 1",
+    said: { ...option({ temperature: 1.5 }), [RESPONSES]: { temperature: 1.5 } },
+    found: (call) => call.sampling.temperature,
+  },
+  { title: "`top_p`", said: { ...everywhere({ top_p: 0.5 }), ...option({ top_p: 0.5 }) }, found: (call) => call.sampling.topP },
+  { title: "`top_k`", said: { [MESSAGES]: { top_k: 5 }, [OLLAMA]: { options: { top_k: 5 } } }, found: (call) => call.sampling.topK },
   {
     title: "Stop sequences",
-    said: { [CHAT]: { stop: ["END"] }, [MESSAGES]: { stop_sequences: ["END"] } },
+    said: { ...option({ stop: ["END"] }), [MESSAGES]: { stop_sequences: ["END"] } },
     found: (call) => call.sampling.stop,
   },
-  { title: "`seed`", said: { [CHAT]: { seed: 7 } }, found: (call) => call.sampling.seed },
+  { title: "`seed`", said: option({ seed: 7 }), found: (call) => call.sampling.seed },
   {
     title: "Presence and frequency penalties",
-    said: { [CHAT]: { presence_penalty: 0.5, frequency_penalty: 0.5 } },
+    said: option({ presence_penalty: 0.5, frequency_penalty: 0.5 }),
     found: (call) =>
       call.sampling.presencePenalty === undefined ? undefined : [call.sampling.presencePenalty, call.sampling.frequencyPenalty ?? null],
   },
   {
     title: "Log probabilities",
-    said: { [CHAT]: { logprobs: true, top_logprobs: 3 }, [RESPONSES]: { top_logprobs: 3, include: ["message.output_text.logprobs"] } },
+    said: {
+      [CHAT]: { logprobs: true, top_logprobs: 3 },
+      [RESPONSES]: { top_logprobs: 3, include: ["message.output_text.logprobs"] },
+      [OLLAMA]: { logprobs: true, top_logprobs: 3 },
+      [COMPLETIONS]: { logprobs: 3 },
+    },
     found: (call) => call.sampling.topLogprobs,
   },
-  { title: "More than one answer (`n`)", said: { [CHAT]: { n: 2 } }, found: (call) => call.sampling.n },
+  { title: "More than one answer (`n`)", said: { [CHAT]: { n: 2 }, [COMPLETIONS]: { n: 2 } }, found: (call) => call.sampling.n },
   {
     title: "Metadata",
     said: { [CHAT]: { metadata: { a: "b" }, store: true }, [RESPONSES]: { metadata: { a: "b" } } },
@@ -430,7 +484,12 @@ const PARAMETERS: readonly Feature[] = [
   },
   {
     title: "The end user's id",
-    said: { [CHAT]: { safety_identifier: "u1" }, [RESPONSES]: { safety_identifier: "u1" }, [MESSAGES]: { metadata: { user_id: "u1" } } },
+    said: {
+      [CHAT]: { safety_identifier: "u1" },
+      [RESPONSES]: { safety_identifier: "u1" },
+      [MESSAGES]: { metadata: { user_id: "u1" } },
+      [COMPLETIONS]: { user: "u1" },
+    },
     found: (call) => call.endUser,
   },
   {
@@ -456,4 +515,6 @@ export const MINIMAL: Readonly<Record<string, JsonObject>> = {
   [CHAT]: { model: "m", messages: [HI] },
   [RESPONSES]: { model: "m", input: [HI] },
   [MESSAGES]: { model: "m", max_tokens: 4000, messages: [HI] },
+  [OLLAMA]: { model: "m", messages: [HI] },
+  [COMPLETIONS]: { model: "m", prompt: "Hi" },
 };

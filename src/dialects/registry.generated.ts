@@ -3,8 +3,10 @@ import type { Dialect } from "../canon/index.ts";
 import anthropicMessages from "./anthropic-messages/index.ts";
 import cohereTasks from "./cohere-tasks/index.ts";
 import geminiTasks from "./gemini-tasks/index.ts";
+import gemini from "./gemini/index.ts";
 import jina from "./jina/index.ts";
 import mistralTasks from "./mistral-tasks/index.ts";
+import ollamaChat from "./ollama-chat/index.ts";
 import ollamaTasks from "./ollama-tasks/index.ts";
 import openaiChat from "./openai-chat/index.ts";
 import openaiResponses from "./openai-responses/index.ts";
@@ -12,7 +14,7 @@ import openaiTasks from "./openai-tasks/index.ts";
 import tei from "./tei/index.ts";
 import voyage from "./voyage/index.ts";
 
-const all: readonly Dialect[] = [anthropicMessages, openaiChat, openaiResponses];
+const all: readonly Dialect[] = [anthropicMessages, gemini, ollamaChat, openaiChat, openaiResponses];
 const ofTasks: readonly Dialect[] = [cohereTasks, geminiTasks, jina, mistralTasks, ollamaTasks, openaiTasks, tei, voyage];
 
 /** Every wire language of conversations, by id. */

@@ -57,7 +57,8 @@ describe("errors inside a stream that began well", () => {
     const last = dialect && decodeStream(dialect, [Buffer.from(text)]).at(-1);
     return last?.type === "problem" ? last.problem : undefined;
   };
-  it.each(ids)("are told apart by %s as those of the head are", (id) => {
+  // A language whose errors are bare words tells of none what it is.
+  it.each(ids.filter((id) => id in frames))("are told apart by %s as those of the head are", (id) => {
     const overloaded = problemIn(id, "overloaded_error");
     expect(overloaded && classOf(overloaded)).toBe("move on");
     expect(blameOf(overloaded)).toBe("overloaded");

@@ -21,6 +21,8 @@ const pairs = all.flatMap((from) =>
   all.filter((to) => to !== from).map((to) => ({ from, to, title: `${from.id} -> ${to.id} -> ${from.id}` })),
 );
 const calls = recordedCalls();
+/** Languages that count what was read and what was written, and nothing within. */
+const COARSE = ["ollama-chat"];
 const context = (call: RecordedCall) => ({
   operation: "generate" as const,
   headers: { "anthropic-version": "2023-06-01", ...call.headers },
@@ -114,49 +116,54 @@ function essenceOf(call: Call): Essence {
   return essence(call.items, new FlatNames(offeredTools(call)), call.instructions?.parts);
 }
 
-describe.skipIf(calls.length === 0).each(pairs)("recorded calls $title", ({ from, to }) => {
-  const mine = calls.filter((call) => call.dialect === from.id);
+describe.skipIf(calls.length === 0).each(pairs.filter(({ from }) => calls.some((call) => call.dialect === from.id)))(
+  "recorded calls $title",
+  ({ from, to }) => {
+    const mine = calls.filter((call) => call.dialect === from.id);
 
-  it("keep words, tool calls, ids and results", () => {
-    let checked = 0;
-    let refused = 0;
-    for (const recorded of mine) {
-      if (recorded.body["conversation"] !== undefined) continue;
-      const call = from.decodeCall(recorded.body as JsonObject, context(recorded));
-      if (call.previousId !== undefined || call.items.some(isForeignAlone)) continue;
-      const ways = thereAndBack(amend(call, { model: "m" }), to, from);
-      if (!ways) refused++;
-      for (const translated of ways ?? []) expectKept(essenceOf(translated), essenceOf(call), recorded.name);
-      checked++;
-    }
-    expect(checked).toBeGreaterThan(20);
-    expect(refused).toBeLessThanOrEqual(MOST_REFUSED);
-  });
+    it("keep words, tool calls, ids and results", () => {
+      let checked = 0;
+      let refused = 0;
+      for (const recorded of mine) {
+        if (recorded.body["conversation"] !== undefined) continue;
+        const call = from.decodeCall(recorded.body as JsonObject, context(recorded));
+        if (call.previousId !== undefined || call.items.some(isForeignAlone)) continue;
+        const ways = thereAndBack(amend(call, { model: "m" }), to, from);
+        if (!ways) refused++;
+        for (const translated of ways ?? []) expectKept(essenceOf(translated), essenceOf(call), recorded.name);
+        checked++;
+      }
+      expect(checked).toBeGreaterThan(20);
+      expect(refused).toBeLessThanOrEqual(MOST_REFUSED);
+    });
 
-  it("keep the answers' words, tool calls, ids and usage", () => {
-    let checked = 0;
-    for (const recorded of mine) {
-      if (recorded.stream || recorded.status !== 200 || !/"usage":\s*\{/.test(recorded.answer)) continue;
-      if (recorded.body["conversation"] !== undefined) continue;
-      const asked = from.decodeCall(recorded.body as JsonObject, context(recorded));
-      const answer = from.decodeAnswer(JSON.parse(recorded.answer) as Json, { operation: "generate", provider: "origin" });
-      if (answer.items.some(isForeignAlone)) continue;
-      const there = to.decodeAnswer(to.encodeAnswer(answer, { call: asked, createdAt: 1 }), {
-        operation: "generate",
-        provider: "elsewhere",
-      });
-      const back = from.decodeAnswer(from.encodeAnswer(there, { call: asked, createdAt: 1 }), {
-        operation: "generate",
-        provider: "elsewhere",
-      });
-      const names = new FlatNames(offeredTools(asked));
-      for (const { items } of [there, back]) expectKept(essence(items, names), essence(answer.items, names), recorded.name);
-      expect.soft(tokens(back), recorded.name).toEqual(tokens(answer));
-      checked++;
-    }
-    expect(checked).toBeGreaterThan(20);
-  });
-});
+    it("keep the answers' words, tool calls, ids and usage", () => {
+      let checked = 0;
+      for (const recorded of mine) {
+        if (recorded.stream || recorded.status !== 200 || !/"usage":\s*\{/.test(recorded.answer)) continue;
+        if (recorded.body["conversation"] !== undefined) continue;
+        const asked = from.decodeCall(recorded.body as JsonObject, context(recorded));
+        const answer = from.decodeAnswer(JSON.parse(recorded.answer) as Json, { operation: "generate", provider: "origin" });
+        if (answer.items.some(isForeignAlone)) continue;
+        const there = to.decodeAnswer(to.encodeAnswer(answer, { call: asked, createdAt: 1 }), {
+          operation: "generate",
+          provider: "elsewhere",
+        });
+        const back = from.decodeAnswer(from.encodeAnswer(there, { call: asked, createdAt: 1 }), {
+          operation: "generate",
+          provider: "elsewhere",
+        });
+        const names = new FlatNames(offeredTools(asked));
+        for (const { items } of [there, back]) expectKept(essence(items, names), essence(answer.items, names), recorded.name);
+        const { read, written } = tokens(answer);
+        const counted = COARSE.includes(to.id) ? { read, written } : tokens(answer);
+        expect.soft(tokens(back), recorded.name).toMatchObject(counted);
+        checked++;
+      }
+      expect(checked).toBeGreaterThan(20);
+    });
+  },
+);
 
 /** Items that only their own language has; what they hold is the loss table's business. */
 function isForeignAlone(item: Item): boolean {
@@ -164,7 +171,7 @@ function isForeignAlone(item: Item): boolean {
 }
 
 /** All that every language can say of usage: everything read, what of it was cached, everything written, what of it was thought. */
-function tokens({ usage }: Answer): unknown {
+function tokens({ usage }: Answer): Readonly<Record<"read" | "cached" | "written" | "thought", number>> {
   return {
     read: usage.inputUncached + usage.cacheRead + usage.cacheWrite5m + usage.cacheWrite1h,
     cached: usage.cacheRead,

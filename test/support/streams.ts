@@ -1,15 +1,16 @@
 import type { Dialect, Event } from "../../src/canon/index.ts";
-import { FrameFeed, FrameSplitter, SeededRandomness } from "../../src/kit/index.ts";
+import { eventStream, FrameFeed, SeededRandomness } from "../../src/kit/index.ts";
 
 const LIMIT_BYTES = 32 * 1024 * 1024;
 
-/** Feeds pieces of a server-sent stream through splitter and decoder, as the gateway does. */
+/** Feeds pieces of a stream through cutter and decoder, as the gateway does. */
 export function decodeStream(dialect: Dialect, pieces: Iterable<Uint8Array>): Event[] {
   const events: Event[] = [];
   const decoder = dialect.decodeEvents((event) => events.push(event), { provider: "recorded" });
-  const splitter = new FrameSplitter(LIMIT_BYTES);
-  const feed = new FrameFeed(decoder);
-  for (const piece of pieces) splitter.push(piece, (bytes) => feed.frame(bytes));
+  const framing = dialect.framing ?? eventStream;
+  const cutter = framing.cutter(LIMIT_BYTES);
+  const feed = new FrameFeed(decoder, framing.parse);
+  for (const piece of pieces) cutter.push(piece, (bytes) => feed.frame(bytes));
   decoder.end();
   return events;
 }

@@ -8,13 +8,9 @@ import {
   type Problem,
   type ProblemKind,
 } from "../../canon/index.ts";
+import { cleanWords, kindOfStatus, refusedCredentials, scrubbed, sentenceOf } from "../shared-problems.ts";
 import { COMMON_LIMITS, waitAsked } from "../shared-waits.ts";
 import { ID, isList, isObject, text, type Draft } from "./shape.ts";
-
-const MESSAGE_CHARACTERS = 1000;
-
-/** Key-like words that a vendor may repeat in its message. */
-const KEY_LIKE = /\b(?:sk|pk|rk|gsk|xai|api|key|bearer)[-_ ][A-Za-z0-9._*-]{8,}/gi;
 
 /** Comes as 429, but no wait helps: the account behind the key is empty. */
 const OUT_OF_FUNDS = "insufficient_quota";
@@ -28,43 +24,23 @@ interface UpstreamResponse {
   readonly now?: number;
 }
 
-/** The kind of problem that an upstream's status means. */
-function kindOf(status: number): ProblemKind {
-  if (status === 408 || status === 504) return "upstream_timeout";
-  if (status === 429) return "rate_limited";
-  if (status === 409 || status === 425 || status >= 500 || status < 400) return "upstream_unavailable";
-  return "upstream_rejected";
-}
-
 export function decodeProblem(response: UpstreamResponse): Problem {
   const { status, body, provider } = response;
-  if (status === 401 || status === 403) return refusedCredentials(status, provider);
-  const kind = kindOf(status);
+  if (status === 401 || status === 403) return refusedCredentials(ID, status, provider);
+  const kind = kindOfStatus(status);
   const error = errorOf(body);
   const retryAfterMs = kind === "rate_limited" || kind === "upstream_unavailable" ? waitAsked(response, COMMON_LIMITS) : undefined;
   const code = codeOf(error);
   const param = kind === "upstream_rejected" ? text(error?.["param"]) : undefined;
   return {
     kind,
-    message: sentence(kind, provider, status, said(body, error)),
+    message: sentenceOf(kind, provider, status, said(body, error)),
     ...(param !== undefined && { param }),
     ...(code !== undefined && { code }),
     ...(kind === "upstream_rejected" && { status: status === 402 ? 502 : status }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
     ...((status === 402 || code === OUT_OF_FUNDS) && { fault: "credentials" }),
-    upstream: { status, dialect: ID, provider, ...(body !== undefined && { body: scrub(body) }) },
-  };
-}
-
-/** The body is left out: vendors repeat part of the key in it. The client's own key is not at fault, so the status is not 401. */
-function refusedCredentials(status: number, provider: string): Problem {
-  const what = status === 401 ? "refused the gateway's credentials" : "does not let the gateway's credentials do this";
-  return {
-    kind: "upstream_rejected",
-    message: `The provider${provider === "" ? "" : ` "${provider}"`} ${what}; check the key configured for it.`,
-    status: 502,
-    fault: "credentials",
-    upstream: { status, dialect: ID, provider },
+    upstream: { status, dialect: ID, provider, ...(body !== undefined && { body: scrubbed(body) }) },
   };
 }
 
@@ -121,29 +97,7 @@ function said(body: Json | undefined, error: JsonObject | undefined): string | u
     text(error?.["message"]) ??
     (isObject(body) ? text(body["error"]) : undefined) ??
     (typeof detail === "string" ? detail : isList(detail) ? JSON.stringify(detail) : undefined);
-  return words === undefined ? undefined : clean(words);
-}
-
-function clean(words: string): string {
-  const line = words.replaceAll(KEY_LIKE, "[key]").replaceAll(/\s+/g, " ").trim();
-  return line.length > MESSAGE_CHARACTERS ? `${line.slice(0, MESSAGE_CHARACTERS)}...` : line;
-}
-
-function sentence(kind: ProblemKind, provider: string, status: number, words: string | undefined): string {
-  // A page of HTML says nothing that helps; the status does.
-  const tail = words === undefined ? ` (status ${status}).` : `: ${words}`;
-  const name = provider === "" ? "The provider" : `The provider "${provider}"`;
-  if (kind === "rate_limited") return `${name} limits the rate of calls${tail}`;
-  if (kind === "upstream_timeout") return `${name} took too long${tail}`;
-  if (kind === "upstream_rejected") return `${name} refused the request${tail}`;
-  return `${name} is failing${tail}`;
-}
-
-/** The vendor's body without key-like words. */
-function scrub(body: Json): Json {
-  const written = JSON.stringify(body);
-  const scrubbed = written.replaceAll(KEY_LIKE, "[key]");
-  return scrubbed === written ? body : (JSON.parse(scrubbed) as Json);
+  return words === undefined ? undefined : cleanWords(words);
 }
 
 /** The language's own words for each kind of problem. */
