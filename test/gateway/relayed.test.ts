@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { describe, expect, it } from "vitest";
 import type { AnswerContext, Call, Dialect, Event, Guard } from "../../src/canon/index.ts";
 import { AnswerFold, NO_USAGE, outputCharacters, ProblemError } from "../../src/canon/index.ts";
@@ -50,13 +51,24 @@ interface Told {
 }
 
 /** What a client gets of the pieces. */
-function told(upstream: Dialect, client: Dialect, pieces: Iterable<Uint8Array>, more: Partial<ReplyContext> = {}): Told {
+function told(
+  upstream: Dialect,
+  client: Dialect,
+  pieces: Iterable<Uint8Array>,
+  more: Partial<ReplyContext> & { readonly cancelled?: true } = {},
+): Told {
   const live = new LiveCall({ id: "call", clock: new ManualClock(), journalBytes: limits.journalBytes });
   const frames: string[] = [];
   const reader: Reader = {
     whole: () => expect.unreachable(),
     head() {},
-    frames: (some) => frames.push(...some.map((frame) => frame.toString())) > 0,
+    frames(some) {
+      for (const frame of some) {
+        expect(isUtf8(frame)).toBe(true);
+        frames.push(frame.toString());
+      }
+      return true;
+    },
     end() {},
   };
   live.attach(reader);
@@ -90,7 +102,7 @@ function told(upstream: Dialect, client: Dialect, pieces: Iterable<Uint8Array>, 
   let problem: string | undefined;
   try {
     for (const piece of pieces) reply.data(Buffer.from(piece));
-    problem = reply.end()?.message;
+    if (!more.cancelled) problem = reply.end()?.message;
   } catch (error) {
     if (!(error instanceof ProblemError)) throw error;
     problem = error.problem.message;
@@ -252,6 +264,9 @@ describe.each(pairs)("%s to %s", (from, to) => {
     const answer = got.reply.answer();
     expect(answer && outputCharacters(answer)).toBe(got.reply.report().outputCharacters);
     expect(got.reply.report().outputCharacters).toBeGreaterThan(1_000);
+    const cancelled = told(upstream, client, stream(upstream, many).slice(0, 300), { cancelled: true });
+    expect(cancelled.reply.report()).toEqual(got.reply.report());
+    expect(told(upstream, client, stream(upstream, many).slice(0, 300), { cancelled: true }).reply.answer()).toEqual(answer);
   });
 
   it("hides nothing from a guard", () => {
