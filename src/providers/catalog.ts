@@ -18,6 +18,8 @@ export interface CatalogRow {
   readonly baseUrlEnvironment?: readonly string[];
   /** The path under which this API lives on any host; added to a base URL that lacks it. */
   readonly versionPath?: string;
+  /** Requests whose path begins so go to the host itself, beside `versionPath` and not below it. */
+  readonly besidePath?: string;
   readonly auth: AuthStyle;
   /** Environment variables that may hold the key, first found wins. */
   readonly environment: readonly string[];
@@ -50,6 +52,7 @@ export interface CatalogRow {
 const CHAT = "openai-chat";
 const RESPONSES = "openai-responses";
 const MESSAGES = "anthropic-messages";
+const OLLAMA = "ollama-chat";
 
 const BEARER: AuthStyle = { style: "bearer" };
 /** Only one provider runs tools whose input is free text; elsewhere they become functions with one string. */
@@ -338,6 +341,8 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
     environment: ["OLLAMA_API_KEY"],
     localPort: 11_434,
     ownedBy: "library",
+    dialects: [CHAT, OLLAMA],
+    besidePath: "/api/",
     wire: chat({ reasoningField: "reasoning" }),
     quirks: ["the context window is the server's setting, 4096 tokens unless changed"],
   },

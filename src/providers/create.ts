@@ -35,8 +35,9 @@ export function createProvider(name: string, options: ProviderOptions, deps: Pro
     });
   }
   const address = addressOf(name, options, row, deps.env);
+  const below = row.besidePath === undefined ? "" : (/\/v\d+\w*$/.exec(address.baseUrl)?.[0] ?? "");
   const client = deps.connect({
-    baseUrl: address.baseUrl,
+    baseUrl: address.baseUrl.slice(0, address.baseUrl.length - below.length),
     allowPrivateNetwork: address.allowPrivateNetwork,
     connectTimeoutMs: options.connectTimeoutMs,
     headTimeoutMs: options.headTimeoutMs,
@@ -49,6 +50,7 @@ export function createProvider(name: string, options: ProviderOptions, deps: Pro
     row,
     options,
     address,
+    below,
     keys: keysOf(name, options, address.own ? keyFromEnvironment(row, deps.env) : undefined),
     client,
     clock: deps.clock,

@@ -22,6 +22,8 @@ export interface HttpProviderParts {
   readonly row: CatalogRow;
   readonly options: ProviderOptions;
   readonly address: Address;
+  /** The part of the address that stands before every path but those of `besidePath`. */
+  readonly below: string;
   /** Empty where it needs none or has none. */
   readonly keys: readonly ProviderKey[];
   readonly client: HttpClient;
@@ -122,7 +124,7 @@ export class HttpProvider implements Provider {
     const { client, clock, options, row } = this.#parts;
     const asked =
       options.apiVersion !== undefined && row.dated !== undefined ? `${row.dated.modelsPath}?api-version=${options.apiVersion}` : path;
-    return fetchSmall(client, asked, this.#keyHeaders(credential).whole, signal, clock, ASK_MS);
+    return fetchSmall(client, this.#parts.below + asked, this.#keyHeaders(credential).whole, signal, clock, ASK_MS);
   }
 
   #headersOf({ request, stream, accepts, credential }: UpstreamCall): Readonly<Record<string, string>> {
@@ -137,12 +139,13 @@ export class HttpProvider implements Provider {
   }
 
   #path(path: string, model: string): string {
-    const { row, options, address } = this.#parts;
+    const { row, options, address, below } = this.#parts;
+    if (row.besidePath !== undefined && path.startsWith(row.besidePath)) return path;
     if (options.apiVersion !== undefined && row.dated !== undefined) {
       return `${row.dated.deploymentPath.replace("{model}", () => encodeURIComponent(model))}${path}?api-version=${options.apiVersion}`;
     }
     // Some dialects name the version themselves; it must not stand there twice.
-    return path.startsWith("/v1/") && address.baseUrl.endsWith("/v1") ? path.slice(3) : path;
+    return below + (path.startsWith("/v1/") && address.baseUrl.endsWith("/v1") ? path.slice(3) : path);
   }
 }
 

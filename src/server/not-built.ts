@@ -20,10 +20,11 @@ export const NOT_BUILT: readonly { readonly method: string; readonly path: strin
   ),
   ...["GET", "DELETE"].map((method) => ({ method, path: "/mcp", what: "/mcp" })),
   ...["/v1beta/models", "/v1beta/models/{model...}"].map((path) => ({ method: "GET", path, what: "the generateContent language" })),
-  ...["/v1/rerank", "/v2/chat", "/v2/embed", "/v2/rerank", "/api/chat", "/api/generate", "/api/embed", "/mcp", "/v1/feedback"].map(
-    (path) => ({ method: "POST", path, what: path }),
-  ),
-  { method: "GET", path: "/api/tags", what: "/api/tags" },
+  ...["/v1/rerank", "/v2/chat", "/v2/embed", "/v2/rerank", "/api/embed", "/mcp", "/v1/feedback"].map((path) => ({
+    method: "POST",
+    path,
+    what: path,
+  })),
   { method: "POST", path: "/v1beta/models/{model...}", what: "the generateContent language" },
   { method: "POST", path: "/v1/models/{model...}", what: "the generateContent language" },
   { method: "POST", path: "/model/{model...}", what: "the converse language" },
