@@ -287,6 +287,10 @@ export interface Dialect {
   readonly requestIdHeader?: string;
   /** The client's key in this dialect's own header, without prefix words. */
   credentials(headers: Headers): string | undefined;
+  /** Query parameters by which a client may say what otherwise stands in a header, with that header's name: a key, say. */
+  readonly queryHeaders?: Readonly<Record<string, string>>;
+  /** The same language with another framing, where a client may choose one by the query; undefined: as it is. Towards providers it is not used. */
+  framedFor?(params: Readonly<Record<string, string>>): Dialect | undefined;
   /** Listing of models in this dialect's shape; `undefined` when it shares another dialect's. Selected by `answersModels`. */
   /** `params`: the query, for languages that list in pages. @throws ProblemError invalid_request */
   encodeModels?(models: readonly ListedModel[], headers: Headers, params?: Readonly<Record<string, string>>): Json;

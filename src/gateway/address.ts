@@ -37,7 +37,8 @@ export function addressed(
 ): Addressed | Promise<Addressed> {
   const client = run.request.dialect;
   const speaksClient = provider.dialects.includes(client.id);
-  const dialect = speaksClient ? client : deps.dialects.get(provider.dialects[0] ?? "");
+  // By its id: a client's framing is not the provider's.
+  const dialect = speaksClient ? (deps.dialects.get(client.id) ?? client) : deps.dialects.get(provider.dialects[0] ?? "");
   if (!dialect)
     throw new ProblemError({ kind: "unsupported", message: `The provider "${provider.id}" speaks no language this gateway knows.` });
   const encodeTarget: EncodeTarget = { provider: provider.id, model: target.model, capabilities: provider.capabilities(target.model) };

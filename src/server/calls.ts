@@ -7,6 +7,7 @@ import { missingCall, resume } from "../gateway/resume.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
 import { ownLineage } from "./lineage.ts";
+import { headersIn } from "./query-headers.ts";
 import { answerWith, sendJson, serveReading } from "./respond.ts";
 import { queryParams, type Params, type Router } from "./router.ts";
 
@@ -48,19 +49,23 @@ export function mountCalls(router: Router, deps: GatewayDeps): void {
   );
 }
 
+/** What tells who asks. */
+type Asking = Pick<FrontRequest, "headers" | "query" | "peer">;
+
 /** The caller, whose request counts against its limits. @throws ProblemError unauthenticated, rate_limited */
-export async function identifyAndCount(deps: GatewayDeps, request: FrontRequest, language?: Dialect): Promise<Caller> {
+export async function identifyAndCount(deps: GatewayDeps, request: Asking, language?: Dialect): Promise<Caller> {
   const caller = await identify(deps, request, language);
   await countRequest(deps, caller);
   return caller;
 }
 
 /** The caller, by whichever language's credentials the request carries. */
-async function identify(deps: GatewayDeps, request: FrontRequest, language?: Dialect): Promise<Caller> {
+async function identify(deps: GatewayDeps, request: Asking, language?: Dialect): Promise<Caller> {
   const dialects = language ? [language, ...deps.dialects.values()] : [...deps.dialects.values()];
-  const dialect = dialects.find((candidate) => candidate.credentials(request.headers) !== undefined) ?? dialects[0];
+  const headers = language ? headersIn(language, request) : request.headers;
+  const dialect = dialects.find((candidate) => candidate.credentials(headers) !== undefined) ?? dialects[0];
   if (!dialect) throw new ProblemError({ kind: "internal", message: "No dialect is installed." });
-  return deps.admission.identify(deps.snapshot(), dialect, request.headers, request.peer);
+  return deps.admission.identify(deps.snapshot(), dialect, headers, request.peer);
 }
 
 async function describe(deps: GatewayDeps, out: FrontOut, id: string, caller: Caller): Promise<void> {

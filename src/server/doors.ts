@@ -7,6 +7,7 @@ import type { GatewayDeps } from "../gateway/run.ts";
 import { replayTurn, turnDoor } from "../gateway/turn-doors.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
 import { mountModelDoor } from "./models.ts";
+import { headersIn } from "./query-headers.ts";
 import { HttpReader, sendJson, serveReading } from "./respond.ts";
 import { queryParams, type Params, type Router } from "./router.ts";
 
@@ -38,12 +39,13 @@ function openDoor(deps: GatewayDeps, dialect: Dialect, door: CallDoor, request: 
   out.onLeave(() => live.detach(reader));
 }
 
-function callRequest(dialect: Dialect, door: CallDoor, request: FrontRequest, params: Params): CallRequest {
+function callRequest(dialect: Dialect, door: CallDoor, request: FrontRequest, segments: Params): CallRequest {
+  const params = request.query === "" && !door.params ? segments : { ...queryParams(request.query), ...segments, ...door.params };
   return {
-    dialect,
+    dialect: dialect.framedFor?.(params) ?? dialect,
     door,
-    headers: request.headers,
-    params: request.query === "" && !door.params ? params : { ...queryParams(request.query), ...params, ...door.params },
+    headers: headersIn(dialect, request),
+    params,
     peer: request.peer,
     readBody: (limits) =>
       new Promise((resolve, reject) => {

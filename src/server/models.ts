@@ -14,6 +14,7 @@ import { nearest, openJson } from "../kit/index.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
 import { identifyAndCount } from "./calls.ts";
+import { headersIn } from "./query-headers.ts";
 import { answerWith, sendJson } from "./respond.ts";
 import { queryParams, type Params, type Router } from "./router.ts";
 
@@ -37,7 +38,7 @@ export function mountModels(router: Router, deps: GatewayDeps): void {
     "GET",
     "/v1/models",
     handle(async (dialect, request) => {
-      const { scopes } = await identifyAndCount(deps, request);
+      const { scopes } = await identifyAndCount(deps, request, dialect);
       return dialect.encodeModels?.(listModels(deps, scopes), request.headers, queryParams(request.query));
     }),
   );
@@ -138,7 +139,7 @@ export function listModels(deps: GatewayDeps, scopes: Scopes): ListedModel[] {
 export function languageOf(deps: GatewayDeps, request: FrontRequest): Dialect {
   const speaking = [...deps.dialects.values()].filter((dialect) => "encodeModels" in dialect);
   const dialect =
-    speaking.find((candidate) => candidate.answersModels?.(request.headers)) ??
+    speaking.find((candidate) => candidate.answersModels?.(headersIn(candidate, request))) ??
     speaking.find((candidate) => !("answersModels" in candidate));
   if (!dialect) throw new ProblemError({ kind: "internal", message: "No dialect lists models." });
   return dialect;

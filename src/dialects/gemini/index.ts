@@ -1,6 +1,7 @@
 import { defineDialect, type Door, type Headers, type Json, type JsonObject } from "../../canon/index.ts";
 import { commonLimits } from "../shared-limits.ts";
 import { decodeAnswer, encodeAnswer, readAnswer } from "./answer.ts";
+import { asArrayStream } from "./array-stream.ts";
 import { decodeCall, outline, streamOf } from "./decode-call.ts";
 import { ResponseDecoder } from "./decode-events.ts";
 import { encodeCall, pathOf } from "./encode-call.ts";
@@ -20,7 +21,7 @@ function credentials(headers: Headers): string | undefined {
 }
 
 /** Both versions of the API; they differ in what the provider offers, not in shape. */
-const doors: readonly Door[] = ["/v1beta/models", "/v1/models"].flatMap((base): Door[] => [
+const callDoors: readonly Door[] = ["/v1beta/models", "/v1/models"].flatMap((base): Door[] => [
   { method: "POST", path: `${base}/{model...}:generateContent`, does: { kind: "call", operation: "generate" } },
   {
     method: "POST",
@@ -31,13 +32,21 @@ const doors: readonly Door[] = ["/v1beta/models", "/v1/models"].flatMap((base): 
   { method: "POST", path: `${base}/{model...}:countTokens`, does: { kind: "call", operation: "count_tokens" } },
 ]);
 
+const doors: readonly Door[] = [
+  ...callDoors,
+  { method: "GET", path: "/v1beta/models", does: { kind: "models", action: "list" } },
+  { method: "GET", path: "/v1beta/models/{model...}", does: { kind: "models", action: "one" } },
+];
+
 /** Google's generateContent. Source: the types of `@google/genai` 3, the Gemini API reference, and recorded traffic. */
-export default defineDialect({
+const language = defineDialect({
   id: DIALECT,
   title: "Gemini generateContent",
   doors,
   modelInPath: true,
   credentials,
+  queryHeaders: { key: "x-goog-api-key" },
+  framedFor: (params) => (streamOf({ params }).array ? arrayStream : undefined),
   encodeModels,
   encodeModel,
   answersModels: (headers) => headers["x-goog-api-key"] !== undefined,
@@ -75,6 +84,10 @@ export default defineDialect({
     return typeof total === "number" ? total : undefined;
   },
 });
+
+const arrayStream = asArrayStream(language);
+
+export default language;
 
 /** A count's request, for an upstream that wants it wrapped or as it is. */
 function unwrapped(body: JsonObject, wrapped: JsonObject, model: string, refuses: readonly string[] = []): Record<string, Json | undefined> {
