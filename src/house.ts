@@ -27,7 +27,7 @@ import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, Identity, upgradeHandler } from "./server/index.ts";
 import type { MetricsPeers } from "./server/metrics-exchange.ts";
 import { otlpSender } from "./server/otlp.ts";
-import { databaseUrl, folderSeal, openRecord, settleLeft, sharedSeal, sweeper } from "./stores/index.ts";
+import { openDataSeal, openRecord, settleLeft, sweeper } from "./stores/index.ts";
 import { connect } from "./wire/client.ts";
 import { listen } from "./wire/front.ts";
 import type { ClientOptions, Front, HttpClient } from "./wire/types.ts";
@@ -131,6 +131,9 @@ async function furnish(
       );
   let snapshot = snapshotOf(config, version?.version ?? 0, openProviders(config, { clock, env, randomness, book }));
   const health = openHealth(config, snapshot, { clock, randomness, signals: stores.signals, log: logs.warn });
+  const seal = await openDataSeal({ env, folder });
+  // A rotation raises what this watches: tokens under the new key open from then on.
+  const unwatchKeys = stores.config.watch(() => void seal.reload());
   const telemetry = new Telemetry({
     clock,
     logs,
@@ -154,7 +157,7 @@ async function furnish(
     book: () => book,
     health,
     retry: config.retry,
-    seal: databaseUrl(env) === undefined ? folderSeal(folder) : sharedSeal(env, folder),
+    seal,
     guards: options.guards ?? [],
     note: (event) => audit.note(event),
     node,
@@ -223,6 +226,7 @@ async function furnish(
       control?.close();
       prices?.close();
       unwatch();
+      unwatchKeys();
       gateway.switches.close();
       gateway.shadows.close();
       sweep();

@@ -1,6 +1,6 @@
 import type { Budget, ConfigVersion, KeyRecord, RequestLimit, Scopes, Switch } from "../canon/index.ts";
-import { openConfigText } from "./sqlite/sealed-config.ts";
-import type { Sealer } from "./sqlite/serving-key.ts";
+import { openConfigText } from "./sealing/config-text.ts";
+import type { Sealer } from "./sealing/sealer.ts";
 
 /** Keys, versions of the configuration and switches as every engine has them in its tables. */
 export interface KeyColumns {

@@ -1,6 +1,5 @@
 export { openSqlite, type SqliteOptions } from "./sqlite/open.ts";
-export { folderSeal } from "./sqlite/folder-seal.ts";
-export { sharedSeal } from "./postgres/data-key.ts";
+export { type DataSeal, openDataSeal } from "./sealing/data-seal.ts";
 export { DATABASE_UNUSABLE, migrateRecord, openPostgres, type PostgresOptions } from "./postgres/open.ts";
 export { memoryStores } from "./memory.ts";
 export { primaryHost, type PrimaryHost } from "./cluster/host.ts";

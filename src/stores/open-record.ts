@@ -16,7 +16,7 @@ export interface RecordOptions extends Pick<SqliteOptions, "folder" | "node" | "
 export function openRecord({ env, log, brief = false, ...rest }: RecordOptions): Promise<HostedStores> {
   const url = databaseUrl(env);
   const onFailure = tellFailure(log);
-  return url === undefined ? openSqlite({ ...rest, onFailure }) : openPostgres({ ...rest, url, env, log, brief, onFailure });
+  return url === undefined ? openSqlite({ ...rest, env, onFailure }) : openPostgres({ ...rest, url, env, log, brief, onFailure });
 }
 
 export function databaseUrl(env: Readonly<Record<string, string | undefined>>): string | undefined {

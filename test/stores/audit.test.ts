@@ -8,7 +8,7 @@ import { ManualClock, SeededRandomness } from "../../src/kit/index.ts";
 import { ipcChannel, openSqlite, primaryHost } from "../../src/stores/index.ts";
 import { Database } from "../../src/stores/sqlite/database.ts";
 import { JournalFile } from "../../src/stores/sqlite/journal-file.ts";
-import { openSealer } from "../../src/stores/sqlite/serving-key.ts";
+import { Sealer } from "../../src/stores/sealing/sealer.ts";
 import { auditNote } from "../contracts/audit.contract.ts";
 import { temporaryFolder } from "./folders.ts";
 import { keyRecord } from "./rows.ts";
@@ -86,7 +86,7 @@ describe("the audit in the data folder", () => {
   it("is neither changed nor shortened by a statement, and a change without its entry is none", async () => {
     const folder = temporaryFolder();
     await (await openSqlite({ folder, node: "n", clock })).close();
-    const sealer = openSealer(folder);
+    const sealer = new Sealer([Buffer.alloc(32, 1)]);
     const database = new Database(folder, sealer, new JournalFile(folder, sealer, 1_000_000));
     database.commit([{ name: "appendAudit", args: [auditNote("a")] }]);
     // An entry that the record refuses: its key is not made either, while the rest of the batch is.

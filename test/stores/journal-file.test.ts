@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { part, texts } from "../contracts/journal.contract.ts";
 import { packSpill, type Spill } from "../../src/stores/journal-block.ts";
 import { JournalFile } from "../../src/stores/sqlite/journal-file.ts";
-import { openSealer } from "../../src/stores/sqlite/serving-key.ts";
+import { Sealer } from "../../src/stores/sealing/sealer.ts";
 import { temporaryFolder } from "./folders.ts";
 import { START } from "./rows.ts";
 
@@ -14,7 +14,7 @@ const FRAME = "f".repeat(10_000);
 const MIB = 1024 * 1024;
 const FOREVER = START + 1e9;
 
-const open = (folder: string, maxBytes = MIB): JournalFile => new JournalFile(folder, openSealer(folder), maxBytes);
+const open = (folder: string, maxBytes = MIB): JournalFile => new JournalFile(folder, new Sealer([Buffer.alloc(32, 1)]), maxBytes);
 const one = (id: string, first: number, frames: readonly string[], rest: object = {}): Spill =>
   packSpill([part(id, first, frames, rest)], START);
 const sizeOf = (folder: string): number => statSync(join(folder, "journal.db")).size;

@@ -9,7 +9,7 @@ import {
   switchFrom,
 } from "../admin-columns.ts";
 import { conflict, staleBase } from "../problems.ts";
-import { sealConfigText } from "../sqlite/sealed-config.ts";
+import { sealConfigText } from "../sealing/config-text.ts";
 import { type Session, statement } from "./connections.ts";
 import type { BatchContext, PostgresReads, PostgresWrites } from "./tables.ts";
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { HeldColumns } from "../backend.ts";
-import type { Sealer } from "../sqlite/serving-key.ts";
+import type { Sealer } from "../sealing/sealer.ts";
 import { type Session, statement } from "./connections.ts";
 import type { PostgresReads, PostgresWrites } from "./tables.ts";
 

@@ -1,7 +1,7 @@
 import type { JournalEntry, JournalPage } from "../../canon/index.ts";
 import type { JournalWrite } from "../backend.ts";
 import { type BlockEntry, type Spill, unpackPart } from "../journal-block.ts";
-import type { Sealer } from "../sqlite/serving-key.ts";
+import type { Sealer } from "../sealing/sealer.ts";
 import { type Connections, type Session, statement } from "./connections.ts";
 import type { PostgresReads } from "./tables.ts";
 import { arrayOf, arrayOfBytes } from "./values.ts";

@@ -8,7 +8,8 @@ import { type Address, readAddress } from "./address.ts";
 import { PostgresBackend } from "./backend.ts";
 import { BatchWriter } from "./batch.ts";
 import { Connections } from "./connections.ts";
-import { openDataKeys, registerDataKey } from "./data-key.ts";
+import { Keyring } from "../sealing/keyring.ts";
+import { registerDataKey } from "./data-key.ts";
 import { reasonOfDatabase } from "./faults.ts";
 import { Leases } from "./leases.ts";
 import { migratePostgres, schemaState } from "./migrate.ts";
@@ -63,9 +64,8 @@ export async function openPostgres(settings: PostgresOptions): Promise<HostedSto
   };
   try {
     await readySchema(connections.batches, address, clock.now(), settings.migrations ?? postgresMigrations);
-    const keys = openDataKeys(env, folder);
-    await registerDataKey(connections.batches, keys);
-    const { sealer } = keys;
+    const { sealer } = await Keyring.open({ env, folder });
+    await registerDataKey(connections.batches, sealer);
     const channel = `gimbal:${address.schema}`;
     const leases = new Leases(brief ? undefined : node, leaseMs, clock);
     const backend = await PostgresBackend.start({

@@ -1,5 +1,5 @@
 import type { ReadName, Reads, WriteName, Writes } from "../backend.ts";
-import type { Sealer } from "../sqlite/serving-key.ts";
+import type { Sealer } from "../sealing/sealer.ts";
 import type { Session } from "./connections.ts";
 
 /** What the writes of one batch share. */

@@ -1,5 +1,5 @@
 import type { Writes } from "../backend.ts";
-import type { Sealer } from "../sqlite/serving-key.ts";
+import type { Sealer } from "../sealing/sealer.ts";
 import type { TurnHead } from "../turn-text.ts";
 import { type Session, statement } from "./connections.ts";
 import type { PostgresReads, PostgresWrites } from "./tables.ts";

@@ -13,8 +13,8 @@ import {
 import { ACCESS_WRITES, type AccessWrites } from "../access-columns.ts";
 import type { ReadTable, WriteTable } from "../backend.ts";
 import { conflict, staleBase } from "../problems.ts";
-import { sealConfigText } from "./sealed-config.ts";
-import type { Sealer } from "./serving-key.ts";
+import { sealConfigText } from "../sealing/config-text.ts";
+import type { Sealer } from "../sealing/sealer.ts";
 
 interface InForceColumns {
   readonly first: number | null;

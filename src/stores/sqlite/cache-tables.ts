@@ -1,7 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { ReadTable, WriteTable } from "../backend.ts";
 import { type AnswerColumns, EVICTED, identity } from "../cache-columns.ts";
-import type { Sealer } from "./serving-key.ts";
+import type { Sealer } from "../sealing/sealer.ts";
 
 /** Deletions keep the sum of bytes and the tags in step by triggers; see the migration. */
 export function cacheWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteTable, "keepCached" | "forgetCached" | "expireCached"> {

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { ReadTable, WriteTable } from "../backend.ts";
 import type { TurnHead } from "../turn-text.ts";
-import type { Sealer } from "./serving-key.ts";
+import type { Sealer } from "../sealing/sealer.ts";
 
 interface TurnColumns {
   readonly previous_id: string | null;

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { HeldColumns, ReadTable, WriteTable } from "../backend.ts";
-import type { Sealer } from "./serving-key.ts";
+import type { Sealer } from "../sealing/sealer.ts";
 
 interface Columns {
   readonly fingerprint: string;

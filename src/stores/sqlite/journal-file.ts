@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { JournalEntry, JournalPage } from "../../canon/index.ts";
 import { type BlockEntry, type Spill, unpackPart } from "../journal-block.ts";
-import type { Sealer } from "./serving-key.ts";
+import type { Sealer } from "../sealing/sealer.ts";
 
 const JOURNAL_FILE = "journal.db";
 /** Rises with every change of the tables below. */

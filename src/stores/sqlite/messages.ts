@@ -7,6 +7,7 @@ export type ToWriter =
   | { readonly kind: "batch"; readonly batch: PackedBatch }
   | { readonly kind: "read"; readonly id: number; readonly name: ReadName; readonly args: readonly unknown[] }
   | { readonly kind: "journal"; readonly id: number; readonly write: JournalWrite }
+  | { readonly kind: "keys"; readonly keys: readonly Uint8Array[] }
   | { readonly kind: "close" };
 
 /** What it says. Batches are answered in order, one at a time; a journal's write is answered like a read. */

@@ -4,12 +4,12 @@ import { makeFolder } from "../folder.ts";
 import { DEFAULT_STORAGE, type StorageOptions } from "../options.ts";
 import { type HostedStores, storesOver } from "../over-backend.ts";
 import { recordPath, servingPath } from "./database.ts";
+import { type Environment, Keyring } from "../sealing/keyring.ts";
 import { lockFolder } from "./lock.ts";
 import { migrate } from "./migrate.ts";
 import { recordMigrations } from "./migrations/record.ts";
 import { servingMigrations } from "./migrations/serving.ts";
 import { sealConfiguration } from "./sealed-config.ts";
-import { openSealer } from "./serving-key.ts";
 import { WriterThread } from "./writer-thread.ts";
 
 export interface SqliteOptions {
@@ -19,6 +19,8 @@ export interface SqliteOptions {
   readonly node: string;
   readonly clock: Clock;
   readonly options?: StorageOptions;
+  /** May hold the keys under which data is sealed. */
+  readonly env?: Environment;
   /** Called when writing begins to fail (why), and with undefined when it works again. */
   readonly onFailure?: (why: string | undefined) => void;
 }
@@ -27,22 +29,22 @@ const OWNER_ONLY = 0o600;
 
 /**
  * The record of one machine, in the files of one folder that only this process may use: `record.db` (ledger, keys, configuration) and
- * `serving.db` (kept turns, sealed with `serving.key`).
+ * `serving.db` (kept turns, sealed).
  *
  * Rejects with `conflict` (code `data_folder_in_use`) when another process holds the folder, and with `storage_unavailable` when it
  * cannot be written, is damaged, or was written by a newer version.
  */
 export async function openSqlite(settings: SqliteOptions): Promise<HostedStores> {
-  const { folder, node, clock, options = DEFAULT_STORAGE, onFailure } = settings;
+  const { folder, node, clock, options = DEFAULT_STORAGE, env = {}, onFailure } = settings;
   makeFolder(folder);
   const unlock = lockFolder(folder, { pid: process.pid, node, since: clock.now() });
   try {
-    const sealer = openSealer(folder);
-    sealConfiguration(recordPath(folder), sealer);
+    const keyring = await Keyring.open({ env, folder });
+    sealConfiguration(recordPath(folder), keyring.sealer);
     migrate(recordPath(folder), recordMigrations, clock.now());
     migrate(servingPath(folder), servingMigrations, clock.now());
     for (const path of [recordPath(folder), servingPath(folder)]) chmodSync(path, OWNER_ONLY);
-    const backend = await WriterThread.start(folder, options, clock);
+    const backend = await WriterThread.start(folder, options, clock, keyring);
     let failure: string | undefined;
     backend.watch(() => {
       if (backend.failure() === failure) return;

@@ -5,17 +5,19 @@ import { Database } from "./database.ts";
 import { JournalFile } from "./journal-file.ts";
 import type { FromWriter, ToWriter } from "./messages.ts";
 import { unpackBatch } from "./pack.ts";
-import { openSealer } from "./serving-key.ts";
+import { type Keys, Sealer } from "../sealing/sealer.ts";
 
 /** What the thread is started with. */
 export interface WriterData {
   readonly folder: string;
+  /** The first seals, all open. */
+  readonly keys: readonly Uint8Array[];
   readonly journalDiskBytes: number;
 }
 
 /** The one thread that touches the databases. Everything it does is in `Database`; here is only its mailbox. */
-function serve(port: NonNullable<typeof parentPort>, { folder, journalDiskBytes }: WriterData): void {
-  const sealer = openSealer(folder);
+function serve(port: NonNullable<typeof parentPort>, { folder, keys, journalDiskBytes }: WriterData): void {
+  const sealer = new Sealer(keysOf(keys));
   const journal = new JournalFile(folder, sealer, journalDiskBytes);
   const database = new Database(folder, sealer, journal);
   const say = (message: FromWriter): void => port.postMessage(message);
@@ -27,6 +29,8 @@ function serve(port: NonNullable<typeof parentPort>, { folder, journalDiskBytes 
         return say(read(database, message.id, message.name, message.args as Reads[ReadName]["args"]));
       case "journal":
         return say(writeJournal(journal, message.id, message.write));
+      case "keys":
+        return sealer.replaceKeys(keysOf(message.keys));
       case "close":
         database.close();
         journal.close();
@@ -34,6 +38,13 @@ function serve(port: NonNullable<typeof parentPort>, { folder, journalDiskBytes 
     }
   });
   say({ kind: "ready", generation: database.generation() });
+}
+
+/** What comes over to a thread is plain bytes. */
+function keysOf(keys: readonly Uint8Array[]): Keys {
+  const [first, ...rest] = keys.map((key) => Buffer.from(key));
+  if (!first) throw new Error("there is no key to seal data with");
+  return [first, ...rest];
 }
 
 function read(database: Database, id: number, name: ReadName, args: Reads[ReadName]["args"]): FromWriter {

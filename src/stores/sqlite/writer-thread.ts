@@ -4,6 +4,7 @@ import type { Backend, BatchOutcome, Command, JournalWrite, ReadName, Reads, Spe
 import type { RowValues } from "../ledger-values.ts";
 import type { StorageOptions } from "../options.ts";
 import { reasonOf, unavailable } from "../problems.ts";
+import type { Keyring } from "../sealing/keyring.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { FromWriter, ToWriter } from "./messages.ts";
 import { packBatch } from "./pack.ts";
@@ -20,6 +21,7 @@ const WORKER_FILE = new URL(import.meta.url.endsWith(".ts") ? "./worker.ts" : ".
 /** The gateway's side of the writer's thread. A thread that dies is started again by the next batch or read. */
 export class WriterThread implements Backend {
   readonly #folder: string;
+  readonly #keyring: Keyring;
   readonly #options: StorageOptions;
   readonly #group: GroupCommit;
   readonly #listeners = new Set<() => void>();
@@ -30,8 +32,9 @@ export class WriterThread implements Backend {
   #generation = 0;
   #closed: Promise<void> | undefined;
 
-  private constructor(folder: string, options: StorageOptions, clock: Clock) {
+  private constructor(folder: string, options: StorageOptions, clock: Clock, keyring: Keyring) {
     this.#folder = folder;
+    this.#keyring = keyring;
     this.#options = options;
     this.#group = new GroupCommit(
       (commands) => this.#commit(commands),
@@ -42,8 +45,8 @@ export class WriterThread implements Backend {
   }
 
   /** Resolves when the thread has the databases open. Rejects with `storage_unavailable`. */
-  static async start(folder: string, options: StorageOptions, clock: Clock): Promise<WriterThread> {
-    const thread = new WriterThread(folder, options, clock);
+  static async start(folder: string, options: StorageOptions, clock: Clock, keyring: Keyring): Promise<WriterThread> {
+    const thread = new WriterThread(folder, options, clock, keyring);
     const worker = thread.#start();
     await new Promise<void>((resolve, reject) => {
       const refused = (error: unknown): void => reject(unavailable(`The record cannot be opened: ${reasonOf(error)}`, { cause: error }));
@@ -135,7 +138,7 @@ export class WriterThread implements Backend {
   }
 
   #start(): Worker {
-    const workerData: WriterData = { folder: this.#folder, journalDiskBytes: this.#options.journalDiskBytes };
+    const workerData: WriterData = { folder: this.#folder, keys: this.#keyring.keys, journalDiskBytes: this.#options.journalDiskBytes };
     // Without the process's own flags: a test runner's or a debugger's are not for this thread.
     const worker = new Worker(WORKER_FILE, { workerData, execArgv: [], name: "record" });
     this.#worker = worker;
