@@ -1,4 +1,5 @@
 import { isLoopback } from "../../gateway/identity-options.ts";
+import { tidy } from "../../gateway/scope-options.ts";
 
 /** Bytes of a discovery document, of a key set, of an answer to an exchange. */
 const ANSWER_BYTES = 512 * 1024;
@@ -15,11 +16,11 @@ interface Sent {
  * rejects with names the address.
  */
 export function boundedFetch(fetch: typeof globalThis.fetch): (url: string, init?: Sent) => Promise<Response> {
-  return async (url, { method = "GET", headers: sent = {}, body = null } = {}) => {
+  return async (url, init = {}) => {
     const { protocol, hostname } = new URL(url);
     if (protocol !== "https:" && !(protocol === "http:" && isLoopback(hostname))) throw new Error(`${url} is not an https:// address`);
     const signal = AbortSignal.timeout(ANSWER_MS);
-    const response = await fetch(url, { method, headers: sent, body, redirect: "manual", signal });
+    const response = await fetch(url, { ...tidy(init), redirect: "manual", signal });
     const chunks: Uint8Array[] = [];
     let bytes = 0;
     for await (const chunk of response.body ?? []) {
