@@ -50,6 +50,8 @@ export interface Outline {
   readonly maxOutputTokens?: number;
   /** Answers asked for at once, each of them up to that cap; absent: one. For reservations. */
   readonly choices?: number;
+  /** Units besides tokens that it may be charged for at most, by the names of `Usage.media`; for reservations. */
+  readonly units?: Readonly<Record<string, number>>;
   /** The service tier asked for, by its name in usage and prices; for reservations. */
   readonly serviceTier?: string;
   /** Earlier turn that must be filled in from the store: rules out the fast path. */

@@ -170,12 +170,6 @@ export interface TaskFile {
   readonly bytes: Uint8Array;
 }
 
-/** What is known of a task before it is decoded; see `Outline`. */
-export interface TaskOutline extends Outline {
-  /** Units besides tokens that it may be charged for at most, by the names of `Usage.media`. */
-  readonly units?: Readonly<Record<string, number>>;
-}
-
 /** What a target takes of one kind of task. */
 export interface TaskSupport {
   /** Languages in which it takes them, preferred first. The client's own wins when it is among them. */
@@ -232,7 +226,7 @@ export interface TaskAnswerContext<T extends Task = Task> {
 /** One kind of task in one language, both as a client's door and as a provider's side. Pure, like its dialect. */
 export interface TaskCodec<T extends Task = Task, R extends TaskResult = TaskResult> {
   /** @throws ProblemError invalid_request with `param` */
-  outline(body: JsonObject, context: DoorContext): TaskOutline;
+  outline(body: JsonObject, context: DoorContext): Outline;
   /** @throws ProblemError invalid_request with `param` */
   decode(body: TaskBody, context: DoorContext): T;
   /**
@@ -255,6 +249,10 @@ export interface TaskCodec<T extends Task = Task, R extends TaskResult = TaskRes
   encodeResult(result: R, context: TaskAnswerContext<T>): Json;
   /** Answers that are no JSON: how this result is one of them. Undefined: it is JSON. */
   encodeRaw?(result: R, context: TaskAnswerContext<T>): RawAnswer | undefined;
+  /** What an answer says in headers, because its body has no room for it. */
+  answerHeaders?(result: R): Readonly<Record<string, string>>;
+  /** Usage in a frame of a stream; undefined: it says nothing of it. `done`: the frame ends the answer. */
+  readFrame?(frame: JsonObject): { readonly usage?: Usage | undefined; readonly done?: boolean } | undefined;
   /** What an answer that is no JSON used. `tail`: its last bytes; `size`: all of them. */
   readRaw?(context: { readonly task: T; readonly headers: Headers; readonly tail: Uint8Array; readonly size: number }): Usage | undefined;
 }

@@ -14,6 +14,10 @@ import { openCarried } from "./carried.ts";
 import { askForSummary, checked } from "./prepare.ts";
 import type { Break } from "./stitch.ts";
 import { callOf, operationOf, type GatewayDeps, type Run } from "./run.ts";
+import { addressedTask } from "./task-address.ts";
+import type { TaskReply } from "./task-reply.ts";
+import type { SlicedProvider } from "./task-slices.ts";
+import { taskOperation } from "./task.ts";
 
 /** A call made ready for one target: in which language, with which bytes. */
 export interface Addressed {
@@ -24,6 +28,9 @@ export interface Addressed {
   readonly withholdUsage: boolean;
   /** What was lost or bent. */
   readonly diagnostics: Diagnostic[];
+  /** Of a task: what its reply must know, and who asks in several requests what does not fit into one. */
+  readonly task?: TaskReply;
+  readonly sliced?: SlicedProvider;
 }
 
 /** At once where the bytes pass. @throws ProblemError when the call cannot be said in any language of the provider */
@@ -35,6 +42,8 @@ export function addressed(
   credential?: string,
   gap?: Break,
 ): Addressed | Promise<Addressed> {
+  const task = taskOperation(run);
+  if (task !== undefined) return addressedTask(deps, run, task, provider, target, credential);
   const client = run.request.dialect;
   const speaksClient = provider.dialects.includes(client.id);
   // By its id: a client's framing is not the provider's.

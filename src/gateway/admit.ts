@@ -1,9 +1,9 @@
-import { ProblemError } from "../canon/index.ts";
-import { openJson } from "../kit/index.ts";
+import { isTask, ProblemError } from "../canon/index.ts";
 import { allow, enter } from "./allowance.ts";
 import { scopedMetadata } from "./metadata.ts";
 import { readWishes } from "./request.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
+import { openBody } from "./task.ts";
 
 /** Milliseconds after which an overloaded gateway may be asked again. */
 const OVERLOAD_RETRY_MS = 1000;
@@ -46,11 +46,10 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
     run.wishes = { ...run.wishes, metadata: scopedMetadata(caller, run.wishes.metadata, claimed) };
   }
   const bytes = await request.readBody({ maxBytes: limits.bodyBytes, timeoutMs: limits.requestBodyMs });
-  const opened = openJson(bytes, { depth: limits.jsonDepth });
-  if (!opened.ok) throw new ProblemError({ kind: "invalid_request", message: opened.message });
-  run.document = opened.document;
+  const document = openBody(run, bytes, limits);
+  run.document = document;
   const operation = operationOf(run);
-  const outline = request.dialect.outline(opened.document.value, { operation, headers: request.headers, params: request.params });
+  const outline = request.dialect.outline(document.value, { operation, headers: request.headers, params: request.params });
   run.model = outline.model.slice(0, MODEL_CHARACTERS);
   if (outline.model.length > MODEL_CHARACTERS)
     throw new ProblemError({
@@ -60,7 +59,8 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
     });
   const killed = deps.switches.refusal(caller, run.model);
   if (killed) throw new ProblemError(killed);
-  run.stream = outline.stream && operation === "generate";
+  run.stream = outline.stream && (operation === "generate" || isTask(operation));
+  run.units = outline.units;
   run.maxOutputTokens = outline.maxOutputTokens;
   run.choices = outline.choices ?? 1;
   run.serviceTier = outline.serviceTier;

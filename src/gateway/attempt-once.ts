@@ -67,7 +67,7 @@ export async function attemptOnce(
     else adopt(run, exchange);
     const end = await exchange.attempt.done;
     const { reply } = exchange;
-    report = reply?.report();
+    report = exchange.report();
     const lost = race?.winner !== undefined && race.winner !== exchange;
     const whole = end.problem !== undefined && !lost && reply?.state === "done" && run.live.committed;
     const failed = whole ? undefined : end.problem;

@@ -1,7 +1,17 @@
-import { ProblemError, totalInput, type Alias, type CallExtent, type LedgerRow, type Snapshot, type Target } from "../canon/index.ts";
+import {
+  isTask,
+  ProblemError,
+  totalInput,
+  type Alias,
+  type CallExtent,
+  type LedgerRow,
+  type Snapshot,
+  type Target,
+} from "../canon/index.ts";
 import type { Amounts } from "../ledger/budgets/index.ts";
 import { factsOf } from "./facts.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
+import { taskBoundAt } from "./task-bound.ts";
 
 /** Output of a call that names no maximum, to a model whose own is not known. */
 const UNKNOWN_OUTPUT_TOKENS = 16_384;
@@ -45,6 +55,7 @@ function boundAt(
   { provider, model }: Target,
   input: number,
 ): { readonly nanodollars: number | undefined; readonly tokens: number } {
+  if (isTask(operationOf(run))) return taskBoundAt(book, run, { provider, model }, input, extentOf(run).durationMs);
   const facts = book.facts(provider, model);
   const most = facts?.maxOutputTokens ?? UNKNOWN_OUTPUT_TOKENS;
   const generates = operationOf(run) === "generate";

@@ -3,6 +3,7 @@ import { factsOf } from "./facts.ts";
 import { framingOf } from "./framing.ts";
 import type { Reply } from "./reply.ts";
 import type { GatewayDeps, Run } from "./run.ts";
+import { textsOfTask } from "./task.ts";
 
 /** Characters of text in a token, where nothing can be counted. */
 export const CHARACTERS_PER_TOKEN = 4;
@@ -14,6 +15,7 @@ export function inputTokens(deps: GatewayDeps, run: Run, model: string): number 
   const { caller } = run;
   const facts = run.facts ?? (caller && factsOf(deps, run, caller));
   const count = deps.book.estimator?.(model);
+  if (run.task && count) return Math.ceil(textsOfTask(run.task).reduce((sum, text) => sum + count(text), 0));
   if (!facts || !count) return Math.ceil((run.document?.text.length ?? 0) / CHARACTERS_PER_TOKEN);
   return Math.ceil(facts.countTokens(count));
 }

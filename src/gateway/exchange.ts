@@ -25,6 +25,8 @@ import { answerHeaders } from "./refuse.ts";
 import { tapped } from "./recall.ts";
 import { openReply, type Reply, type ReplyContext } from "./reply.ts";
 import { callOf, continues, type GatewayDeps, type Run } from "./run.ts";
+import type { TaskReply } from "./task-reply.ts";
+import type { SlicedProvider } from "./task-slices.ts";
 import type { Break } from "./stitch.ts";
 
 /**
@@ -49,6 +51,8 @@ export class Exchange implements AttemptOptions, ReplyContext {
   readonly guards: readonly Guard[];
   readonly limits: Limits;
   readonly continues: boolean;
+  readonly task: TaskReply | undefined;
+  readonly #sliced: SlicedProvider | undefined;
   readonly gap: Break | undefined;
   /** What was lost or bent on the way to this provider. */
   readonly diagnostics: Diagnostic[];
@@ -64,7 +68,9 @@ export class Exchange implements AttemptOptions, ReplyContext {
     const alias = run.plan?.alias;
     const timeouts = alias?.timeouts;
     const timeoutMs = alias?.timeoutMs ?? limits.defaultTimeoutMs;
-    this.provider = provider;
+    this.provider = address.sliced ?? provider;
+    this.task = address.task;
+    this.#sliced = address.sliced;
     this.target = target;
     this.dialect = address.dialect;
     this.call = address.call;
@@ -105,6 +111,12 @@ export class Exchange implements AttemptOptions, ReplyContext {
   #tapped(reply: Reply, headers: Headers): Reply {
     const from = { dialect: this.dialect.id, provider: this.provider.id, model: this.call.model, forward: this.forward };
     return tapped(this.#deps, this.#run, reply, from, headers);
+  /** What became known; of a task in pieces that failed, what those pieces used that did not. */
+  report(): AnswerReport | undefined {
+    const report = this.reply?.report();
+    const spent = report?.usage ? undefined : this.#sliced?.spent;
+    return spent ? { outputCharacters: 0, ...report, usage: spent } : report;
+  }
   }
   canonicalCall(): Call {
     return callOf(this.#run);

@@ -1,7 +1,8 @@
-import type { Call, Caller, JsonObject, Needs, Operation } from "../canon/index.ts";
+import type { Call, Caller, JsonObject, Needs, Operation, Target, TaskSupport } from "../canon/index.ts";
 import { CallFacts, type FactsSource } from "../routing/facts.ts";
 import { remainingUsd } from "./covered.ts";
 import { callOf, operationOf, type GatewayDeps, type Run } from "./run.ts";
+import { excess } from "./task-limits.ts";
 
 const NO_LABELS: readonly string[] = [];
 
@@ -61,6 +62,9 @@ class RunFacts implements FactsSource {
   }
   call(): Call {
     return callOf(this.#run);
+  }
+  excess(support: TaskSupport, target: Pick<Target, "provider" | "model">): string | undefined {
+    return excess(this.#deps, this.#run, support, target);
   }
   remainingUsd(): number {
     return remainingUsd(this.#deps, this.#run);

@@ -17,6 +17,8 @@ import { recordsLineage } from "./lineage.ts";
 import type { LiveCall } from "./live.ts";
 import { answerHeaders } from "./refuse.ts";
 import { openReply, type Reply, type ReplyContext } from "./reply.ts";
+import { playedTask } from "./task-address.ts";
+import type { TaskReply } from "./task-reply.ts";
 import { callOf, continues, operationOf, type GatewayDeps, type Run } from "./run.ts";
 
 /** How it ended: the client has its answer, or this call must ask the upstream itself. */
@@ -35,6 +37,7 @@ export class Playback implements ReplyContext, Passenger {
   readonly continues: boolean;
   readonly guards: readonly Guard[];
   readonly limits: Limits;
+  task: TaskReply | undefined;
   upstream: Dialect;
   provider = { id: "" };
   forward = false;
@@ -103,6 +106,7 @@ export class Playback implements ReplyContext, Passenger {
     this.provider = { id: source.provider };
     const sameWire = source.wire !== undefined && source.wire === this.#wire;
     // Kept turns are found by id, and this answer's id may be another turn's.
+    this.task = playedTask(this.#deps, run, upstream, source.model);
     if (run.keep) run.promisedId ??= this.client.newAnswerId?.(this.#deps.randomness.id(""));
     this.forward = sameWire && !run.keep && run.slowReason === undefined;
     this.withholdUsage = this.forward && this.wantsStream && this.#withholds();

@@ -1,9 +1,14 @@
 import { amend, checkCall, mayUseTool, offeredTools, ProblemError, type Call, type Caller } from "../canon/index.ts";
 import { coverTurns } from "./allowance.ts";
 import { callOf, type GatewayDeps, type Run } from "./run.ts";
+import { prepareTask, taskOperation } from "./task.ts";
 
 /** Can the bytes not simply pass? */
 export function mustPrepare(deps: GatewayDeps, run: Run): boolean {
+  if (taskOperation(run) !== undefined) {
+    if (deps.guards.some((guard) => guard.task && guard.readsContent)) run.slowReason ??= "a guard reads the content";
+    return run.slowReason !== undefined;
+  }
   if (run.caller?.scopes.tools) run.slowReason ??= "the key may use some tools only";
   if (deps.guards.some((guard) => guard.readsContent)) run.slowReason ??= "a guard reads the content";
   return run.slowReason !== undefined;
@@ -11,6 +16,7 @@ export function mustPrepare(deps: GatewayDeps, run: Run): boolean {
 
 /** Everything that changes what is sent: earlier turns are put in front, the canonical form is checked, guards have their say. */
 export async function prepare(deps: GatewayDeps, run: Run): Promise<void> {
+  if (taskOperation(run) !== undefined) return prepareTask(deps, run);
   let call = callOf(run);
   if (call.previousId !== undefined) call = await deps.turns.expand(run, call);
   call = await deps.turns.resolve(run, call);

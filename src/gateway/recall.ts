@@ -6,6 +6,8 @@ import {
   idOf,
   Recording,
   takeOf,
+  taskKey,
+  taskWireKey,
   tenantOf,
   wireKey,
   type Flight,
@@ -30,6 +32,10 @@ import type { AnswerReport, Reply } from "./reply.ts";
 import type { CallRequest } from "./request.ts";
 import { callOf, operationOf, stop, type GatewayDeps, type Run } from "./run.ts";
 
+import { taskOf, taskOperation } from "./task.ts";
+
+/** Tasks that a model answers the same way each time. */
+const REPEATABLE_TASKS: ReadonlySet<Operation> = new Set<Operation>(["embed", "rerank", "moderate"]);
 /** Endings at which an answer is all that was to be said. Cut by a limit, refused or filtered, another try may say more. */
 const COMPLETE: ReadonlySet<StopReason> = new Set<StopReason>(["end", "tool_calls", "stop_sequence"]);
 
@@ -200,7 +206,13 @@ function identify(deps: GatewayDeps, run: Run, alias: Alias, cache: AliasCache):
   const scope = tenantOf(caller, cache.share);
   const policy = policyScope(deps.guards, run);
   const labels = run.wishes.metadata;
-  const key = cacheKey(call, { tenant: scope, policy, alias, ...(labels && { labels }) });
+  const facts = { tenant: scope, policy, alias, ...(labels && { labels }) };
+  if (taskOperation(run) !== undefined) {
+    const task = taskOf(run);
+    return new Recalled({ scope, key: taskKey(task, facts), wire: taskWireKey(task), cache, tags: run.wishes.cacheTags ?? [] });
+  }
+  const call = callOf(run);
+  const key = cacheKey(call, facts);
   return new Recalled({ scope, key, wire: wireKey(call), cache, tags: run.wishes.cacheTags ?? [] });
 }
 
@@ -211,10 +223,12 @@ function policyScope(guards: readonly Guard[], run: Run): string {
 
 /** Background answers have a life of their own, warm-ups have no answer, and of several answers at once only their own language can tell. */
 function isCacheable(deps: GatewayDeps, run: Run, alias: Alias): boolean {
-  if (operationOf(run) !== "generate" || run.background || run.warmUp) return false;
+  const operation = operationOf(run);
+  if ((operation !== "generate" && !REPEATABLE_TASKS.has(operation)) || run.background || run.warmUp) return false;
   if (!run.caller || !mayUseModel(run.caller.scopes, alias.name)) return false;
   // Whoever is switched off is told so by the plan.
   if (deps.switches.refusal(run.caller, alias.name)) return false;
+  if (operation !== "generate") return true;
   const { thread, sampling } = callOf(run);
   // A kept turn needs an id of its own, and a thread goes on once.
   if (thread !== undefined || (run.keep && !run.request.dialect.newAnswerId)) return false;
@@ -343,7 +357,7 @@ class Tap implements Reply {
   #keep({ recall: service, clock }: GatewayDeps): void {
     const { reply, recording, recalled, run } = this.#in;
     const { stop: ending, usage, outputCharacters } = reply.report();
-    const saidSomething = outputCharacters > 0 || (usage?.output ?? 1) > 0;
+    const saidSomething = taskOperation(run) !== undefined || outputCharacters > 0 || (usage?.output ?? 1) > 0;
     if (ending === undefined || !COMPLETE.has(ending) || !saidSomething || run.stopped) return;
     const { ttlMs, staleMs } = recalled.cache;
     const { provider, model } = recording.source;

@@ -5,6 +5,7 @@ import { DecodedStream, DecodedWhole } from "./reply-decoded.ts";
 import { ForwardedStream, ForwardedWhole } from "./reply-forwarded.ts";
 import type { LiveCall } from "./live.ts";
 import type { Break } from "./stitch.ts";
+import { openTaskReply, type TaskReply } from "./task-reply.ts";
 
 /** What became known of an answer while it passed. */
 export interface AnswerReport {
@@ -39,6 +40,8 @@ export interface ReplyContext {
    * call on until the end: so it only ever breaks right behind some words, and no call is half told.
    */
   readonly continues?: boolean;
+  /** What is asked is no conversation. */
+  readonly task?: TaskReply | undefined;
   /** The answer goes on with a stream that broke. */
   readonly gap?: Break | undefined;
   /** We asked for a usage frame that the client did not ask for. */
@@ -60,6 +63,7 @@ export interface ReplyContext {
 
 /** Chooses how the body of a good answer is read, by what was asked and what came. */
 export function openReply(context: ReplyContext, headers: Headers): Reply {
+  if (context.task) return openTaskReply(context, context.task, headers);
   const isStream = isStreamOf(context.upstream, headers["content-type"]);
   if (context.forward && !context.gap && isStream === context.wantsStream)
     return isStream ? new ForwardedStream(context) : new ForwardedWhole(context);

@@ -18,6 +18,7 @@ import type {
   Shadow,
   Signals,
   Snapshot,
+  Task,
 } from "../canon/index.ts";
 import type { JsonDocument } from "../kit/index.ts";
 import type { Alerts } from "../ledger/alerts.ts";
@@ -45,6 +46,7 @@ import type { CallRequest, Wishes } from "./request.ts";
 import type { Shadows } from "./shadow.ts";
 import type { Switches } from "./switches.ts";
 import type { Turns } from "./turns.ts";
+import type { Form } from "./task.ts";
 
 /** What the pipeline works with; made once by the house. */
 export interface GatewayDeps {
@@ -101,6 +103,12 @@ export interface Run {
   /** The request in canonical form; decoded only where something needs it. */
   call: Call | undefined;
   /** What the client sent in this turn, before earlier turns were put in front of it. */
+  /** The body, where it came as a form; `document` then holds its fields. */
+  form: Form | undefined;
+  /** What is asked, where that is no conversation; decoded only where something needs it. */
+  task: Task | undefined;
+  /** Units besides tokens that it may be charged for at most. */
+  units: Readonly<Record<string, number>> | undefined;
   ownItems: Call["items"] | undefined;
   /** The earlier turn that the client named, after it was filled in. */
   previousId: string | undefined;
@@ -164,6 +172,9 @@ export function newRun(live: LiveCall, request: CallRequest, snapshot: Snapshot)
     call: undefined,
     ownItems: undefined,
     previousId: undefined,
+    form: undefined,
+    task: undefined,
+    units: undefined,
     promisedId: undefined,
     diagnostics: [],
     lineage: undefined,

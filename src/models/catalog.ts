@@ -13,6 +13,7 @@ export const PRICED_AS: Readonly<Record<string, string>> = {
   huggingface: "huggingface_{suffix}",
 };
 
+  voyage: "voyageai",
 /** What a service tier costs, where that is a fixed fraction of the standard price. */
 export interface TierRow {
   /** The provider's name in the price package. */
@@ -287,5 +288,5 @@ export const MEDIA_UNITS: Readonly<Record<string, MediaUnit>> = {
   pages_processed: { priceKey: "input_document_kpages" },
   images: { priceKey: "images_count" },
   characters: { priceKey: "characters_mcount" },
-  search_units: { priceKey: "search_units_count" },
+  search_units: { priceKey: "search_units_count", optional: true },
 };

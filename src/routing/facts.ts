@@ -8,6 +8,8 @@ import {
   type Needs,
   type Operation,
   type Requirements,
+  type Target,
+  type TaskSupport,
 } from "../canon/index.ts";
 import { NEEDS, needsOf } from "./capabilities.ts";
 import { cheapComplexity, turnsOf, type Complexity } from "./complexity.ts";
@@ -37,6 +39,8 @@ export interface FactsSource {
   needs(): Needs | undefined;
   /** @throws ProblemError when the body cannot be read */
   call(): Call;
+  /** What of a task is more than a target takes, in words that follow its name. @throws ProblemError when the body cannot be read */
+  excess?(support: TaskSupport, target: Pick<Target, "provider" | "model">): string | undefined;
   /** Dollars that the call's budgets still hold; infinite while none covers it. */
   remainingUsd(): number;
 }

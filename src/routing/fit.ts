@@ -1,4 +1,14 @@
-import type { Alias, ModelBook, Place, Requirements, Snapshot, Target } from "../canon/index.ts";
+import {
+  isTask,
+  TASKS,
+  type Alias,
+  type ModelBook,
+  type Place,
+  type Requirements,
+  type Snapshot,
+  type Target,
+  type TaskOperation,
+} from "../canon/index.ts";
 import { hasGaps, lacks, outOfPlace, unknowns } from "./capabilities.ts";
 import type { CallFacts } from "./facts.ts";
 
@@ -30,6 +40,8 @@ export class Fit {
 
   /** Why the target cannot take the call, in words that follow its name; undefined when it can, or nobody knows. */
   fault(target: Target): string | undefined {
+    const { operation } = this.#facts.source;
+    if (isTask(operation)) return this.#outOfPlace(target) ?? this.#unfit(target, operation);
     return this.#outOfPlace(target) ?? (this.#answers ? (this.#incapable(target) ?? this.#tooLong(target)) : undefined);
   }
 
@@ -57,6 +69,14 @@ export class Fit {
   #incapable(target: Target): string | undefined {
     const capabilities = this.#snapshot.providers.get(target.provider)?.capabilities(target.model);
     return capabilities && hasGaps(capabilities) ? lacks(capabilities, this.#facts.needs) : undefined;
+  }
+
+  /** A provider that is not there is told by whoever asks it. */
+  #unfit(target: Target, operation: TaskOperation): string | undefined {
+    const provider = this.#snapshot.providers.get(target.provider);
+    const support = provider?.tasks?.[operation];
+    if (provider && !support) return `takes no ${TASKS[operation].plural}`;
+    return support && this.#facts.source.excess?.(support, target);
   }
 
   #tooLong(target: Target): string | undefined {

@@ -1,4 +1,4 @@
-import { invalid, type Json, type ModerateResult, type ModerateTask, type TaskCodec } from "../../canon/index.ts";
+import { invalid, NO_USAGE, type Json, type ModerateResult, type ModerateTask, type TaskCodec } from "../../canon/index.ts";
 import { readModerated, verdictsOf } from "../shared-moderate.ts";
 import {
   answered,
@@ -52,7 +52,8 @@ const moderate: TaskCodec<ModerateTask, ModerateResult> = {
       id: text(answer["id"]),
       model: text(answer["model"]),
       verdicts: verdictsOf(answer, task),
-      usage: inputUsage(usage?.["prompt_tokens"] ?? usage?.["total_tokens"]),
+      // Who says nothing of it charges nothing.
+      usage: inputUsage(usage?.["prompt_tokens"] ?? usage?.["total_tokens"]) ?? NO_USAGE,
     };
   },
 

@@ -69,6 +69,11 @@ export const image: TaskCodec<ImageTask, ImageResult> = {
     return { operation: "image", images, createdAt: count(answer["created"]), usage: usageOf(object(answer["usage"]), images.length) };
   },
 
+  readFrame({ type, usage }) {
+    const done = type === "image_generation.completed" || type === "image_edit.completed";
+    return done ? { done, usage: usageOf(object(usage), 1) } : undefined;
+  },
+
   encodeResult: ({ images, usage, createdAt }) => ({
     created: createdAt,
     data: images.map(({ base64, url }) => ({ ...(base64 !== undefined && { b64_json: base64 }), ...(url !== undefined && { url }) })),

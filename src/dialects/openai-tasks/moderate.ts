@@ -1,4 +1,4 @@
-import type { ModerateResult, ModerateTask, TaskCodec } from "../../canon/index.ts";
+import { NO_USAGE, type ModerateResult, type ModerateTask, type TaskCodec } from "../../canon/index.ts";
 import { readModerated, verdictsOf } from "../shared-moderate.ts";
 import { answered, inputUsage, object, read, renamed, renaming, text, type Draft } from "../shared-task-fields.ts";
 import { ID } from "./embed.ts";
@@ -36,7 +36,8 @@ export const moderate: TaskCodec<ModerateTask, ModerateResult> = {
       id: text(answer["id"]),
       model: text(answer["model"]),
       verdicts: verdictsOf(answer, task),
-      usage: inputUsage(usage?.["prompt_tokens"] ?? usage?.["total_tokens"]),
+      // Who says nothing of it charges nothing.
+      usage: inputUsage(usage?.["prompt_tokens"] ?? usage?.["total_tokens"]) ?? NO_USAGE,
     };
   },
 

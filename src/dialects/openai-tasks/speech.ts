@@ -1,5 +1,5 @@
-import { invalid, NO_USAGE, type SpeechResult, type SpeechTask, type TaskCodec } from "../../canon/index.ts";
-import { broken, demand, read, renamed, renaming } from "../shared-task-fields.ts";
+import { invalid, NO_USAGE, type Json, type SpeechResult, type SpeechTask, type TaskCodec, type Usage } from "../../canon/index.ts";
+import { broken, count, demand, object, read, renamed, renaming } from "../shared-task-fields.ts";
 import { ID } from "./embed.ts";
 
 const PATH = "/audio/speech";
@@ -43,8 +43,16 @@ export const speech: TaskCodec<SpeechTask, SpeechResult> = {
   },
   encodeResult: () => ({}),
   encodeRaw: ({ audio, contentType }) => ({ contentType, bytes: audio }),
+  readFrame: ({ type, usage }) => (type === "speech.audio.done" ? { done: true, usage: tokensOf(usage) } : undefined),
   readRaw: ({ task }) => ({ ...NO_USAGE, media: { characters: task.text.length } }),
 };
+
+function tokensOf(value: Json | undefined): Usage | undefined {
+  const usage = object(value);
+  if (!usage) return undefined;
+  const output = count(usage["output_tokens"]);
+  return { ...NO_USAGE, inputUncached: count(usage["input_tokens"]), output, media: { output_audio_tokens: output } };
+}
 
 const ANY_TYPE = { accept: "*/*" };
 

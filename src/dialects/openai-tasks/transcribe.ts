@@ -90,6 +90,7 @@ export const transcribe: TaskCodec<TranscribeTask, TranscribeResult> = {
     return undefined;
   },
 
+  readFrame: (frame) => (frame["type"] === "transcript.text.done" ? { done: true, usage: usageOf(frame) } : undefined),
   readRaw: ({ task, tail }) => subtitled(tail) ?? lengthOf(task.file),
 };
 

@@ -30,6 +30,8 @@ import { defineTaskDialect } from "../task-dialect.ts";
 const ID = "tei";
 const EMBED = "/embed";
 const RERANK = "/rerank";
+/** Tokens that were read. */
+const TOKENS = "x-compute-tokens";
 
 /** `POST /embed`: a server with one model, whose name stands nowhere but in our door's path. Source: TEI's OpenAPI description (1.8). */
 const embed: TaskCodec<EmbedTask, EmbedResult> = {
@@ -67,6 +69,7 @@ const embed: TaskCodec<EmbedTask, EmbedResult> = {
   },
 
   encodeResult: (result) => vectorsIn(result.vectors, "float"),
+  answerHeaders: headersOf,
 };
 
 /** `POST /rerank`. */
@@ -108,11 +111,16 @@ const rerank: TaskCodec<RerankTask, RerankResult> = {
   },
 
   encodeResult: (result, { task }) => rowsOf(result, task, "score", (document) => ({ text: textOfDocument(document) })),
+  answerHeaders: headersOf,
 };
+
+function headersOf({ usage }: EmbedResult | RerankResult): Readonly<Record<string, string>> {
+  return usage ? { [TOKENS]: String(usage.inputUncached) } : {};
+}
 
 /** The body has no room for it. */
 function usageIn(headers: Headers): Usage | undefined {
-  const tokens = Number(headers["x-compute-tokens"] ?? Number.NaN);
+  const tokens = Number(headers[TOKENS] ?? Number.NaN);
   return Number.isInteger(tokens) ? inputUsage(tokens) : undefined;
 }
 

@@ -12,7 +12,7 @@ export const SCHEMA_URL: Readonly<Record<Semconv, string | undefined>> = {
 };
 
 /** `gen_ai.operation.name`; where the conventions have no word for it, ours. */
-const OPERATIONS: Readonly<Record<string, string>> = { generate: "chat" };
+const OPERATIONS: Readonly<Record<string, string>> = { generate: "chat", embed: "embeddings" };
 
 export function operationName(operation: string): string {
   return OPERATIONS[operation] ?? operation;

@@ -1,0 +1,38 @@
+import type { Task, TaskSupport, Target } from "../canon/index.ts";
+import { taskOf, taskOperation } from "./task.ts";
+import type { GatewayDeps, Run } from "./run.ts";
+
+/** Vocabularies differ: a count may be this much too high before an input is kept from a model. */
+const COUNT_SLACK = 0.9;
+const UTF8_PER_TOKEN = 3;
+
+/** What of a task is more than a target takes, in words that follow its name; undefined: nothing is, or nobody knows. */
+export function excess(deps: GatewayDeps, run: Run, support: TaskSupport, target: Pick<Target, "provider" | "model">): string | undefined {
+  if (taskOperation(run) === undefined) return undefined;
+  const { maxFileBytes } = support;
+  const file = maxFileBytes === undefined ? undefined : run.form?.files.find(({ bytes }) => bytes.length > maxFileBytes);
+  if (file) return `takes files of ${maxFileBytes} bytes, and "${file.name.slice(0, 80)}" has ${file.bytes.length}`;
+  const most = support.maxInputTokens ?? deps.book.facts(target.provider, target.model)?.contextTokens;
+  // Shorter than the limit in characters is hardly ever longer in tokens: nearly every call is settled here, undecoded.
+  if (most === undefined || (run.document?.text.length ?? 0) <= most) return undefined;
+  return overlong(deps, taskOf(run), most, target.model);
+}
+
+function overlong(deps: GatewayDeps, task: Task, most: number, model: string): string | undefined {
+  if (task.operation !== "embed" && task.operation !== "rerank") return undefined;
+  // Whoever is to cut it need not be told.
+  if (task.truncate !== undefined && task.truncate !== "none" && task.truncate !== false) return undefined;
+  if (task.operation === "rerank") return undefined;
+  for (const [at, input] of task.inputs.entries()) {
+    if (input.length <= most) continue;
+    const tokens = typeof input === "string" ? deps.book.countTokens(input, model) : input.length;
+    const counted = typeof input === "string" ? Math.ceil(tokens * COUNT_SLACK) : tokens;
+    if (counted > most) return `takes ${most} tokens an input, and input ${at} has ${typeof input === "string" ? "about " : ""}${tokens}`;
+  }
+  return undefined;
+}
+
+/** Tokens that an input may have, for packing requests: not too few. */
+export function mostTokens(input: string | readonly number[]): number {
+  return typeof input === "string" ? Math.ceil(Buffer.byteLength(input) / UTF8_PER_TOKEN) + 1 : input.length;
+}

@@ -1,0 +1,217 @@
+import {
+  ProblemError,
+  type Headers,
+  type JsonObject,
+  type Problem,
+  type Task,
+  type TaskAnswerContext,
+  type TaskCodec,
+  type TaskResult,
+  type Usage,
+} from "../canon/index.ts";
+import { FrameSplitter, mediaType, parseFrame, parseJson } from "../kit/index.ts";
+import { BodyCollector, broken, JSON_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
+
+/** What a reply must know of a task. */
+export interface TaskReply {
+  readonly task: Task;
+  /** The provider's language and the client's. */
+  readonly codec: TaskCodec;
+  readonly clientCodec: TaskCodec;
+  readonly model: string;
+  answer(): TaskAnswerContext;
+}
+
+/** Last bytes of an answer that are looked at for what it used. */
+const TAIL_BYTES = 4096;
+/** Larger ones are passed on while they come. */
+const HELD_BYTES = 64 * 1024;
+
+/** Chooses how the answer to a task is read, by what was asked and what came. */
+export function openTaskReply(context: ReplyContext, about: TaskReply, headers: Headers): Reply {
+  const type = mediaType(headers["content-type"] ?? JSON_TYPE);
+  if (type === "application/json" || type.endsWith("+json")) return new TaskWhole(context, about, headers);
+  if (!context.forward && !about.clientCodec.encodeRaw)
+    throw new ProblemError(broken("The provider answered with something that is not JSON."));
+  return type === "text/event-stream" ? new TaskEvents(context, about, headers) : new TaskBytes(context, about, headers);
+}
+
+/** A whole answer in JSON: read and checked; sent on byte for byte where the language is the client's own. */
+class TaskWhole implements Reply {
+  readonly #context: ReplyContext;
+  readonly #about: TaskReply;
+  readonly #headers: Headers;
+  readonly #body: BodyCollector;
+  #result: TaskResult | undefined;
+
+  constructor(context: ReplyContext, about: TaskReply, headers: Headers) {
+    this.#context = context;
+    this.#about = about;
+    this.#headers = headers;
+    this.#body = new BodyCollector(context.limits.answerBytes);
+  }
+
+  get state(): Reply["state"] {
+    return this.#result ? "done" : "open";
+  }
+
+  data(chunk: Buffer): boolean {
+    if (this.#body.add(chunk)) return true;
+    throw new ProblemError(broken(`The provider's answer is larger than ${this.#context.limits.answerBytes} bytes.`));
+  }
+
+  end(): Problem | undefined {
+    const { live, upstream, provider, forward } = this.#context;
+    const { task, codec, clientCodec } = this.#about;
+    const bytes = this.#body.bytes();
+    const json = parseJson(bytes.toString("utf8"));
+    if (json === undefined) return broken("The provider answered with something that is not JSON.");
+    const body = typeof json === "object" && json !== null && !Array.isArray(json) ? (json as JsonObject) : undefined;
+    if (body && typeof body["error"] === "object" && body["error"] !== null)
+      return upstream.decodeProblem({ status: 502, headers: {}, body, text: "", provider: provider.id });
+    const result = codec.decodeResult(json, { task, provider: provider.id, headers: this.#headers });
+    const written = forward ? bytes : JSON.stringify(clientCodec.encodeResult(result, this.#about.answer()));
+    this.#context.onOutput();
+    this.#result = result;
+    live.answerId = result.id;
+    live.whole(200, { "content-type": JSON_TYPE, ...clientCodec.answerHeaders?.(result), ...this.#context.headers() }, written);
+    return undefined;
+  }
+
+  report(): AnswerReport {
+    const result = this.#result;
+    return result ? { id: result.id, model: result.model, stop: "end", usage: result.usage, outputCharacters: 0 } : NOTHING;
+  }
+  answer(): undefined {
+    return undefined;
+  }
+}
+
+const NOTHING: AnswerReport = { outputCharacters: 0 };
+
+/** Sound or text: passed on while it comes. What fails before its first bytes can still be replaced unseen. */
+class TaskBytes implements Reply {
+  readonly #context: ReplyContext;
+  readonly #about: TaskReply;
+  readonly #headers: Headers;
+  #held: Buffer[] = [];
+  #size = 0;
+  #tail: Buffer = Buffer.alloc(0);
+  #usage: Usage | undefined;
+  #over = false;
+
+  constructor(context: ReplyContext, about: TaskReply, headers: Headers) {
+    this.#context = context;
+    this.#about = about;
+    this.#headers = headers;
+  }
+
+  get state(): Reply["state"] {
+    return this.#over ? "done" : "open";
+  }
+
+  data(chunk: Buffer): boolean {
+    const { live, limits } = this.#context;
+    this.#size += chunk.length;
+    if (this.#size > limits.answerBytes)
+      throw new ProblemError(broken(`The provider's answer is larger than ${limits.answerBytes} bytes.`));
+    this.#tail = chunk.length >= TAIL_BYTES ? chunk.subarray(-TAIL_BYTES) : Buffer.concat([this.#tail, chunk]).subarray(-TAIL_BYTES);
+    if (live.committed) {
+      live.frame(chunk);
+      return live.flush();
+    }
+    this.#held.push(chunk);
+    if (this.#size <= HELD_BYTES) return true;
+    this.#context.onOutput();
+    live.head(200, { ...this.#type(), ...this.#context.headers() });
+    for (const held of this.#held) live.frame(held);
+    this.#held = [];
+    return live.flush();
+  }
+
+  /** A short answer goes out in one piece. */
+  end(): Problem | undefined {
+    const { live } = this.#context;
+    if (this.#size === 0) return broken("The provider's answer is empty.");
+    this.#usage = this.#about.codec.readRaw?.({ task: this.#about.task, headers: this.#headers, tail: this.#tail, size: this.#size });
+    this.#over = true;
+    if (live.committed) {
+      live.end();
+      return undefined;
+    }
+    this.#context.onOutput();
+    live.whole(200, { ...this.#type(), ...this.#context.headers() }, Buffer.concat(this.#held));
+    return undefined;
+  }
+
+  #type(): Record<string, string> {
+    return { "content-type": this.#headers["content-type"] ?? "application/octet-stream" };
+  }
+
+  report(): AnswerReport {
+    return this.#over ? { stop: "end", usage: this.#usage, outputCharacters: 0 } : NOTHING;
+  }
+  answer(): undefined {
+    return undefined;
+  }
+}
+
+/** A stream of events: its frames pass as they are; the last of them says what was used. */
+class TaskEvents implements Reply {
+  readonly #context: ReplyContext;
+  readonly #about: TaskReply;
+  readonly #headers: Headers;
+  readonly #splitter: FrameSplitter;
+  #usage: Usage | undefined;
+  #over = false;
+
+  constructor(context: ReplyContext, about: TaskReply, headers: Headers) {
+    this.#context = context;
+    this.#about = about;
+    this.#headers = headers;
+    this.#splitter = new FrameSplitter(context.limits.frameBytes);
+  }
+
+  get state(): Reply["state"] {
+    return this.#over ? "done" : "open";
+  }
+
+  data(chunk: Buffer): boolean {
+    const { live, limits } = this.#context;
+    const fits = this.#splitter.push(chunk, (frame) => this.#frame(Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength)));
+    if (!fits) throw new ProblemError(broken(`An event of the stream is larger than ${limits.frameBytes} bytes.`));
+    return live.flush();
+  }
+
+  end(): Problem | undefined {
+    return this.#over ? undefined : broken("The provider's stream ended before its regular end.");
+  }
+
+  #frame(frame: Buffer): void {
+    if (this.#over) return;
+    const { live, upstream, provider } = this.#context;
+    const parsed = parseFrame(frame);
+    const json = parsed && parseJson(parsed.data);
+    const body = typeof json === "object" && json !== null && !Array.isArray(json) ? (json as JsonObject) : undefined;
+    if (parsed?.event === "error" || body?.["error"])
+      throw new ProblemError(upstream.decodeProblem({ status: 502, headers: {}, body, text: "", provider: provider.id }));
+    const said = body && this.#about.codec.readFrame?.(body);
+    if (said?.usage) this.#usage = said.usage;
+    if (!live.committed) {
+      this.#context.onOutput();
+      const type = this.#headers["content-type"] ?? "text/event-stream";
+      live.head(200, { "content-type": type, "cache-control": "no-cache", ...this.#context.headers() });
+    }
+    live.frame(frame);
+    if (!said?.done && parsed?.data !== "[DONE]") return;
+    this.#over = true;
+    live.end();
+  }
+
+  report(): AnswerReport {
+    return { stop: this.#over ? "end" : undefined, usage: this.#usage, outputCharacters: 0 };
+  }
+  answer(): undefined {
+    return undefined;
+  }
+}
