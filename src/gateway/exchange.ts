@@ -23,7 +23,7 @@ import type { LiveCall } from "./live.ts";
 import { SLOWER } from "./race.ts";
 import { answerHeaders } from "./refuse.ts";
 import { tapped } from "./recall.ts";
-import { openReply, type Reply, type ReplyContext } from "./reply.ts";
+import { openReply, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
 import { callOf, continues, type GatewayDeps, type Run } from "./run.ts";
 import type { TaskReply } from "./task-reply.ts";
 import type { SlicedProvider } from "./task-slices.ts";

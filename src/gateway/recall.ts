@@ -24,6 +24,7 @@ import {
   type Clock,
   type Guard,
   type Headers,
+  type Operation,
   type Problem,
   type StopReason,
 } from "../canon/index.ts";
@@ -201,7 +202,6 @@ function refresh(deps: GatewayDeps, run: Run, recalled: Recalled): void {
 }
 
 function identify(deps: GatewayDeps, run: Run, alias: Alias, cache: AliasCache): Recalled {
-  const call = callOf(run);
   const caller = run.caller ?? { scope: "" };
   const scope = tenantOf(caller, cache.share);
   const policy = policyScope(deps.guards, run);
