@@ -25,9 +25,9 @@ import { answerHeaders } from "./refuse.ts";
 import { tapped } from "./recall.ts";
 import { openReply, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
 import { callOf, continues, type GatewayDeps, type Run } from "./run.ts";
+import type { Break } from "./stitch.ts";
 import type { TaskReply } from "./task-reply.ts";
 import type { SlicedProvider } from "./task-slices.ts";
-import type { Break } from "./stitch.ts";
 
 /**
  * One request to a provider and its answer, begun when it is made: what the attempt asks and what the reply needs to know. One object
@@ -51,9 +51,9 @@ export class Exchange implements AttemptOptions, ReplyContext {
   readonly guards: readonly Guard[];
   readonly limits: Limits;
   readonly continues: boolean;
+  readonly gap: Break | undefined;
   readonly task: TaskReply | undefined;
   readonly #sliced: SlicedProvider | undefined;
-  readonly gap: Break | undefined;
   /** What was lost or bent on the way to this provider. */
   readonly diagnostics: Diagnostic[];
   reply: Reply | undefined;
@@ -111,12 +111,12 @@ export class Exchange implements AttemptOptions, ReplyContext {
   #tapped(reply: Reply, headers: Headers): Reply {
     const from = { dialect: this.dialect.id, provider: this.provider.id, model: this.call.model, forward: this.forward };
     return tapped(this.#deps, this.#run, reply, from, headers);
+  }
   /** What became known; of a task in pieces that failed, what those pieces used that did not. */
   report(): AnswerReport | undefined {
     const report = this.reply?.report();
     const spent = report?.usage ? undefined : this.#sliced?.spent;
     return spent ? { outputCharacters: 0, ...report, usage: spent } : report;
-  }
   }
   canonicalCall(): Call {
     return callOf(this.#run);

@@ -17,9 +17,9 @@ import { recordsLineage } from "./lineage.ts";
 import type { LiveCall } from "./live.ts";
 import { answerHeaders } from "./refuse.ts";
 import { openReply, type Reply, type ReplyContext } from "./reply.ts";
+import { callOf, continues, operationOf, type GatewayDeps, type Run } from "./run.ts";
 import { playedTask } from "./task-address.ts";
 import type { TaskReply } from "./task-reply.ts";
-import { callOf, continues, operationOf, type GatewayDeps, type Run } from "./run.ts";
 
 /** How it ended: the client has its answer, or this call must ask the upstream itself. */
 export type PlaybackEnd = "answered" | "lead";
@@ -37,8 +37,8 @@ export class Playback implements ReplyContext, Passenger {
   readonly continues: boolean;
   readonly guards: readonly Guard[];
   readonly limits: Limits;
-  task: TaskReply | undefined;
   upstream: Dialect;
+  task: TaskReply | undefined;
   provider = { id: "" };
   forward = false;
   withholdUsage = false;
@@ -106,8 +106,8 @@ export class Playback implements ReplyContext, Passenger {
     this.provider = { id: source.provider };
     const sameWire = source.wire !== undefined && source.wire === this.#wire;
     // Kept turns are found by id, and this answer's id may be another turn's.
-    this.task = playedTask(this.#deps, run, upstream, source.model);
     if (run.keep) run.promisedId ??= this.client.newAnswerId?.(this.#deps.randomness.id(""));
+    this.task = playedTask(this.#deps, run, upstream, source.model);
     this.forward = sameWire && !run.keep && run.slowReason === undefined;
     this.withholdUsage = this.forward && this.wantsStream && this.#withholds();
     this.upstream = sameWire || this.forward ? upstream : withoutEcho(upstream);

@@ -45,8 +45,8 @@ import type { AnswerReport, Reply } from "./reply.ts";
 import type { CallRequest, Wishes } from "./request.ts";
 import type { Shadows } from "./shadow.ts";
 import type { Switches } from "./switches.ts";
-import type { Turns } from "./turns.ts";
 import type { Form } from "./task.ts";
+import type { Turns } from "./turns.ts";
 
 /** What the pipeline works with; made once by the house. */
 export interface GatewayDeps {
@@ -100,15 +100,15 @@ export interface Run {
   wishes: Wishes;
   caller: Caller | undefined;
   document: JsonDocument | undefined;
-  /** The request in canonical form; decoded only where something needs it. */
-  call: Call | undefined;
-  /** What the client sent in this turn, before earlier turns were put in front of it. */
   /** The body, where it came as a form; `document` then holds its fields. */
   form: Form | undefined;
   /** What is asked, where that is no conversation; decoded only where something needs it. */
   task: Task | undefined;
   /** Units besides tokens that it may be charged for at most. */
   units: Readonly<Record<string, number>> | undefined;
+  /** The request in canonical form; decoded only where something needs it. */
+  call: Call | undefined;
+  /** What the client sent in this turn, before earlier turns were put in front of it. */
   ownItems: Call["items"] | undefined;
   /** The earlier turn that the client named, after it was filled in. */
   previousId: string | undefined;
@@ -169,12 +169,12 @@ export function newRun(live: LiveCall, request: CallRequest, snapshot: Snapshot)
     wishes: { onDisconnect: "cancel" },
     caller: undefined,
     document: undefined,
-    call: undefined,
-    ownItems: undefined,
-    previousId: undefined,
     form: undefined,
     task: undefined,
     units: undefined,
+    call: undefined,
+    ownItems: undefined,
+    previousId: undefined,
     promisedId: undefined,
     diagnostics: [],
     lineage: undefined,

@@ -10,10 +10,10 @@ export const PRICED_AS: Readonly<Record<string, string>> = {
   xai: "x-ai",
   "workers-ai": "cloudflare",
   moonshot: "moonshotai",
+  voyage: "voyageai",
   huggingface: "huggingface_{suffix}",
 };
 
-  voyage: "voyageai",
 /** What a service tier costs, where that is a fixed fraction of the standard price. */
 export interface TierRow {
   /** The provider's name in the price package. */
