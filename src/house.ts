@@ -16,6 +16,7 @@ import { languages as dialects } from "./dialects/registry.generated.ts";
 import { closeProviders, createGateway, drain, Retired, type GatewayDeps, type GatewayOptions } from "./gateway/index.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { Alerts } from "./ledger/alerts.ts";
+import { Aside } from "./ledger/aside/index.ts";
 import { Audit, auditing, openAuditKey } from "./ledger/audit/index.ts";
 import { Logs, Telemetry } from "./ledger/telemetry/index.ts";
 import { createModelBook, type LocalPrices } from "./models/index.ts";
@@ -145,6 +146,7 @@ async function furnish(
   });
 
   const identity = new Identity({ clock, fetch, log: logs.warn }, config.identity);
+  const aside = new Aside({ clock, ...stores, log: logs.warn, report: (error, callId) => gateway.report(error, callId) });
   const gateway = joined({
     clock,
     randomness,
@@ -153,6 +155,7 @@ async function furnish(
     log,
     logs,
     telemetry,
+    aside,
     issuers: identity.tokens,
     book: () => book,
     health,
@@ -202,6 +205,7 @@ async function furnish(
       switches: stores.switches,
       audit,
       reports: stores.reports,
+      content: stores.content,
       identity,
       bookWith: (local) => bookOf(current, local),
       isReady: () => ready,
@@ -232,7 +236,7 @@ async function furnish(
       sweep();
       await drain(gateway, (ms) => front.close(ms), snapshot.limits.drainMs);
       await Promise.all([gateway.spilling.flush(), telemetry.close()]);
-      await gateway.allowances.walls.close();
+      await Promise.all([gateway.allowances.walls.close(), aside.close()]);
       // A record that cannot be written now gets its last chance when the stores close.
       await stores.ledger.flush().catch(() => {});
       await Promise.all([closeProviders(snapshot.providers), retired.close()]);
@@ -245,7 +249,7 @@ async function furnish(
 
 interface Joined extends Pick<
   GatewayOptions,
-  "clock" | "randomness" | "snapshot" | "stores" | "guards" | "note" | "node" | "seal" | "retry" | "telemetry" | "issuers"
+  "clock" | "randomness" | "snapshot" | "stores" | "guards" | "note" | "node" | "seal" | "retry" | "telemetry" | "aside" | "issuers"
 > {
   readonly log: (line: string) => void;
   /** Where lines have levels. */

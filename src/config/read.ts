@@ -28,6 +28,7 @@ export interface GimbalConfig {
   readonly storage: ConfigValues["storage"];
   readonly audit: ConfigValues["audit"];
   readonly lineage: ConfigValues["lineage"];
+  readonly content: ConfigValues["content"];
   readonly reports: ConfigValues["reports"];
   readonly telemetry: ConfigValues["telemetry"];
   readonly logs: ConfigValues["logs"];
@@ -203,6 +204,7 @@ function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, a
     storage: values.storage,
     audit: values.audit,
     lineage: values.lineage,
+    content: values.content,
     reports: values.reports,
     telemetry: values.telemetry,
     logs: values.logs,

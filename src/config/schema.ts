@@ -7,6 +7,7 @@ import { auditOptions } from "../ledger/audit/options.ts";
 import { pricingOptions } from "../models/index.ts";
 import { budgetsOptions, limitsOptions as callerLimitsOptions } from "../ledger/options.ts";
 import { aliasLineageOption, lineageOptions } from "../ledger/lineage/options.ts";
+import { contentOptions } from "../ledger/content/options.ts";
 import { logsOptions, telemetryOptions } from "../ledger/telemetry/options.ts";
 import { reportsOptions } from "../ledger/reports/options.ts";
 import { providerOptions } from "../providers/options.ts";
@@ -70,6 +71,7 @@ export const configSchema = z.strictObject({
   serve: serve.describe("Where and within which bounds the gateway serves."),
   reports: reportsOptions.prefault({}).describe("What reports tell calls apart by. See docs/reports.md."),
   lineage: lineageOptions.prefault({}).describe("What is recorded of where answers come from."),
+  content: contentOptions.prefault({}).describe("Whose prompts and answers are stored, and for how long. See docs/content.md."),
   telemetry: telemetryOptions.prefault({}).describe("What is told of calls to collectors. See docs/telemetry.md."),
   logs: logsOptions.prefault({}).describe("What the gateway writes to standard error."),
   audit: auditOptions.prefault({}).describe("How the audit is signed."),

@@ -1,4 +1,5 @@
 import type { Alias, Place, Provider, Snapshot } from "../canon/index.ts";
+import { contentPolicies } from "../ledger/content/options.ts";
 import { simModels } from "../providers/sim/options.ts";
 import { DEFAULT_RETRIES } from "../routing/attempt-options.ts";
 import { placeOf, SIM } from "./aliases.ts";
@@ -35,6 +36,7 @@ export function defaultConfig(discovered: Discovered): GimbalConfig {
     storage: values.storage,
     audit: values.audit,
     lineage: values.lineage,
+    content: values.content,
     reports: values.reports,
     telemetry: values.telemetry,
     logs: values.logs,
@@ -66,6 +68,7 @@ export function snapshotOf(config: GimbalConfig, version: number, providers: Rea
     limits: config.limits,
     cache: config.cache,
     lineage: config.lineage.record,
+    content: contentPolicies(config.content),
     reportZone: config.reports.timeZone,
     unknownPrices: config.pricing.unknown,
     access: config.access,

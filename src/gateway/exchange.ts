@@ -18,7 +18,6 @@ import type { Permit } from "../routing/health/index.ts";
 import type { Addressed } from "./address.ts";
 import { carriedText } from "./carried.ts";
 import { answerContext } from "./context.ts";
-import { recordsLineage } from "./lineage.ts";
 import type { LiveCall } from "./live.ts";
 import { SLOWER } from "./race.ts";
 import { answerHeaders } from "./refuse.ts";
@@ -82,7 +81,7 @@ export class Exchange implements AttemptOptions, ReplyContext {
     this.wantsStream = run.stream;
     this.forward = address.forward;
     this.withholdUsage = address.withholdUsage;
-    this.keep = run.keep || run.shadow !== undefined || run.request.shadow !== undefined || recordsLineage(run);
+    this.keep = run.keep || run.shadow !== undefined || run.request.shadow !== undefined;
     this.guards = deps.guards;
     this.limits = limits;
     this.continues = continues(run);

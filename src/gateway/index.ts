@@ -27,7 +27,7 @@ export type { GatewayDeps } from "./run.ts";
 /** What the house brings; the rest of `GatewayDeps` is made from it. */
 export interface GatewayOptions extends Pick<
   GatewayDeps,
-  "clock" | "randomness" | "snapshot" | "dialects" | "book" | "alerts" | "telemetry" | "guards" | "note" | "node" | "report" | "seal"
+  "clock" | "randomness" | "snapshot" | "dialects" | "book" | "alerts" | "aside" | "telemetry" | "guards" | "note" | "node" | "report" | "seal"
 > {
   readonly stores: Stores;
   /** Whose tokens are good here besides the gateway's own keys. */
@@ -81,6 +81,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     lineage: stores.lineage,
     book: options.book,
     alerts: options.alerts,
+    aside: options.aside,
     telemetry: options.telemetry,
     admission: new Admission({ keys: stores.keys, clock, issuers: options.issuers }),
     allowances: { store: stores.budgets, walls, coverage: new Coverage(walls), limits: new Limits(walls, clock) },

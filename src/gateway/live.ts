@@ -145,9 +145,9 @@ export class LiveCall implements Bagged {
     for (const seat of this.#seats) seat.reader.head(status, headers);
   }
 
-  /** The frames still remembered, and the number of the first of them. */
-  told(): { readonly first: number; readonly frames: readonly Buffer[] } {
-    return { first: this.#first, frames: this.#frames };
+  /** The frames still remembered, and the number of the first of them; or the whole answer, until the call lets go of it. */
+  told(): { readonly first: number; readonly frames: readonly Buffer[]; readonly whole: Buffer | string | undefined } {
+    return { first: this.#first, frames: this.#frames, whole: this.#whole };
   }
 
   /** Adds one complete frame; `flush` sends what was added. */

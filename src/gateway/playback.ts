@@ -13,7 +13,6 @@ import {
 } from "../canon/index.ts";
 import { carriedText } from "./carried.ts";
 import { answerContext } from "./context.ts";
-import { recordsLineage } from "./lineage.ts";
 import type { LiveCall } from "./live.ts";
 import { answerHeaders } from "./refuse.ts";
 import { openReply, type Reply, type ReplyContext } from "./reply.ts";
@@ -67,7 +66,7 @@ export class Playback implements ReplyContext, Passenger {
     this.client = run.request.dialect;
     this.upstream = run.request.dialect;
     this.wantsStream = run.stream;
-    this.keep = run.keep || recordsLineage(run);
+    this.keep = run.keep;
     this.continues = continues(run);
     this.guards = deps.guards;
     this.limits = run.snapshot.limits;

@@ -22,6 +22,7 @@ import type {
 } from "../canon/index.ts";
 import type { JsonDocument } from "../kit/index.ts";
 import type { Alerts } from "../ledger/alerts.ts";
+import type { Aside } from "../ledger/aside/index.ts";
 import type { Telemetry } from "../ledger/telemetry/index.ts";
 import type { Attempt } from "../routing/attempt.ts";
 import type { CallFacts } from "../routing/facts.ts";
@@ -57,6 +58,8 @@ export interface GatewayDeps {
   readonly dialects: ReadonlyMap<string, Dialect>;
   readonly ledger: LedgerStore;
   readonly lineage: LineageStore;
+  /** Records what is left of calls that are over; without it nothing of their words is. */
+  readonly aside?: Aside | undefined;
   readonly book: ModelBook;
   /** What an operator should look at; without it nobody is told. */
   readonly alerts?: Alerts | undefined;

@@ -4,7 +4,7 @@ import { priceAttempts } from "../ledger/cost.ts";
 import { answerContext } from "./context.ts";
 import { learnFrom, planTrace } from "./explain.ts";
 import { settleKey } from "./idempotency.ts";
-import { keepLineage, recordsLineage } from "./lineage.ts";
+import { setAside } from "./lineage.ts";
 import type { LiveCall } from "./live.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
 import { shadowRecord, type ShadowOf } from "./shadow.ts";
@@ -25,7 +25,7 @@ export function settle(deps: GatewayDeps, run: Run): void {
   const work = [spends && spends.length > 0 ? deps.ledger.settle(row, spends, deps.node) : deps.ledger.settle(row)];
   deps.telemetry?.called(row, run.request.headers["traceparent"]);
   if (deps.alerts) watchCost(deps.alerts, deps.book, row);
-  if (recordsLineage(run)) work.push(keepLineage(deps, run));
+  setAside(deps, run);
   if (hasTurn(run)) work.push(keepTurns(deps, run));
   if (run.claim) work.push(settleKey(deps, run, run.claim));
   if (run.shadow) deps.shadows.send(run, run.shadow, originalOf(row));

@@ -7,6 +7,7 @@ import {
   problemStatus,
   type CacheSelection,
   type ConfigStore,
+  type ContentStore,
   type KeyStore,
   type ModelBook,
   type ReportStore,
@@ -26,6 +27,7 @@ import { mountAccounts } from "./accounts.ts";
 import { auditTrail, mountAudit, signInRefusals } from "./audit.ts";
 import { mountBudgets } from "./budgets.ts";
 import { mountCanary } from "./canary.ts";
+import { mountContent } from "./content.ts";
 import { mountCosts } from "./costs.ts";
 import { mountExport, relayStream } from "./export.ts";
 import { mountDenials } from "./denials.ts";
@@ -59,6 +61,7 @@ export interface AdminDeps {
   readonly switches: SwitchStore;
   readonly audit: Audit;
   readonly reports: ReportStore;
+  readonly content: ContentStore;
   /** Of browsers that signed in; undefined where nobody can. */
   readonly sessions?: Sessions | undefined;
   /** The configuration in force with other prices of the house. */
@@ -143,6 +146,7 @@ export function adminApp(deps: AdminDeps): Hono {
   });
   mountAudit(app, deps.audit);
   mountLineage(app, gateway);
+  mountContent(app, deps);
   mountExport(app, { ledger: gateway.ledger, clock });
   mountSpend(app, { reports: deps.reports, keys, snapshot, now: () => clock.now() });
   app.notFound(() => Promise.reject(new ProblemError({ kind: "not_found", message: "There is no such admin route." })));

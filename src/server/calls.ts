@@ -1,4 +1,4 @@
-import { formatDollars, ProblemError, type Caller, type Dialect, type LedgerRow } from "../canon/index.ts";
+import { formatDollars, ProblemError, type Caller, type ContentStore, type Dialect, type LedgerRow } from "../canon/index.ts";
 import { countRequest } from "../gateway/allowance.ts";
 import { explainCall } from "../gateway/explain.ts";
 import { cancelElsewhere } from "../gateway/elsewhere.ts";
@@ -6,13 +6,14 @@ import { CANCELLED } from "../gateway/index.ts";
 import { missingCall, resume } from "../gateway/resume.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
+import { callContent } from "./content.ts";
 import { ownLineage } from "./lineage.ts";
 import { headersIn } from "./query-headers.ts";
 import { answerWith, sendJson, serveReading } from "./respond.ts";
 import { queryParams, type Params, type Router } from "./router.ts";
 
 /** A call's life: what became of it, its events again, its end. Everybody sees their own calls only. */
-export function mountCalls(router: Router, deps: GatewayDeps): void {
+export function mountCalls(router: Router, deps: GatewayDeps, content: ContentStore): void {
   const handle =
     (work: (request: FrontRequest, out: FrontOut, params: Params, caller: Caller) => Promise<void>, who = identifyAndCount) =>
     (request: FrontRequest, out: FrontOut, params: Params) =>
@@ -40,6 +41,11 @@ export function mountCalls(router: Router, deps: GatewayDeps): void {
     "GET",
     "/v1/calls/{id}/lineage",
     handle(async (request, out, { id = "" }, caller) => sendJson(out, 200, await ownLineage(deps, id, caller, queryParams(request.query)))),
+  );
+  router.add(
+    "GET",
+    "/v1/calls/{id}/content",
+    handle(async (_request, out, { id = "" }, caller) => sendJson(out, 200, await callContent({ gateway: deps, content }, id, caller))),
   );
   router.add(
     "POST",

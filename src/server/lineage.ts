@@ -17,7 +17,7 @@ const adminQuery = z
     error: "name one of call, output and document",
   });
 
-type LineageDeps = Pick<GatewayDeps, "ledger" | "lineage" | "live">;
+type LineageDeps = Pick<GatewayDeps, "ledger" | "lineage" | "live" | "aside">;
 
 /** Whose calls are shown: one caller's, or everybody's. */
 type Viewer = Pick<Caller, "id"> | "admin";
@@ -38,6 +38,7 @@ export function mountLineage(app: Pick<Hono, "get">, deps: LineageDeps): void {
   app.get("/lineage", async (context) => {
     const { call, output, document, steps: most } = readQuery(context, adminQuery);
     if (call !== undefined) return context.json(await describeCall(deps, call, "admin", most));
+    await deps.aside?.flush();
     const query = { steps: most, mayShow: () => true };
     const name = output ?? document ?? "";
     const influenced = described(await influencedByHash(deps.lineage, name, query));
@@ -56,6 +57,8 @@ async function describeCall(deps: LineageDeps, id: string, viewer: Viewer, most:
   }
   const row = await deps.ledger.read(id);
   if (!row || (viewer !== "admin" && row.callerId !== viewer.id)) throw missingCall(id);
+  // Its record may be under way yet.
+  await deps.aside?.flush();
   const record = await deps.lineage.read(id);
   const facts = { ...(await aboutRow(deps, row, viewer)), recorded: record !== undefined };
   if (!record) return facts;

@@ -87,9 +87,21 @@ function writeState(page: Exposition, { gateway }: MetricsDeps): void {
   page.family("calls_running", "gauge", "Calls under way.").sample(gateway.live.running);
   page.family("record_failing", "gauge", "1 while rows cannot be written.").sample(gateway.ledger.failure() === undefined ? 0 : 1);
   page.family("config_version", "gauge", "Version of the configuration in force.").sample(gateway.snapshot().version);
+  if (gateway.aside) writeAside(page, gateway.aside);
   page.family("process_info", "gauge", "Always 1; which process it is.").sample(1, { pid: String(process.pid) });
   const { rss, heapUsed } = process.memoryUsage();
   page.family("memory_bytes", "gauge", "Memory of the process.").sample(rss, { kind: "resident" }).sample(heapUsed, { kind: "heap" });
+}
+
+/** What is recorded of calls beside them: lineage, and words that a policy stores. */
+function writeAside(page: Exposition, { counts, waiting }: NonNullable<GatewayDeps["aside"]>): void {
+  const { records, stored, full, hung, refused, tooLong } = counts;
+  page.family("recorded_total", "counter", "Calls of which something was recorded beside them.");
+  page.sample(records, { what: "lineage" }).sample(stored, { what: "content" });
+  page.family("unrecorded_total", "counter", "Calls of which nothing was recorded though it was wanted, by why.");
+  page.sample(full, { reason: "queue_full" }).sample(hung, { reason: "hung" });
+  page.sample(refused, { reason: "refused" }).sample(tooLong, { reason: "too_long" });
+  page.family("recording_queue", "gauge", "Calls that wait for being recorded.").sample(waiting);
 }
 
 function writeHealth(page: Exposition, health: Health): void {

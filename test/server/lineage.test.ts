@@ -193,6 +193,7 @@ describe("lineage", () => {
       const response = await fetch(`${gateway.url}/v1/calls/${id}/lineage`, { headers: { authorization: `Bearer ${other}` } });
       expect(response.status).toBe(404);
     }
+    await gateway.house.gateway.aside?.flush();
     expect(JSON.stringify(await gateway.house.stores.lineage.read(call))).not.toContain("secret sentence");
     for (const query of ["", "?output=x", "?output=sha256:00", `?call=a&document=${sha256("")}`, "?call=a&steps=99"]) {
       const response = await fetch(`${gateway.url}/admin/api/lineage${query}`, {

@@ -9,7 +9,7 @@ export interface AuditingOptions {
 
 /** The same stores, whose every change of keys, configuration, switches and kept answers carries its note: nobody can forget it. */
 export function auditing(stores: Stores, { audit, diff }: AuditingOptions): Stores {
-  const { keys, config, switches, cache } = stores;
+  const { keys, config, switches, cache, content } = stores;
   return {
     ...stores,
     keys: {
@@ -63,6 +63,24 @@ export function auditing(stores: Stores, { audit, diff }: AuditingOptions): Stor
           note ?? audit.draft({ action: `switch.${entry.kind}`, subject: `${entry.scope}:${entry.value}`, details: aboutSwitch(entry) }),
         ),
       remove: (id, note) => switches.remove(id, note ?? audit.draft({ action: "switch.lift", subject: `switch:${id}` })),
+    },
+    content: {
+      ...content,
+      // What was said is shown to nobody of whom the record does not say that they saw it.
+      async read(callId, at, now) {
+        await audit.note({ action: "data.access", subject: `call:${callId}`, outcome: "allowed" });
+        return content.read(callId, at, now);
+      },
+      async erase(selection) {
+        const { kind, value } = selection;
+        const erased = await content.erase(selection);
+        await audit.note({
+          action: "data.erase",
+          subject: `${kind}:${kind === "endUser" ? hashOf(value) : value}`,
+          details: { calls: erased },
+        });
+        return erased;
+      },
     },
     cache: {
       ...cache,

@@ -1,5 +1,5 @@
 export { Coverage, partsOfKey, type Cover, type Measure } from "./covers.ts";
-export type { Subject } from "./match.ts";
+export { subjectsOf, type Subject } from "./match.ts";
 export { Hold, isSoft, reserve, type Amounts, type Refusal } from "./reserve.ts";
 export { refusalProblem, softWords } from "./words.ts";
 export { Walls, type WallsOptions } from "./walls.ts";

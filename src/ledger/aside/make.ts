@@ -1,0 +1,60 @@
+import type { ContentPolicy, Dialect, LineageRecord, PackedContent, PackedLineage, Redactor } from "../../canon/index.ts";
+import { packedContent } from "../content/entry.ts";
+import { lineageOf, linksOf } from "../lineage/record.ts";
+import { readRemnant, type Read } from "./read.ts";
+import { WANTS, type Remnant } from "./remnant.ts";
+
+export interface MakeDeps {
+  readonly dialects: ReadonlyMap<string, Dialect>;
+  /** By the number that remnants name. */
+  readonly policies: ReadonlyMap<number, { readonly policy: ContentPolicy; readonly redactor: Redactor | undefined }>;
+}
+
+/** What came of a batch; the texts are for the stores' `keepPacked` and `keep`, undefined: nothing to keep. */
+export interface Made {
+  readonly lineage: string | undefined;
+  readonly content: string | undefined;
+  /** Entries in them. */
+  readonly records: number;
+  readonly stored: number;
+  /** Calls whose words were longer than their policy takes. */
+  readonly tooLong: number;
+  /** Calls that their own language could not read back. */
+  readonly unread: readonly (readonly [callId: string, why: string])[];
+}
+
+export function make(batch: readonly Remnant[], { dialects, policies }: MakeDeps): Made {
+  const lineage: PackedLineage[] = [];
+  const content: PackedContent[] = [];
+  const unread: [string, string][] = [];
+  let tooLong = 0;
+  for (const remnant of batch) {
+    const [wants, callId] = remnant;
+    try {
+      const read = readRemnant(remnant, dialects);
+      if (wants & WANTS.lineage) lineage.push(packedLineage(remnant, read));
+      const chosen = policies.get(remnant[16]);
+      if (!chosen) continue;
+      const entry = packedContent(remnant, read, chosen.policy, chosen.redactor);
+      if (entry === "too long") tooLong++;
+      else content.push(entry);
+    } catch (error) {
+      unread.push([callId, error instanceof Error ? error.message : String(error)]);
+    }
+  }
+  return {
+    lineage: lineage.length === 0 ? undefined : JSON.stringify(lineage),
+    content: content.length === 0 ? undefined : JSON.stringify(content),
+    records: lineage.length,
+    stored: content.length,
+    tooLong,
+    unread,
+  };
+}
+
+function packedLineage(remnant: Remnant, { call, answer }: Read): PackedLineage {
+  const [, callId, callerId, at, , , , , , , , , turn, previous, cacheOrigin, parts] = remnant;
+  const facts = { callId, callerId, at, turn: turn ?? undefined, previous: previous ?? undefined, cacheOrigin: cacheOrigin ?? undefined };
+  const record: LineageRecord = { ...lineageOf(facts, call, answer), ...(parts === null ? {} : (JSON.parse(parts) as Partial<LineageRecord>)) };
+  return [callId, Math.round(at), linksOf(record).map(([role, name]) => `${role} ${name}`), JSON.stringify(record)];
+}

@@ -1,0 +1,49 @@
+import { AnswerFold, type Answer, type Call, type Dialect, type Json, type JsonObject, type Operation } from "../../canon/index.ts";
+import { eventStream, FrameSplitter } from "../../kit/index.ts";
+import { ANSWER, type Remnant } from "./remnant.ts";
+
+/** The call and the answer of a remnant, in canonical form. */
+export interface Read {
+  readonly call: Call;
+  /** Undefined: there is none, or it was not told to its end. */
+  readonly answer: Answer | undefined;
+}
+
+/** Throws what the language throws for a text that it cannot read. */
+export function readRemnant(remnant: Remnant, dialects: ReadonlyMap<string, Dialect>): Read {
+  const [, , , , id, operation, door, form, text, answerForm, bytes, provider] = remnant;
+  const dialect = dialects.get(id);
+  if (!dialect) throw new Error(`there is no language ${id}`);
+  const call = form === "call" ? callFrom(text, id) : dialect.decodeCall(JSON.parse(text) as JsonObject, doorOf(door, operation as Operation));
+  const from = provider === null ? {} : { provider };
+  if (answerForm === ANSWER.none) return { call, answer: undefined };
+  const answer = Buffer.from(bytes, "latin1");
+  if (answerForm === ANSWER.frames) return { call, answer: folded(dialect, answer, from) };
+  const whole = JSON.parse(answer.toString("utf8")) as Json;
+  return { call, answer: dialect.decodeAnswer(whole, { ...from, operation: operation as Operation }) };
+}
+
+/** What is hashed and stored of a call; see `saidOf` on the other side. */
+function callFrom(text: string, dialect: string): Call {
+  return { ...(JSON.parse(text) as Pick<Call, "items" | "tools">), origin: { dialect }, native: {}, touched: new Set() } as unknown as Call;
+}
+
+function doorOf(text: string | null, operation: Operation): Parameters<Dialect["decodeCall"]>[1] {
+  const door = text === null ? {} : (JSON.parse(text) as Partial<Parameters<Dialect["decodeCall"]>[1]>);
+  return { headers: {}, params: {}, ...door, operation };
+}
+
+function folded(dialect: Dialect, bytes: Uint8Array, from: { readonly provider?: string }): Answer | undefined {
+  const fold = new AnswerFold({ dialect: dialect.id, ...from });
+  const decoder = dialect.decodeEvents((event) => fold.event(event), from);
+  const parse = dialect.framing?.parse ?? eventStream.parse;
+  const cutter = dialect.framing?.cutter(bytes.length) ?? new FrameSplitter(bytes.length);
+  const frame = (piece: Uint8Array): void => {
+    const parsed = parse(piece);
+    if (parsed) decoder.frame(parsed);
+  };
+  cutter.push(bytes, frame);
+  frame(cutter.rest());
+  decoder.end();
+  return fold.stop === undefined ? undefined : fold.answer();
+}

@@ -1,0 +1,26 @@
+import { parentPort } from "node:worker_threads";
+import type { ContentPolicy, Redactor } from "../../canon/index.ts";
+import { dialects } from "../../dialects/registry.generated.ts";
+import { redactorOf } from "../content/redact.ts";
+import { make, type Made } from "./make.ts";
+import type { Remnant } from "./remnant.ts";
+
+/** To the thread. `policies`: those that remnants from now on may name, by number. */
+export interface ToAside {
+  readonly policies: readonly (readonly [number: number, policy: ContentPolicy])[];
+  readonly batch: readonly Remnant[];
+}
+/** From it, in the same order. */
+export type FromAside = Made;
+
+/** Reads what is left of calls, beside the thread that serves them. */
+function serve(port: NonNullable<typeof parentPort>): void {
+  const policies = new Map<number, { readonly policy: ContentPolicy; readonly redactor: Redactor | undefined }>();
+  port.on("message", ({ policies: added, batch }: ToAside) => {
+    for (const [number, policy] of added)
+      policies.set(number, { policy, redactor: policy.redact === "none" ? undefined : redactorOf(policy.redact) });
+    port.postMessage(make(batch, { dialects, policies }) satisfies FromAside);
+  });
+}
+
+if (parentPort) serve(parentPort);
