@@ -3,16 +3,7 @@
  * looking for a typing error.
  */
 export const NOT_BUILT: readonly { readonly method: string; readonly path: string; readonly what: string }[] = [
-  ...[
-    "/v1/embeddings",
-    "/v1/completions",
-    "/v1/moderations",
-    "/v1/images/generations",
-    "/v1/images/edits",
-    "/v1/audio/speech",
-    "/v1/audio/transcriptions",
-    "/v1/audio/translations",
-  ].map((path) => ({ method: "POST", path, what: path })),
+  ...["/v1/completions"].map((path) => ({ method: "POST", path, what: path })),
   ...["GET", "POST", "DELETE"].flatMap((method) =>
     ["/v1/files", "/v1/batches", "/v1/messages/batches"].flatMap((path) =>
       [path, `${path}/{rest...}`].map((each) => ({ method, path: each, what: path })),
@@ -20,7 +11,7 @@ export const NOT_BUILT: readonly { readonly method: string; readonly path: strin
   ),
   ...["GET", "DELETE"].map((method) => ({ method, path: "/mcp", what: "/mcp" })),
   ...["/v1beta/models", "/v1beta/models/{model...}"].map((path) => ({ method: "GET", path, what: "the generateContent language" })),
-  ...["/v1/rerank", "/v2/chat", "/v2/embed", "/v2/rerank", "/api/embed", "/mcp", "/v1/feedback"].map((path) => ({
+  ...["/v2/chat", "/mcp", "/v1/feedback"].map((path) => ({
     method: "POST",
     path,
     what: path,

@@ -173,8 +173,8 @@ class SimRun {
   }
 
   #task(dialect: Dialect, model: SimActor, unique: string, strike: Strike | undefined): Iterable<Step> {
-    const { contentType, body } = answerTask(dialect, this.#upstream, unique, this.#deps.clock.now());
-    const steps = wholeSteps(200, headersOf(dialect, contentType, unique), body, wholeMs(model, 0), 0);
+    const { contentType, headers, body } = answerTask(dialect, this.#upstream, unique, this.#deps.clock.now());
+    const steps = wholeSteps(200, headersOf(dialect, contentType, unique, headers), body, wholeMs(model, 0), 0);
     return strike && actsOnBody(strike) ? struckBy(strike, steps, false, { tokens: 0, bytes: body.length }) : steps;
   }
 

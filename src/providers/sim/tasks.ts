@@ -45,6 +45,7 @@ export function simTasks(dialects: Iterable<Dialect>): NonNullable<Provider["tas
 /** A simulated answer, as its upstream would send it. */
 export interface SimTaskAnswer {
   readonly contentType: string;
+  readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
 }
 
@@ -60,8 +61,9 @@ export function answerTask(dialect: Dialect, call: UpstreamCall, unique: string,
   const result = resultOf(task, call.model);
   const answer = { task, model: call.model, unique, createdAt: Math.floor(now / 1000) };
   const raw = codec.encodeRaw?.(result, answer);
-  if (raw) return { contentType: raw.contentType, body: Buffer.from(raw.bytes) };
-  return { contentType: "application/json", body: Buffer.from(JSON.stringify(codec.encodeResult(result, answer))) };
+  if (raw) return { contentType: raw.contentType, headers: {}, body: Buffer.from(raw.bytes) };
+  const own = codec.answerHeaders?.(result) ?? {};
+  return { contentType: "application/json", headers: own, body: Buffer.from(JSON.stringify(codec.encodeResult(result, answer))) };
 }
 
 function bodyOf({ request }: UpstreamCall): TaskBody {
