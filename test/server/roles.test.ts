@@ -22,6 +22,13 @@ async function ask(who: string, method: string, path: string, body?: unknown): P
   });
   return [response.status, (await response.json()) as Record<string, unknown>];
 }
+/** The status alone, whatever the answer is made of. */
+async function bare(who: string, method: string, path: string): Promise<number> {
+  const headers = { authorization: `Bearer ${keys[who] ?? who}`, "content-type": "application/json" };
+  const response = await fetch(`${gateway.url}/admin/api${path}`, { method, headers, ...(method !== "GET" && { body: "{}" }) });
+  await response.arrayBuffer();
+  return response.status;
+}
 const statusOf = async (...request: Parameters<typeof ask>): Promise<number> => (await ask(...request))[0];
 
 describe("roles at the admin API", () => {
@@ -40,6 +47,7 @@ describe("roles at the admin API", () => {
     const routes = app.routes.filter(({ path }) => !path.endsWith("*")).map(routeName);
     expect(routes.length).toBeGreaterThan(30);
     expect(routes.filter((name) => !Object.hasOwn(ROUTE_ROLES, name))).toEqual([]);
+    expect(Object.keys(ROUTE_ROLES).filter((name) => !routes.includes(name))).toEqual([]);
   });
 
   it("open what they are for, and nothing else", async () => {
@@ -66,6 +74,19 @@ describe("roles at the admin API", () => {
         await response.arrayBuffer();
         expect([method, path, who, response.status === 403]).toEqual([method, path, who, !allowed.includes(who)]);
       }
+    }
+  });
+
+  it("are asked for at every route of the table, by every role", async () => {
+    const routes = Object.entries(ROUTE_ROLES);
+    for (const [route, allowed] of routes) {
+      const [method = "", pattern = ""] = route.split(" ");
+      const path = pattern.replaceAll(/:\w+(\{[^}]*\})?/g, "none");
+      for (const role of ["viewer", "developer", "approver", "admin"] as const) {
+        const isAllowed = role === "admin" || allowed.includes(role);
+        expect([route, role, (await bare(role, method, path)) === 403]).toEqual([route, role, !isAllowed]);
+      }
+      expect([route, await bare("nobody", method, path)]).toEqual([route, 401]);
     }
   });
 

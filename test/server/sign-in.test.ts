@@ -245,7 +245,10 @@ describe("the way back from the provider", () => {
     expect((await browser.ask(back)).status).toBe(303);
     const again = new Browser();
     again.setCookie(gateway.url, "gimbal_sign_in", attempt);
+    const exchanges = issuer.asked.filter((path) => path === "/token").length;
     expect((await again.ask(back)).status).toBe(401);
+    // The provider would refuse the code too, and is not asked.
+    expect(issuer.asked.filter((path) => path === "/token")).toHaveLength(exchanges);
     expect(again.cookies(gateway.url).has("gimbal_session")).toBe(false);
   });
 
