@@ -8,6 +8,9 @@ import type { Capabilities } from "../canon/index.ts";
 /** Our name of a provider, where the price package has another. `{suffix}` is what follows the model's last colon. */
 export const PRICED_AS: Readonly<Record<string, string>> = {
   xai: "x-ai",
+  gemini: "google",
+  vertex: "google",
+  "vertex-anthropic": "google",
   "workers-ai": "cloudflare",
   moonshot: "moonshotai",
   voyage: "voyageai",
@@ -200,6 +203,8 @@ export const FACTS: readonly FactsRow[] = [
 
   { models: ["gemini-*"], contextTokens: 1_048_576, maxOutputTokens: 8192, capabilities: { ...NO_REASONING, audio: true } },
   { models: ["gemini-2.5*", "gemini-3*"], maxOutputTokens: 65_536, capabilities: { reasoning: true } },
+  // Levels of thinking came with the third generation (Gemini API, "Thinking").
+  { models: ["gemini-2.5*"], capabilities: { reasoningControl: "budget" } },
   { models: ["gemma-*", "gemma2*", "gemma3*"], capabilities: { reasoning: false, structuredOutput: true } },
 
   { models: ["deepseek-*"], contextTokens: 128_000, maxOutputTokens: 8192, capabilities: TEXT },

@@ -1,4 +1,5 @@
 import type { Capabilities } from "../canon/index.ts";
+import { GOOGLE_ROWS } from "./catalog-google.ts";
 import { TASK_CATALOG } from "./catalog-tasks.ts";
 
 /** How a provider wants its key. */
@@ -21,6 +22,8 @@ export interface CatalogRow {
   /** Requests whose path begins so go to the host itself, beside `versionPath` and not below it. */
   readonly besidePath?: string;
   readonly auth: AuthStyle;
+  /** What differs for one of its languages: the path that stands before the language's own, and how it takes the key there. */
+  readonly apart?: Readonly<Record<string, { readonly path: string; readonly auth?: AuthStyle }>>;
   /** Environment variables that may hold the key, first found wins. */
   readonly environment: readonly string[];
   /** False where a server on one's own machine usually has no key. */
@@ -127,6 +130,7 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
       "the base URL may end before or behind `/v1`",
     ],
   },
+  ...GOOGLE_ROWS,
   azure: {
     ...HOSTED,
     title: "Azure OpenAI",

@@ -124,7 +124,13 @@ export function readAnswer(body: JsonObject): {
   const { candidates } = body;
   const first = isList(candidates) ? candidates[0] : undefined;
   const reason = isObject(first) ? at(first, "finishReason") : undefined;
-  const stop = isObject(first) ? (reason === undefined ? undefined : decodeStop(reason, hasCall(first))) : isBlocked(body) ? "content_filter" : undefined;
+  const stop = isObject(first)
+    ? reason === undefined
+      ? undefined
+      : decodeStop(reason, hasCall(first))
+    : isBlocked(body)
+      ? "content_filter"
+      : undefined;
   return {
     usage: isObject(usage) ? decodeUsage(usage) : undefined,
     ...(id !== "" && { id }),

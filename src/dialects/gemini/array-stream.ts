@@ -15,7 +15,10 @@ const ARRAY: Framing = {
   contentType: "application/json; charset=utf-8",
   cutter: () => new WholeCutter(),
   parse(frame) {
-    const data = decoder.decode(frame).replace(/^[[,]\s*/, "").replace(/\]$/, "");
+    const data = decoder
+      .decode(frame)
+      .replace(/^[[,]\s*/, "")
+      .replace(/\]$/, "");
     return data === "" ? undefined : { data };
   },
   format: (_event, data) => encoder.encode(data),

@@ -208,7 +208,12 @@ function decodeFormat(generation: JsonObject): OutputFormat | undefined {
   if (type !== undefined && type !== "application/json") return undefined;
   if (!found) return type === undefined ? undefined : { type: "json_object" };
   const title = found["title"];
-  return { type: "json_schema", name: typeof title === "string" && /^[\w-]{1,64}$/.test(title) ? title : "output", schema: found, strict: true };
+  return {
+    type: "json_schema",
+    name: typeof title === "string" && /^[\w-]{1,64}$/.test(title) ? title : "output",
+    schema: found,
+    strict: true,
+  };
 }
 
 function decodeSampling(generation: JsonObject): Sampling {

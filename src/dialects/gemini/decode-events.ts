@@ -138,7 +138,8 @@ export class ResponseDecoder implements EventDecoder {
       this.#emit({ type: "usage", usage: decodeUsage(this.#usage) });
     }
     const words = wordsAlone(data);
-    if (words && this.#open) this.repeatable = { text: words.text, ignored: COUNTERS, tell: this.#open.type === "message" ? this.#tell : this.#think };
+    if (words && this.#open)
+      this.repeatable = { text: words.text, ignored: COUNTERS, tell: this.#open.type === "message" ? this.#tell : this.#think };
   }
 
   #start(data: JsonObject): void {
@@ -164,7 +165,11 @@ export class ResponseDecoder implements EventDecoder {
 
   #first(candidate: JsonObject): void {
     const { content } = candidate;
-    this.#candidate = { ...this.#candidate, ...without(candidate, "content"), ...(isObject(content) && { content: without(content, "parts") }) };
+    this.#candidate = {
+      ...this.#candidate,
+      ...without(candidate, "content"),
+      ...(isObject(content) && { content: without(content, "parts") }),
+    };
     const parts = isObject(content) ? content["parts"] : undefined;
     if (isList(parts)) for (const part of parts) this.#part(part);
   }
@@ -182,7 +187,8 @@ export class ResponseDecoder implements EventDecoder {
     if (isObject(call) && (this.#growing || at(call, "willContinue") === true || at(call, "partialArgs") !== undefined))
       return this.#grow(part, call);
     this.#close();
-    for (const item of decodeItem(part, { role: "assistant", origin: this.#origin, ids: this.#ids, apart: true }, "part")) this.#whole(item);
+    for (const item of decodeItem(part, { role: "assistant", origin: this.#origin, ids: this.#ids, apart: true }, "part"))
+      this.#whole(item);
   }
 
   /** An empty text without more only closes a turn. */
@@ -268,7 +274,8 @@ export class ResponseDecoder implements EventDecoder {
     const first = at(growing.part, "functionCall");
     const { partialArgs: _pieces, willContinue: _more, ...named } = isObject(first) ? first : {};
     const whole = { ...growing.part, functionCall: { ...named, args: growing.args.value() } };
-    for (const item of decodeItem(whole, { role: "assistant", origin: this.#origin, ids: this.#ids, apart: true }, "part")) this.#whole(item);
+    for (const item of decodeItem(whole, { role: "assistant", origin: this.#origin, ids: this.#ids, apart: true }, "part"))
+      this.#whole(item);
   }
 
   #whole(item: Item): void {

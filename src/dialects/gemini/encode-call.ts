@@ -89,7 +89,8 @@ function changedFields(call: Call, native: JsonObject, context: PartContext): Fi
   const { entries, offered } = encodeTools(flat.tools, note);
   if (touched.has("tools")) fields["tools"] = entries.length > 0 ? entries : undefined;
   if (touched.has("tools") && entries.length === 0) fields["toolConfig"] = undefined;
-  else if (touched.has("toolChoice")) fields["toolConfig"] = changed(at(native, "toolConfig"), { functionCallingConfig: encodeToolChoice(call, flat, offered, note) });
+  else if (touched.has("toolChoice"))
+    fields["toolConfig"] = changed(at(native, "toolConfig"), { functionCallingConfig: encodeToolChoice(call, flat, offered, note) });
   if (touched.has("metadata")) fields["labels"] = call.metadata;
   if (touched.has("serviceTier")) fields["serviceTier"] = call.serviceTier;
   const generation: Fields = {
@@ -129,7 +130,10 @@ function foreignFields(call: Call, context: PartContext): Fields {
   return { ...fields, ...(generation && { generationConfig: generation }), ...(tier !== undefined && { serviceTier: tier }) };
 }
 
-function foreignTools(call: Call, { target, flat, note }: PartContext): { readonly tools: readonly JsonObject[]; readonly choice: JsonObject | undefined } {
+function foreignTools(
+  call: Call,
+  { target, flat, note }: PartContext,
+): { readonly tools: readonly JsonObject[]; readonly choice: JsonObject | undefined } {
   if (target.capabilities.tools === false) {
     if (call.tools.length > 0) note({ field: "tools", action: "dropped", reason: "The model takes no tools." });
     return { tools: [], choice: undefined };
@@ -151,7 +155,8 @@ function encodeSampling({ sampling, origin }: Call, note: Note = () => {}): Fiel
   const foreign = origin.dialect !== DIALECT;
   if (foreign && stop && stop.length > STOP_SEQUENCES)
     note({ field: "sampling.stop", action: "degraded", reason: `The API takes ${STOP_SEQUENCES} stop sequences; the rest are left out.` });
-  if (foreign && (n ?? 1) > 1) note({ field: "sampling.n", action: "dropped", reason: "Several answers only survive in their own language." });
+  if (foreign && (n ?? 1) > 1)
+    note({ field: "sampling.n", action: "dropped", reason: "Several answers only survive in their own language." });
   return {
     temperature,
     topP,

@@ -43,7 +43,7 @@ export function encodeContents(
 function replayed(items: readonly Item[], context: PartContext): JsonObject[] {
   const contents: JsonObject[] = [];
   const turns = new UserTurns(context.target);
-  for (let from = 0; from < items.length; ) {
+  for (let from = 0; from < items.length;) {
     const envelope = items[from]?.envelope;
     const list = new PartList();
     let to = from;
@@ -156,7 +156,11 @@ class Contents {
     const parts = encodeMessageParts(item.parts, side, own, this.#context);
     if (side === "user") this.#turns.message(item.parts, parts);
     if (item.cacheTtlSeconds !== undefined)
-      this.#context.note({ field: "items[].cacheTtlSeconds", action: "dropped", reason: "The language has no breakpoints for its prompt cache." });
+      this.#context.note({
+        field: "items[].cacheTtlSeconds",
+        action: "dropped",
+        reason: "The language has no breakpoints for its prompt cache.",
+      });
     if (parts.length > 0) this.#list(side === "assistant" ? "model" : "user").add(parts);
   }
 

@@ -7,7 +7,7 @@ import { at, DIALECT, isObject } from "./wire.ts";
 export interface PartContext {
   readonly target: EncodeTarget;
   readonly flat: FlatTools;
-  note(diagnostic: Diagnostic): void;
+  readonly note: (diagnostic: Diagnostic) => void;
 }
 
 /** Was it decoded from this language, so that its `raw` is a part of this wire? */
@@ -62,14 +62,20 @@ export function encodeMessageParts(
   return parts.map((part) => encodePart(part, side, own, context)).filter((part) => part !== undefined);
 }
 
-function encodePart(part: Part, side: "user" | "assistant" | "system" | "result", own: boolean, context: PartContext): JsonObject | undefined {
+function encodePart(
+  part: Part,
+  side: "user" | "assistant" | "system" | "result",
+  own: boolean,
+  context: PartContext,
+): JsonObject | undefined {
   const raw = own && isObject(part.raw) ? part.raw : undefined;
   // A guard that rewrites text may keep the part's other members; then `raw` no longer tells it.
   if (raw && (part.type !== "text" || raw["text"] === part.text)) return raw;
   const drop = (what: string, reason: string): undefined => {
     context.note({ field: `items[].parts[].${what}`, action: "dropped", reason });
   };
-  if (part.type !== "unknown" && part.cacheTtlSeconds !== undefined) drop("cacheTtlSeconds", "The language has no breakpoints for its prompt cache.");
+  if (part.type !== "unknown" && part.cacheTtlSeconds !== undefined)
+    drop("cacheTtlSeconds", "The language has no breakpoints for its prompt cache.");
   const { capabilities } = context.target;
   switch (part.type) {
     case "text":

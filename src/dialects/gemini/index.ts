@@ -90,7 +90,12 @@ const arrayStream = asArrayStream(language);
 export default language;
 
 /** A count's request, for an upstream that wants it wrapped or as it is. */
-function unwrapped(body: JsonObject, wrapped: JsonObject, model: string, refuses: readonly string[] = []): Record<string, Json | undefined> {
+function unwrapped(
+  body: JsonObject,
+  wrapped: JsonObject,
+  model: string,
+  refuses: readonly string[] = [],
+): Record<string, Json | undefined> {
   const name = body["generateContentRequest"] === undefined ? "generate_content_request" : "generateContentRequest";
   if (!refuses.includes("generateContentRequest")) return { [name]: { ...wrapped, model } };
   return { ...wrapped, model: undefined, [name]: undefined };

@@ -1,4 +1,12 @@
-import { NO_USAGE, type FrameMeter, type FrameRole, type JsonObject, type Problem, type StopReason, type Usage } from "../../canon/index.ts";
+import {
+  NO_USAGE,
+  type FrameMeter,
+  type FrameRole,
+  type JsonObject,
+  type Problem,
+  type StopReason,
+  type Usage,
+} from "../../canon/index.ts";
 import { FrameTemplates, parseFrame, parseJson } from "../../kit/index.ts";
 import { hasCall, isBlocked } from "./answer.ts";
 import { COUNTERS, wordsAlone } from "./decode-events.ts";

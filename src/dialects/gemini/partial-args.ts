@@ -28,7 +28,9 @@ export class PartialArgs {
       const next = steps[index + 1];
       const last = next === undefined;
       const before = read(place, step);
-      const grown: Grown | undefined = last ? grow(before, value) : (branch(before) ?? (typeof next === "number" ? [] : new Map<string, Grown>()));
+      const grown: Grown | undefined = last
+        ? grow(before, value)
+        : (branch(before) ?? (typeof next === "number" ? [] : new Map<string, Grown>()));
       write(place, step, grown);
       if (!last) place = branch(grown) ?? this.#root;
     }
@@ -40,7 +42,7 @@ export class PartialArgs {
 }
 
 function branch(value: Grown | undefined): Branch | undefined {
-  return value instanceof Map || Array.isArray(value) ? (value as Branch) : undefined;
+  return value instanceof Map || Array.isArray(value) ? value : undefined;
 }
 
 function read(place: Branch, step: string | number): Grown | undefined {
@@ -66,7 +68,7 @@ function grow(before: Grown | undefined, piece: JsonObject): Json {
 
 function settled(value: Grown): Json {
   if (value instanceof Map) return Object.fromEntries([...value].map(([name, inner]) => [name, settled(inner)]));
-  return Array.isArray(value) ? value.map((inner: Grown | undefined) => (inner === undefined ? null : settled(inner))) : (value as Json);
+  return Array.isArray(value) ? value.map((inner: Grown | undefined) => (inner === undefined ? null : settled(inner))) : value;
 }
 
 /** @throws ProblemError upstream_broken */

@@ -149,7 +149,9 @@ function errorBody(problem: Problem, callId: string): JsonObject {
           metadata: { callId },
         },
         ...(violations.length > 0 ? [{ "@type": "type.googleapis.com/google.rpc.BadRequest", fieldViolations: violations }] : []),
-        ...(retryAfterMs === undefined ? [] : [{ "@type": "type.googleapis.com/google.rpc.RetryInfo", retryDelay: `${retryAfterMs / 1000}s` }]),
+        ...(retryAfterMs === undefined
+          ? []
+          : [{ "@type": "type.googleapis.com/google.rpc.RetryInfo", retryDelay: `${retryAfterMs / 1000}s` }]),
       ],
     },
     gimbal_call_id: callId,

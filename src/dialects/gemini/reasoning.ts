@@ -103,7 +103,11 @@ function withLevel(reasoning: Reasoning, off: boolean, note: (diagnostic: Diagno
   if (effort !== undefined) {
     const thinkingLevel = LEVELS[effort] ?? "MEDIUM";
     if (thinkingLevel.toLowerCase() !== effort)
-      note({ field: "reasoning.effort", action: "degraded", reason: `The language has no effort "${effort}"; ${thinkingLevel} is asked for.` });
+      note({
+        field: "reasoning.effort",
+        action: "degraded",
+        reason: `The language has no effort "${effort}"; ${thinkingLevel} is asked for.`,
+      });
     return { thinkingLevel };
   }
   if (budgetTokens === undefined) return {};

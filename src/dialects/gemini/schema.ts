@@ -5,7 +5,17 @@ import { at, isList, isObject } from "./wire.ts";
 const MAX_DEPTH = 64;
 
 /** Members of the API's `Schema` that have the same meaning under the same name in JSON Schema. */
-const SAME: ReadonlySet<string> = new Set(["title", "description", "format", "pattern", "default", "minimum", "maximum", "required", "enum"]);
+const SAME: ReadonlySet<string> = new Set([
+  "title",
+  "description",
+  "format",
+  "pattern",
+  "default",
+  "minimum",
+  "maximum",
+  "required",
+  "enum",
+]);
 /** Whole numbers that travel as strings here, as 64-bit numbers do in protocol buffers' JSON. */
 const COUNTS: readonly string[] = ["maxItems", "minItems", "maxLength", "minLength", "maxProperties", "minProperties"];
 
@@ -33,7 +43,8 @@ export function jsonSchemaOf(schema: JsonObject, depth = 0): JsonObject {
   // Not in the API's list, and yet sent: clients write JSON Schema here, too.
   const additional = at(schema, "additionalProperties");
   if (additional !== undefined) result["additionalProperties"] = inner(additional, depth);
-  for (const name of ["$ref", "$defs", "const", "oneOf", "allOf", "prefixItems"]) if (schema[name] !== undefined) result[name] = schema[name];
+  for (const name of ["$ref", "$defs", "const", "oneOf", "allOf", "prefixItems"])
+    if (schema[name] !== undefined) result[name] = schema[name];
   return result;
 }
 

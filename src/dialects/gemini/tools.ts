@@ -1,13 +1,4 @@
-import type {
-  Call,
-  Diagnostic,
-  FunctionToolSpec,
-  Json,
-  JsonObject,
-  NativeToolSpec,
-  ToolChoice,
-  ToolSpec,
-} from "../../canon/index.ts";
+import type { Call, Diagnostic, FunctionToolSpec, Json, JsonObject, NativeToolSpec, ToolChoice, ToolSpec } from "../../canon/index.ts";
 import { invalid } from "../../canon/index.ts";
 import type { FlatTools } from "../shared-tools.ts";
 import { jsonSchemaOf } from "./schema.ts";

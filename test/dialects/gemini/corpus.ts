@@ -32,7 +32,8 @@ export function requests(): Recorded[] {
   const found: Recorded[] = [];
   for (const { file } of recordings(PROVIDERS, ["exchange", "exchange-stream"])) {
     for (const [at, { request }] of readInteractions(file).entries())
-      if (METHOD.test(request.path) && isObject(request.body)) found.push({ name: `${file} ${at}`, path: request.path, body: request.body });
+      if (METHOD.test(request.path) && isObject(request.body))
+        found.push({ name: `${file} ${at}`, path: request.path, body: request.body });
   }
   return [...found, ...captures()];
 }

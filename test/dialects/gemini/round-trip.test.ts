@@ -24,7 +24,14 @@ describe("a request of this language comes out as it went in", () => {
       { parts: { text: "a single part" } },
       { role: "user" },
       { role: "user", parts: [] },
-      { role: "model", parts: [{ text: "a", thoughtSignature: "c2ln" }, { text: "b", partMetadata: { x: 1 } }, { thought: true, thoughtSignature: "c2ln" }] },
+      {
+        role: "model",
+        parts: [
+          { text: "a", thoughtSignature: "c2ln" },
+          { text: "b", partMetadata: { x: 1 } },
+          { thought: true, thoughtSignature: "c2ln" },
+        ],
+      },
       {
         role: "model",
         parts: [
@@ -33,7 +40,10 @@ describe("a request of this language comes out as it went in", () => {
           { functionCall: { name: "f", args: { big: 1 } } },
         ],
       },
-      { role: "function", parts: [{ functionResponse: { name: "f", response: {} } }, { function_response: { name: "f", response: { error: "x" } } }] },
+      {
+        role: "function",
+        parts: [{ functionResponse: { name: "f", response: {} } }, { function_response: { name: "f", response: { error: "x" } } }],
+      },
       {
         role: "user",
         parts: [
@@ -56,7 +66,11 @@ describe("a request of this language comes out as it went in", () => {
       unheardOf: { a: 1 },
     };
     expect(roundTrip({ ...rest, contents })).toEqual({ ...rest, contents });
-    expect(roundTrip({ contents, tools: [], generation_config: { top_p: 1 } })).toEqual({ contents, tools: [], generation_config: { top_p: 1 } });
+    expect(roundTrip({ contents, tools: [], generation_config: { top_p: 1 } })).toEqual({
+      contents,
+      tools: [],
+      generation_config: { top_p: 1 },
+    });
     const count = { generateContentRequest: { ...rest, contents } };
     expect(roundTrip(count, "/v1beta/models/gemini-3-pro:countTokens")).toEqual(count);
   });
@@ -89,7 +103,17 @@ describe("a request of this language comes out as it went in", () => {
   });
 
   it("writes changed text over its raw part", () => {
-    const body = { contents: [{ role: "user", parts: [{ text: "secret", partMetadata: {} }, { text: "kept", partMetadata: {} }] }] };
+    const body = {
+      contents: [
+        {
+          role: "user",
+          parts: [
+            { text: "secret", partMetadata: {} },
+            { text: "kept", partMetadata: {} },
+          ],
+        },
+      ],
+    };
     const call = dialect.decodeCall(body, context());
     const items = call.items.map((item) =>
       item.type === "message"
@@ -119,7 +143,10 @@ describe("an answer of this language comes out as it went in", () => {
       {
         candidates: [
           {
-            content: { role: "model", parts: [{ text: "a" }, { text: "b", thoughtSignature: "s1" }, { functionCall: { name: "f" }, thoughtSignature: "s2" }] },
+            content: {
+              role: "model",
+              parts: [{ text: "a" }, { text: "b", thoughtSignature: "s1" }, { functionCall: { name: "f" }, thoughtSignature: "s2" }],
+            },
             finishReason: "STOP",
           },
           { content: { role: "model", parts: [{ text: "other" }] }, index: 1 },
@@ -130,7 +157,17 @@ describe("an answer of this language comes out as it went in", () => {
       },
       { candidates: [{ finishReason: "MALFORMED_FUNCTION_CALL", finishMessage: "x" }], usageMetadata, modelVersion: "m", responseId: "r" },
       {
-        candidates: [{ content: { parts: [{ text: "a", thoughtSignature: "s1" }, { text: "b", thoughtSignature: "s2" }] }, finishReason: "SAFETY" }],
+        candidates: [
+          {
+            content: {
+              parts: [
+                { text: "a", thoughtSignature: "s1" },
+                { text: "b", thoughtSignature: "s2" },
+              ],
+            },
+            finishReason: "SAFETY",
+          },
+        ],
         usageMetadata,
         modelVersion: "m",
         responseId: "r",

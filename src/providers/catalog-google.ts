@@ -1,0 +1,34 @@
+import type { Capabilities } from "../canon/index.ts";
+import type { CatalogRow } from "./catalog.ts";
+
+const GEMINI = "gemini";
+const CHAT = "openai-chat";
+
+const ASSUME: Capabilities = { tools: true, vision: true, files: true, audio: true, structuredOutput: true, reasoning: true };
+
+/** Google's own ways to its models. */
+export const GOOGLE_ROWS: Readonly<Record<string, CatalogRow>> = {
+  gemini: {
+    title: "Google Gemini",
+    telemetryName: "gcp.gemini",
+    baseUrl: "https://generativelanguage.googleapis.com",
+    baseUrlEnvironment: ["GOOGLE_GEMINI_BASE_URL"],
+    versionPath: "/v1beta",
+    auth: { style: "header", name: "x-goog-api-key" },
+    environment: ["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+    needsKey: true,
+    dialects: [GEMINI, CHAT],
+    // Its second language is a layer of its own over the first: another path, and the key where that language has it.
+    apart: { [CHAT]: { path: "/openai", auth: { style: "bearer" } } },
+    wire: { maxTokensField: "max_tokens", streamUsage: true, instructionsRole: "system", refuses: ["tools[].custom"] },
+    assume: ASSUME,
+    modelsPath: "/models?pageSize=1000",
+    notForChat: "embed|imagen|veo|aqa|tts|live|native-audio|lyria|-image",
+    hints: ["gemini-3-flash-preview", "gemini-2.5-flash", "gemini-2.5-pro"],
+    quirks: [
+      "thoughts are counted beside the answer, and paid as output",
+      "clients of chat completions reach its own endpoint for them, unread",
+      "function calls of other models are marked as such, because newer models refuse them without a signature",
+    ],
+  },
+};
