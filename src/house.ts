@@ -205,6 +205,7 @@ async function furnish(
       switches: stores.switches,
       audit,
       reports: stores.reports,
+      dataKeys: stores.dataKeys,
       content: stores.content,
       identity,
       bookWith: (local) => bookOf(current, local),

@@ -327,6 +327,28 @@ export interface NodeWatch {
   onDead(bury: (node: string) => Promise<void>): () => void;
 }
 
+/** What became of a rotation of the keys that seal data at rest. */
+export interface DataKeyRotation {
+  /** Id of the key that seals from now on. */
+  readonly keyId: string;
+  /** Keys that open something, this one among them. */
+  readonly keys: number;
+  /** A new key was made; false where keys are given from outside. */
+  readonly made: boolean;
+  /** Rows that were sealed under another key. */
+  readonly resealed: number;
+  /** Rows that no key opens, left as they are. */
+  readonly lost: number;
+}
+
+export interface DataKeyStore {
+  /**
+   * Makes a new key where the keys are the data folder's own, and seals everything kept under the newest, while calls go on; the older keys
+   * still open. Rejects with `storage_unavailable`, and may then be asked again.
+   */
+  rotate(): Promise<DataKeyRotation>;
+}
+
 /** One engine behind all seams. */
 export interface Stores {
   readonly calls: CallStore;
@@ -343,6 +365,7 @@ export interface Stores {
   readonly lineage: LineageStore;
   readonly content: ContentStore;
   readonly reports: ReportStore;
+  readonly dataKeys: DataKeyStore;
   /** Absent where one process has the record to itself: at its start everything left open is a dead one's. */
   readonly nodes?: NodeWatch;
   close(): Promise<void>;

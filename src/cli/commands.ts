@@ -1,6 +1,7 @@
 import { AUDIT_COMMANDS } from "./audit.ts";
 import { backupCommand } from "./backup.ts";
 import type { Command } from "./command.ts";
+import { rotateDataKeyCommand } from "./data-key.ts";
 import { doctorCommand } from "./doctor.ts";
 import { explainCommand } from "./explain.ts";
 import { HEALTH_COMMANDS } from "./health.ts";
@@ -26,6 +27,7 @@ export const COMMANDS: readonly Command[] = [
   initCommand,
   doctorCommand,
   ...KEY_COMMANDS,
+  rotateDataKeyCommand,
   // Before the one whose name begins theirs.
   ...CHANGE_COMMANDS,
   ...RELEASE_COMMANDS,

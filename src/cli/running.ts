@@ -42,11 +42,13 @@ export async function askServer(
   method: string,
   path: string,
   body?: unknown,
+  limitMs = ANSWER_LIMIT_MS,
 ): Promise<unknown> {
-  const { status, text } = await within(server, deps, async (signal) => {
+  const work = async (signal: AbortSignal): Promise<{ readonly status: number; readonly text: string }> => {
     const response = await request(folder, deps, `${server.url}/admin/api${path}`, signal, method, body);
     return { status: response.status, text: await response.text() };
-  });
+  };
+  const { status, text } = await within(server, deps, work, limitMs);
   if (status >= 200 && status < 300) return parse(text);
   throw refusal(server, status, text);
 }
@@ -61,9 +63,14 @@ export async function downloadFrom(server: RunningServer, folder: string, deps: 
 }
 
 /** @throws NoAnswerError when nothing comes in time */
-async function within<T>({ pid, url }: RunningServer, deps: CliDeps, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+async function within<T>(
+  { pid, url }: RunningServer,
+  deps: CliDeps,
+  work: (signal: AbortSignal) => Promise<T>,
+  limitMs = ANSWER_LIMIT_MS,
+): Promise<T> {
   const limit = new AbortController();
-  const cancel = deps.clock.after(ANSWER_LIMIT_MS, () => limit.abort());
+  const cancel = deps.clock.after(limitMs, () => limit.abort());
   try {
     return await work(limit.signal);
   } catch (error) {

@@ -7,6 +7,7 @@ import {
   problemStatus,
   type CacheSelection,
   type ConfigStore,
+  type DataKeyStore,
   type ContentStore,
   type KeyStore,
   type ModelBook,
@@ -31,6 +32,7 @@ import { mountContent } from "./content.ts";
 import { mountCosts } from "./costs.ts";
 import { mountExport, relayStream } from "./export.ts";
 import { mountDenials } from "./denials.ts";
+import { mountDataKey } from "./data-key.ts";
 import { mountHealth } from "./health.ts";
 import { mountKeys } from "./keys.ts";
 import { mountKill } from "./kill.ts";
@@ -61,6 +63,7 @@ export interface AdminDeps {
   readonly switches: SwitchStore;
   readonly audit: Audit;
   readonly reports: ReportStore;
+  readonly dataKeys: DataKeyStore;
   readonly content: ContentStore;
   /** Of browsers that signed in; undefined where nobody can. */
   readonly sessions?: Sessions | undefined;
@@ -126,6 +129,7 @@ export function adminApp(deps: AdminDeps): Hono {
   const { clock, randomness, snapshot, switches } = gateway;
   const forgetKeys = (): void => admission.forgetKeys();
   mountSession(app);
+  mountDataKey(app, deps.dataKeys);
   mountKeys(app, { keys, clock, randomness, forgetKeys });
   mountAccountChanges(app, { keys, forgetKeys });
   mountDenials(app, { keys, clock, randomness, forgetKeys });

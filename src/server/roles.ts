@@ -45,6 +45,7 @@ export const ROUTE_ROLES: Readonly<Record<string, readonly Role[]>> = {
   "POST /config/rollback": WHO_RELEASES,
   "GET /config/versions": EVERYBODY,
   "GET /config/versions/:version": WHO_RELEASES,
+  "POST /data-key/rotate": ADMIN_ALONE,
   "GET /denials": EVERYBODY,
   "POST /denials": ADMIN_ALONE,
   "DELETE /denials/:id": ADMIN_ALONE,

@@ -11,6 +11,7 @@ import type {
   ContentSelection,
   CounterSpend,
   CounterState,
+  DataKeyRotation,
   Denial,
   GroupBound,
   JournalEntry,
@@ -32,6 +33,7 @@ import type {
   StoredContent,
   Switch,
 } from "../canon/index.ts";
+import type { ResealPlace, ResealState } from "./sealing/rotation.ts";
 import type { Spill } from "./journal-block.ts";
 import type { RowValues } from "./ledger-values.ts";
 import type { TurnHead } from "./turn-text.ts";
@@ -139,6 +141,8 @@ export interface Writes {
   /** Adds up some rows that wait for their sums; `restart`: after forgetting all sums. */
   rollUp: { args: readonly [restart: boolean]; result: RollupState };
   followRollups: { args: readonly [metadata: readonly string[], values: number]; result: void };
+  /** Some rows behind a place under the key that seals now. */
+  reseal: { args: readonly [place: ResealPlace]; result: ResealState };
   /** Writes nothing that lasts: is the disk back, has everything before it landed? */
   probe: { args: readonly []; result: void };
 }
@@ -253,6 +257,8 @@ export interface Backend {
   generation(): number;
   flush(): Promise<void>;
   failure(): string | undefined;
+  /** Seals everything under the newest key, a new one where it is ours to make. */
+  rekey(): Promise<DataKeyRotation>;
   /** Rows given up by this process. */
   lost(): number;
   close(): Promise<void>;

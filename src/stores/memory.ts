@@ -48,6 +48,7 @@ export function memoryStores(clock: Clock): Stores {
     lineage: memoryLineage(),
     content: memoryContent(),
     reports: memoryReports(ledger),
+    dataKeys: { rotate: () => Promise.resolve({ keyId: "", keys: 0, made: false, resealed: 0, lost: 0 }) },
     close: () => Promise.resolve(),
   });
 }

@@ -58,6 +58,7 @@ export function storesOver(backend: Backend, clock: Clock, close: () => Promise<
     lineage: lineageStore(backend),
     content: contentStore(backend),
     reports: reportStore(backend),
+    dataKeys: { rotate: () => backend.rekey() },
     close,
   };
 }

@@ -1,4 +1,5 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -74,4 +75,27 @@ it("a role ends with its key in both workers", async () => {
   expect(await asked()).toEqual(all(200));
   await admin("DELETE", `/keys/${id}`);
   await expect.poll(asked, { timeout: PROMISED_MS, interval: 20 }).toEqual(all(401));
+});
+
+it("the key that seals data at rest is rotated in the process that has the record, while both serve, and the audit says by whom", async () => {
+  const kept = async (previous?: string): Promise<string> => {
+    const body = { model: "sim/echo", input: "hi", ...(previous !== undefined && { previous_response_id: previous }) };
+    const [status, { id = "" }] = await send("POST", "/v1/responses", key, body);
+    expect(status).toBe(200);
+    return id;
+  };
+  const { key = "" } = await admin("POST", "/keys", { name: "turns" });
+  const before = await kept();
+  const said = execFileSync(
+    process.execPath,
+    [join(import.meta.dirname, "../../src/main.ts"), "keys", "rotate-data-key", "--data", folder],
+    {
+      encoding: "utf8",
+    },
+  );
+  expect(said).toMatch(/^A new key [0-9a-f]{16} seals from now on; \d+ rows were sealed anew\. 1 older key still opens /);
+  expect((await readFile(join(folder, "serving.key"), "utf8")).trim().split("\n")).toHaveLength(2);
+  for (let turn = 0; turn < CONNECTIONS; turn++) await kept(before);
+  const { entries } = (await admin("GET", "/audit/entries")) as unknown as { entries: readonly { readonly text: string }[] };
+  expect(JSON.stringify(entries)).toContain("data-key.rotate");
 });

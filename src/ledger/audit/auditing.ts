@@ -9,7 +9,7 @@ export interface AuditingOptions {
 
 /** The same stores, whose every change of keys, configuration, switches and kept answers carries its note: nobody can forget it. */
 export function auditing(stores: Stores, { audit, diff }: AuditingOptions): Stores {
-  const { keys, config, switches, cache, content } = stores;
+  const { keys, config, switches, cache, dataKeys, content } = stores;
   return {
     ...stores,
     keys: {
@@ -63,6 +63,15 @@ export function auditing(stores: Stores, { audit, diff }: AuditingOptions): Stor
           note ?? audit.draft({ action: `switch.${entry.kind}`, subject: `${entry.scope}:${entry.value}`, details: aboutSwitch(entry) }),
         ),
       remove: (id, note) => switches.remove(id, note ?? audit.draft({ action: "switch.lift", subject: `switch:${id}` })),
+    },
+    dataKeys: {
+      async rotate() {
+        const done = await dataKeys.rotate();
+        const { keyId, ...details } = done;
+        // Behind it: it is many writes, of which each holds by itself.
+        await audit.note({ action: "data-key.rotate", subject: `data-key:${keyId}`, details });
+        return done;
+      },
     },
     content: {
       ...content,

@@ -52,6 +52,8 @@ export interface ToHost extends Tagged {
   readonly writes?: readonly (readonly [id: number, command: Command])[];
   readonly reads?: readonly (readonly [id: number, name: ReadName, args: readonly unknown[]])[];
   readonly journal?: readonly [id: number, write: JournalWrite];
+  /** All is to be sealed under the newest key. */
+  readonly rekey?: number;
   /** For all other workers. */
   readonly signal?: Signal;
 }

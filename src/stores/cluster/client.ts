@@ -1,4 +1,4 @@
-import { type Clock, ProblemError, type Signal, type Signals } from "../../canon/index.ts";
+import { type Clock, type DataKeyRotation, ProblemError, type Signal, type Signals } from "../../canon/index.ts";
 import {
   type Backend,
   type Command,
@@ -118,11 +118,19 @@ class RemoteBackend implements Backend {
   }
 
   journal(write: JournalWrite): Promise<number> {
+    return this.#ask((id) => ({ journal: [id, write] }));
+  }
+
+  rekey(): Promise<DataKeyRotation> {
+    return this.#ask((id) => ({ rekey: id }));
+  }
+
+  #ask<T>(message: (id: number) => Omit<ToHost, "tag">): Promise<T> {
     if (this.#ended !== undefined) return Promise.reject(unavailable(this.#ended));
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
       this.#waiting.set(id, { size: 0, isWrite: false, resolve, reject });
-      this.#send({ journal: [id, write] });
+      this.#send(message(id));
     });
   }
 

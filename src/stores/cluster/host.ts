@@ -44,12 +44,13 @@ function serve(backend: Backend, channel: Channel, workers: Set<Channel>): void 
   const unwatch = backend.watch(sayState);
   channel.onMessage((message) => {
     if (!isTagged(message)) return;
-    const { hello, writes = [], reads = [], journal, signal } = message as ToHost;
+    const { hello, writes = [], reads = [], journal, rekey, signal } = message as ToHost;
     if (hello) sayState();
     for (const [id, command] of writes) {
       if (command.name === "open") backend.open((command as Command<"open">).args);
       else follow(id, write(backend, command));
     }
+    if (rekey !== undefined) follow(rekey, backend.rekey());
     if (journal) follow(journal[0], backend.journal(owned(journal[1])));
     if (signal) passOn(signal, backend, channel, workers);
     for (const [id, name, args] of reads) follow(id, backend.read(name, args as Reads[ReadName]["args"]));

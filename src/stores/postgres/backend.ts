@@ -1,16 +1,18 @@
-import type { Clock, Signals } from "../../canon/index.ts";
+import type { Clock, DataKeyRotation, Signals } from "../../canon/index.ts";
 import type { Backend, BatchOutcome, Command, JournalWrite, ReadName, Reads, Spends, WriteName, Writes } from "../backend.ts";
 import type { RowValues } from "../ledger-values.ts";
 import type { StorageOptions } from "../options.ts";
 import { unavailable } from "../problems.ts";
 import { GroupCommit } from "../sqlite/group-commit.ts";
-import type { Sealer } from "../sealing/sealer.ts";
+import type { Keyring } from "../sealing/keyring.ts";
+import { Rotation } from "../sealing/rotation.ts";
 import { accessReads } from "./access-tables.ts";
 import { adminReads } from "./admin-tables.ts";
 import { auditReads } from "./audit-table.ts";
 import type { BatchWriter } from "./batch.ts";
 import { cacheReads } from "./cache-tables.ts";
 import type { Connections } from "./connections.ts";
+import { registerDataKey } from "./data-key.ts";
 import { reasonOfDatabase } from "./faults.ts";
 import { contentReads } from "./content-table.ts";
 import { counterReads } from "./counter-table.ts";
@@ -47,7 +49,7 @@ export interface PostgresBackendOptions {
   /** For batches, for the journal, and for reads: none of them waits for another. */
   readonly connections: { readonly batches: Connections; readonly journal: Connections; readonly reads: Connections };
   readonly writer: BatchWriter;
-  readonly sealer: Sealer;
+  readonly keyring: Keyring;
   readonly spool: Spool | undefined;
   readonly leases: Leases;
   readonly link: Omit<LinkOptions, "onGeneration" | "onConnected" | "onLook">;
@@ -64,6 +66,7 @@ export class PostgresBackend implements Backend {
   readonly #given: PostgresBackendOptions;
   readonly #group: GroupCommit;
   readonly #spooling: Spooling;
+  readonly #rotation: Rotation;
   readonly #journal: JournalWriter;
   readonly #link: Link;
   readonly #listeners = new Set<() => void>();
@@ -74,7 +77,14 @@ export class PostgresBackend implements Backend {
 
   private constructor(given: PostgresBackendOptions) {
     this.#given = given;
-    const { options, clock, log, spool, writer, connections, sealer, leases } = given;
+    const { options, clock, log, spool, writer, connections, keyring, leases } = given;
+    this.#rotation = new Rotation({
+      keyring,
+      // Every gateway of the record must have a key before any of them seals with it, so none of them makes one.
+      renew: () => keyring.reload().then(() => false),
+      apply: () => registerDataKey(connections.batches, keyring.sealer),
+      reseal: (place) => this.write("reseal", [place]),
+    });
     this.#spooling = new Spooling({ commit: (commands) => writer.commit(commands), spool, options, clock, log });
     this.#group = new GroupCommit(
       (commands) => this.#commit(commands),
@@ -82,7 +92,7 @@ export class PostgresBackend implements Backend {
       clock,
       () => this.#changed(),
     );
-    this.#journal = new JournalWriter(connections.journal, sealer, options.journalDiskBytes);
+    this.#journal = new JournalWriter(connections.journal, keyring.sealer, options.journalDiskBytes);
     this.#link = new Link({
       ...given.link,
       onGeneration: (generation) => this.#learn(generation),
@@ -110,6 +120,9 @@ export class PostgresBackend implements Backend {
     // Beside the batches: rows neither wait for sums nor fail with them.
     if (isRollUp(name, args)) return this.#rollUp(args[0]);
     return this.#group.write(name, args);
+  }
+  rekey(): Promise<DataKeyRotation> {
+    return this.#rotation.run();
   }
   open(args: Writes["open"]["args"]): void {
     this.#group.open(args);
@@ -139,13 +152,13 @@ export class PostgresBackend implements Backend {
   }
 
   async read<K extends ReadName>(name: K, args: Reads[K]["args"]): Promise<Reads[K]["result"]> {
-    const { connections, sealer, options } = this.#given;
+    const { connections, keyring, options } = this.#given;
     if (this.#closed) throw unavailable("The record is closed.");
     if (this.#reading >= options.reads)
       throw unavailable(`${options.reads} reads wait for the record, which is the limit (storage.reads).`);
     this.#reading++;
     try {
-      return await connections.reads.use((session) => reads[name](session, args, sealer));
+      return await connections.reads.use((session) => reads[name](session, args, keyring.sealer));
     } catch (error) {
       throw unavailable(`The record cannot be read: ${reasonOfDatabase(error)}.`, { cause: error });
     } finally {

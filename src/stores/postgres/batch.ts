@@ -11,6 +11,7 @@ import { counterWrites, lockCounters } from "./counter-table.ts";
 import { repricingWrites } from "./repricing-table.ts";
 import { faultOf, isBrokenConnection, reasonOfDatabase } from "./faults.ts";
 import { idempotencyWrites } from "./idempotency-table.ts";
+import { resealWrites } from "./reseal.ts";
 import { rollupWrites } from "./rollup-table.ts";
 import { interruptCalls, openCalls, settleCalls } from "./ledger-table.ts";
 import { lineageWrites } from "./lineage-table.ts";
@@ -25,6 +26,7 @@ const plain: Omit<PostgresWrites, AuditWrite> = {
   ...cacheWrites,
   ...counterWrites,
   ...repricingWrites,
+  ...resealWrites,
   ...rollupWrites,
   ...idempotencyWrites,
   ...turnWrites,
@@ -45,6 +47,7 @@ const NEEDS: Readonly<Partial<Record<WriteName, readonly GroupedWrite[]>>> = {
   interrupt: ["open", "settle"],
   lease: ["settle"],
   deleteTurn: ["keepTurn"],
+  reseal: ["keepTurn", "keepNative"],
   expire: ["keepTurn", "keepNative"],
 };
 

@@ -64,14 +64,15 @@ export async function openPostgres(settings: PostgresOptions): Promise<HostedSto
   };
   try {
     await readySchema(connections.batches, address, clock.now(), settings.migrations ?? postgresMigrations);
-    const { sealer } = await Keyring.open({ env, folder });
+    const keyring = await Keyring.open({ env, folder });
+    const { sealer } = keyring;
     await registerDataKey(connections.batches, sealer);
     const channel = `gimbal:${address.schema}`;
     const leases = new Leases(brief ? undefined : node, leaseMs, clock);
     const backend = await PostgresBackend.start({
       connections,
       writer: new BatchWriter({ connections: connections.batches, sealer, channel }),
-      sealer,
+      keyring,
       spool: brief ? undefined : await openSpool(folder, options.spoolBytes),
       leases,
       link: { address, channel, node, clock },

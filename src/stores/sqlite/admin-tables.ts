@@ -25,13 +25,14 @@ type AdminWrites = "createKey" | "rotateKey" | "revokeKey" | "appendConfig" | "c
 type AdminReads = "keyByHash" | "keys" | "config" | "configs" | "switches";
 
 /** Each of these writes raises the generation: what other processes hold of these tables is then out of date. */
-export const RAISES_GENERATION: ReadonlySet<string> = new Set<AdminWrites | AccessWrites>([
+export const RAISES_GENERATION: ReadonlySet<string> = new Set<AdminWrites | AccessWrites | "reseal">([
   "createKey",
   "rotateKey",
   "revokeKey",
   "appendConfig",
   "putSwitch",
   "removeSwitch",
+  "reseal",
   ...ACCESS_WRITES,
 ]);
 

@@ -20,6 +20,7 @@ import { lineageReads, lineageWrites } from "./lineage-table.ts";
 import { versionOf } from "./migrate.ts";
 import { recordMigrations } from "./migrations/record.ts";
 import { servingMigrations } from "./migrations/serving.ts";
+import { resealWrites } from "./reseal.ts";
 import { Rollups, rollupReads, rollupWrites } from "./rollup-table.ts";
 import type { Sealer } from "../sealing/sealer.ts";
 import { isAboutStatement } from "./statement-errors.ts";
@@ -170,6 +171,7 @@ function openWriter(folder: string, sealer: Sealer, content: ContentFiles): Writ
       ...adminWrites(database, sealer),
       ...accessWrites(database),
       ...lineageWrites(database),
+      ...resealWrites(database, sealer),
       ...counterWrites(database),
       ...content.writes(),
     };

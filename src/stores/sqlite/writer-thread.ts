@@ -1,10 +1,11 @@
 import { Worker } from "node:worker_threads";
-import { type Clock, ProblemError } from "../../canon/index.ts";
+import { type Clock, type DataKeyRotation, ProblemError } from "../../canon/index.ts";
 import type { Backend, BatchOutcome, Command, JournalWrite, ReadName, Reads, Spends, WriteName, Writes } from "../backend.ts";
 import type { RowValues } from "../ledger-values.ts";
 import type { StorageOptions } from "../options.ts";
 import { reasonOf, unavailable } from "../problems.ts";
 import type { Keyring } from "../sealing/keyring.ts";
+import { Rotation } from "../sealing/rotation.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { FromWriter, ToWriter } from "./messages.ts";
 import { packBatch } from "./pack.ts";
@@ -22,6 +23,7 @@ const WORKER_FILE = new URL(import.meta.url.endsWith(".ts") ? "./worker.ts" : ".
 export class WriterThread implements Backend {
   readonly #folder: string;
   readonly #keyring: Keyring;
+  readonly #rotation: Rotation;
   readonly #options: StorageOptions;
   readonly #group: GroupCommit;
   readonly #listeners = new Set<() => void>();
@@ -35,6 +37,12 @@ export class WriterThread implements Backend {
   private constructor(folder: string, options: StorageOptions, clock: Clock, keyring: Keyring) {
     this.#folder = folder;
     this.#keyring = keyring;
+    this.#rotation = new Rotation({
+      keyring,
+      renew: () => keyring.renew(),
+      apply: () => this.#post({ kind: "keys", keys: keyring.keys }),
+      reseal: (place) => this.write("reseal", [place]),
+    });
     this.#options = options;
     this.#group = new GroupCommit(
       (commands) => this.#commit(commands),
@@ -59,6 +67,9 @@ export class WriterThread implements Backend {
 
   write<K extends WriteName>(name: K, args: Writes[K]["args"]): Promise<Writes[K]["result"]> {
     return this.#group.write(name, args);
+  }
+  rekey(): Promise<DataKeyRotation> {
+    return this.#rotation.run();
   }
   open(args: Writes["open"]["args"]): void {
     this.#group.open(args);
