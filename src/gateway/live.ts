@@ -69,6 +69,7 @@ export class LiveCall implements Bagged {
   #bytes = 0;
   #pending: Buffer[] = [];
   #ended = false;
+  #cut = false;
   #settled = false;
   readonly #waiting: (() => void)[] = [];
   #maker = NOBODY;
@@ -170,6 +171,11 @@ export class LiveCall implements Bagged {
     return !this.#lagging();
   }
 
+  /** The stream broke, and its language cannot say so: at its end readers are told as their connection can. */
+  cut(): void {
+    this.#cut = true;
+  }
+
   /** The stream is over; readers that are behind get the rest first. */
   end(): void {
     if (this.#ended) return;
@@ -179,7 +185,7 @@ export class LiveCall implements Bagged {
     for (const seat of this.#vacated()) {
       if (seat.away) continue;
       if (seat.full) this.#seats.push(seat);
-      else seat.reader.end();
+      else this.#finish(seat.reader);
     }
   }
 
@@ -311,6 +317,11 @@ export class LiveCall implements Bagged {
     this.spiller.touch(this);
   }
 
+  #finish(reader: Reader): void {
+    if (this.#cut && reader.cut) reader.cut();
+    else reader.end();
+  }
+
   /** Everybody who sat, none of whom sits any more. */
   #vacated(): readonly Seat[] {
     const seats = this.#seats;
@@ -336,7 +347,7 @@ export class LiveCall implements Bagged {
     }
     if (this.#ended && !seat.full) {
       this.#seats = this.#seats.filter((other) => other !== seat);
-      seat.reader.end();
+      this.#finish(seat.reader);
     }
     // Kept for this reader's sake alone, maybe.
     this.#forget();

@@ -8,6 +8,8 @@ export interface Reader {
   /** One or more complete frames, the first of them numbered `first`. False: full; it calls `LiveCall.drained` when it can take more. */
   frames(frames: readonly Buffer[], first: number): boolean;
   end(): void;
+  /** Instead of `end`: the stream broke in a language that has no word for that. */
+  cut?(): void;
 }
 
 /** How somebody reads who is not the client that made the call. */

@@ -11,6 +11,7 @@ export function refuse(run: Run, problem: Problem): void {
   const { dialect } = run.request;
   if (live.ended) return;
   const written = frameWriter(dialect);
+  if (live.committed && run.reply?.plain) return live.cut();
   if (live.committed) {
     const { answerId } = live;
     const context = begunContext(run);

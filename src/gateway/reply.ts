@@ -21,6 +21,8 @@ export interface AnswerReport {
 export interface Reply extends BodyReader {
   /** `done`: the answer's regular end has passed; what the connection does afterwards is of no interest. */
   readonly state: "open" | "done";
+  /** What it sends are plain bytes: a failure in the middle cannot be told among them. */
+  readonly plain?: true;
   report(): AnswerReport;
   /** The answer in canonical form, for keeping; only to be asked after a clean end. */
   answer(): Answer | undefined;

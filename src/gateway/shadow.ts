@@ -9,6 +9,7 @@ import {
   type Shadow,
   type ShadowRecord,
 } from "../canon/index.ts";
+import { replaceMembers } from "../kit/index.ts";
 import { fractionOf } from "../routing/release.ts";
 import type { LiveCall } from "./live.ts";
 import { likeness } from "./likeness.ts";
@@ -16,6 +17,7 @@ import { passedOn } from "./rate.ts";
 import type { CallRequest } from "./request.ts";
 import { callOf, operationOf, type Run } from "./run.ts";
 import type { Switches } from "./switches.ts";
+import { taskOperation } from "./task.ts";
 
 /** Caller of every copy: no key, no team and no budget pays for it, and nothing that is kept for a caller is kept for it. */
 export const SHADOW_CALLER = "shadow";
@@ -60,7 +62,7 @@ export class Shadows {
 
   /** Is this call to be copied when it is over? Drawn by its id. */
   wanted(run: Run, shadow: Shadow): Shadow | undefined {
-    if (operationOf(run) !== "generate" || run.warmUp) return undefined;
+    if ((operationOf(run) !== "generate" && taskOperation(run) === undefined) || run.warmUp) return undefined;
     return fractionOf(`shadow\0${run.live.id}`) < shadow.share ? shadow : undefined;
   }
 
@@ -132,6 +134,7 @@ function copyOf(run: Run, caller: Caller, shadow: Shadow, original: ShadowRecord
   const { request, plan } = run;
   const name = `${shadow.target.provider}/${shadow.target.model}`;
   if (!plan) return undefined;
+  if (taskOperation(run) !== undefined) return taskCopy(run, caller, plan.alias, shadow, name, original);
   try {
     const { thread } = callOf(run);
     const copy = amend(callOf(run), {
@@ -163,6 +166,37 @@ function copyOf(run: Run, caller: Caller, shadow: Shadow, original: ShadowRecord
     // A call that its own language cannot say again was forwarded unread.
     return undefined;
   }
+}
+
+/** The same task for the other target: what it costs and how long it takes is compared, not what it says. */
+function taskCopy(
+  run: Run,
+  caller: Caller,
+  alias: Alias,
+  shadow: Shadow,
+  name: string,
+  original: ShadowRecord["original"],
+): CallRequest | undefined {
+  const { request, document, form } = run;
+  // What a guard has changed is no longer what stands in the body.
+  if (!document || form || run.slowReason !== undefined) return undefined;
+  const body = new TextEncoder().encode(request.dialect.modelInPath ? document.text : replaceMembers(document, { model: name }));
+  return {
+    dialect: request.dialect,
+    door: request.door,
+    headers: passedOn(run, requirementsIn(run.wishes.metadata)),
+    params: { ...request.params, ...(request.dialect.modelInPath && { model: name }) },
+    peer: request.peer,
+    readBody: () => Promise.resolve(body),
+    shadow: {
+      caller: shadowCaller(caller),
+      alias: { ...targetOnly(alias), name, targets: [shadow.target] },
+      of: run.live.id,
+      model: run.model,
+      original,
+      said: undefined,
+    },
+  };
 }
 
 /** What a caller's key forbids its calls, it forbids their copies. */

@@ -91,6 +91,7 @@ const NOTHING: AnswerReport = { outputCharacters: 0 };
 
 /** Sound or text: passed on while it comes. What fails before its first bytes can still be replaced unseen. */
 class TaskBytes implements Reply {
+  readonly plain = true;
   readonly #context: ReplyContext;
   readonly #about: TaskReply;
   readonly #headers: Headers;

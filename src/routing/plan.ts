@@ -10,6 +10,7 @@ import {
   type Target,
 } from "../canon/index.ts";
 import { nearest } from "../kit/index.ts";
+import { ableWords } from "./able.ts";
 import { Affinity, type Tie } from "./affinity.ts";
 import type { CallFacts } from "./facts.ts";
 import { Fit } from "./fit.ts";
@@ -93,7 +94,8 @@ export class Planner {
     const arm = rule || !(alias.canary ?? alias.warm) ? undefined : armOf(alias, facts, tie, tiedTo);
     const own = rule?.targets ?? alias.targets;
     const targets = arm && arm.targets.length > 0 ? [...arm.targets, ...without(own, arm.targets)] : own;
-    const { usable, skipped } = fitting(alias, targets, new Fit(snapshot, alias, facts, book));
+    const able = (): string => ableWords(snapshot, caller, facts.source.operation);
+    const { usable, skipped } = fitting(alias, targets, new Fit(snapshot, alias, facts, book), able);
     const strategy = rule?.strategy ?? alias.strategy;
     const order = (name: string, some: readonly Target[]): readonly PlannedStep[] => {
       const ordered = this.#order(name, strategy, some, facts, book, skipped.length > 0);
@@ -230,6 +232,7 @@ function fitting(
   alias: Alias,
   targets: readonly Target[],
   fit: Fit,
+  able: () => string,
 ): { readonly usable: readonly Target[]; readonly skipped: readonly PlannedStep[] } {
   let skipped: PlannedStep[] | undefined;
   for (const target of targets) {
@@ -238,17 +241,17 @@ function fitting(
   }
   if (!skipped) return { usable: targets, skipped: NONE };
   const out = skipped;
-  if (out.length === targets.length) throw unsuited(alias, out);
+  if (out.length === targets.length) throw unsuited(alias, out, able());
   return { usable: targets.filter((target) => !out.some((step) => step.target === target)), skipped: out };
 }
 
 /** Told as the caller's fault: SDKs try again what is told as the server's, and it would be no other. */
-function unsuited(alias: Alias, skipped: readonly PlannedStep[]): ProblemError {
+function unsuited(alias: Alias, skipped: readonly PlannedStep[], able: string): ProblemError {
   const message =
     skipped.length === 1
       ? `The model "${alias.name}" cannot take this call: ${inWords(skipped)}.`
       : `No target of the model "${alias.name}" can take this call: ${inWords(skipped)}.`;
-  return new ProblemError({ kind: "unsupported", status: 400, message, param: "model" });
+  return new ProblemError({ kind: "unsupported", status: 400, message: message + able, param: "model" });
 }
 
 function shut(steps: readonly PlannedStep[], view: TargetView): ProblemError {

@@ -76,6 +76,10 @@ export class HttpReader implements Reader {
   end(): void {
     this.#out.end();
   }
+
+  cut(): void {
+    this.#out.cut();
+  }
 }
 
 /** Gives an HTTP client a reader and keeps it going. What `open` throws is thrown on: nothing was said to the client then. */
