@@ -1,4 +1,5 @@
 import type { Call, Item, Json, JsonObject } from "../../src/canon/index.ts";
+import { GEMINI, GEMINI_MINIMAL, GEMINI_SAID } from "./loss-gemini.ts";
 
 /** One thing a language can say: how it is said in each language that can, and where it is found in canonical form. */
 export interface Feature {
@@ -504,10 +505,17 @@ const PARAMETERS: readonly Feature[] = [
   },
 ];
 
+/** Languages that say their features in files of their own. */
+const withOthers = (features: readonly Feature[]): readonly Feature[] =>
+  features.map((feature) => {
+    const gemini = GEMINI_SAID[feature.title];
+    return gemini ? { ...feature, said: { ...feature.said, [GEMINI]: gemini } } : feature;
+  });
+
 export const FEATURES: readonly { readonly title: string; readonly features: readonly Feature[] }[] = [
-  { title: "Messages", features: CONTENT },
-  { title: "Tools", features: TOOLS },
-  { title: "Parameters", features: PARAMETERS },
+  { title: "Messages", features: withOthers(CONTENT) },
+  { title: "Tools", features: withOthers(TOOLS) },
+  { title: "Parameters", features: withOthers(PARAMETERS) },
 ];
 
 /** A small valid call in each language, to which a feature adds its fields. */
@@ -517,4 +525,5 @@ export const MINIMAL: Readonly<Record<string, JsonObject>> = {
   [MESSAGES]: { model: "m", max_tokens: 4000, messages: [HI] },
   [OLLAMA]: { model: "m", messages: [HI] },
   [COMPLETIONS]: { model: "m", prompt: "Hi" },
+  [GEMINI]: GEMINI_MINIMAL,
 };

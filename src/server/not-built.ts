@@ -10,14 +10,11 @@ export const NOT_BUILT: readonly { readonly method: string; readonly path: strin
     ),
   ),
   ...["GET", "DELETE"].map((method) => ({ method, path: "/mcp", what: "/mcp" })),
-  ...["/v1beta/models", "/v1beta/models/{model...}"].map((path) => ({ method: "GET", path, what: "the generateContent language" })),
   ...["/v2/chat", "/mcp", "/v1/feedback"].map((path) => ({
     method: "POST",
     path,
     what: path,
   })),
-  { method: "POST", path: "/v1beta/models/{model...}", what: "the generateContent language" },
-  { method: "POST", path: "/v1/models/{model...}", what: "the generateContent language" },
   { method: "POST", path: "/model/{model...}", what: "the converse language" },
   ...["GET", "POST", "PUT", "DELETE", "PATCH"].map((method) => ({
     method,

@@ -27,6 +27,21 @@ const ALWAYS_KEPT = [
 
 /** What some languages have no word for; each such loss is told, and content is refused rather than dropped. */
 const WITHOUT: Readonly<Record<string, readonly string[]>> = {
+  gemini: ["Strict function tools", "One tool call at a time", "The end user's id"],
+  "openai-completions": [
+    "Standing instructions",
+    "Image as data",
+    "Image by URL",
+    "PDF as data",
+    "Parallel tool calls and their ids",
+    "Tool results",
+    "Function tools",
+    "Strict function tools",
+    "A forced tool",
+    "One tool call at a time",
+    "JSON Schema output",
+    "Reasoning effort",
+  ],
   "ollama-chat": ["Image by URL", "PDF as data", "Strict function tools", "A forced tool", "One tool call at a time", "The end user's id"],
 };
 

@@ -71,6 +71,8 @@ export function encodeReasoning(
       reason: `The language has no effort "${reasoning.effort}"; ${effort} is asked for.`,
     });
   }
+  if (reasoning.effort === undefined && reasoning.budgetTokens !== undefined)
+    note({ field: "reasoning.budgetTokens", action: "degraded", reason: "The model takes an effort; the nearest to the budget is asked for." });
   return { maxTokens, thinking: { type: "adaptive", ...displayOf(reasoning) }, ...(effort !== undefined && { effort }) };
 }
 

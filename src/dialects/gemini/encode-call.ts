@@ -184,7 +184,10 @@ const TIERS: ReadonlySet<string> = new Set(["flex", "standard", "priority"]);
 
 function encodeTier(tier: string | undefined, note: Note): string | undefined {
   if (tier === undefined || tier === "auto") return undefined;
-  if (tier === "default" || tier === "standard_only") return "standard";
+  if (tier === "default" || tier === "standard_only") {
+    note({ field: "serviceTier", action: "renamed", reason: `The tier "${tier}" is called "standard".` });
+    return "standard";
+  }
   if (TIERS.has(tier)) return tier;
   note({ field: "serviceTier", action: "dropped", reason: `The language has no service tier "${tier.slice(0, 40)}".` });
   return undefined;

@@ -77,16 +77,16 @@ function stepsOf(piece: JsonObject): (string | number)[] {
   if (typeof path !== "string" || !path.startsWith("$")) throw new ProblemError(broken("a piece of a function's arguments has no path"));
   const steps: (string | number)[] = [];
   const rest = path.slice(1);
-  let read = 0;
+  let taken = 0;
   for (const match of rest.matchAll(STEP)) {
-    read += match[0].length;
+    taken += match[0].length;
     const [, name, place, single, double] = match;
     const quoted = single ?? double;
     if (place !== undefined) steps.push(Number(place));
     else steps.push(quoted === undefined ? (name ?? "") : quoted.replaceAll(/\\(.)/g, "$1"));
   }
   const far = steps.some((step) => typeof step === "number" && step >= MAX_PLACES);
-  if (read !== rest.length || steps.length === 0 || steps.length > MAX_STEPS || far)
+  if (taken !== rest.length || steps.length === 0 || steps.length > MAX_STEPS || far)
     throw new ProblemError(broken("a piece of a function's arguments has a path that leads nowhere"));
   return steps;
 }

@@ -111,7 +111,10 @@ function writeSampling({ sampling, origin }: Call, body: Draft, context: EncodeC
   const { temperature, topP, topK, seed, presencePenalty, frequencyPenalty, stop, n, topLogprobs } = sampling;
   Object.assign(body, { temperature, top_p: topP, seed, presence_penalty: presencePenalty, frequency_penalty: frequencyPenalty });
   if (origin.dialect === ID) Object.assign(body, { top_k: topK, n });
-  else if (topK !== undefined) context.drop("sampling.topK", "Chat completions has no top-k.");
+  else {
+    if (topK !== undefined) context.drop("sampling.topK", "Chat completions has no top-k.");
+    if ((n ?? 1) > 1) context.drop("sampling.n", "Several answers only survive in their own language.");
+  }
   if (stop && stop.length > STOP_SEQUENCES && origin.dialect !== ID) {
     context.note("sampling.stop", "degraded", `Chat completions takes ${STOP_SEQUENCES} stop sequences; the rest are left out.`);
   }
