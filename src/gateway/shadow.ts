@@ -9,7 +9,6 @@ import {
   type Shadow,
   type ShadowRecord,
 } from "../canon/index.ts";
-import { replaceMembers } from "../kit/index.ts";
 import { fractionOf } from "../routing/release.ts";
 import type { LiveCall } from "./live.ts";
 import { likeness } from "./likeness.ts";
@@ -17,7 +16,7 @@ import { passedOn } from "./rate.ts";
 import type { CallRequest } from "./request.ts";
 import { callOf, operationOf, type Run } from "./run.ts";
 import type { Switches } from "./switches.ts";
-import { taskOperation } from "./task.ts";
+import { codecOf, taskOf, taskOperation } from "./task.ts";
 
 /** Caller of every copy: no key, no team and no budget pays for it, and nothing that is kept for a caller is kept for it. */
 export const SHADOW_CALLER = "shadow";
@@ -134,8 +133,8 @@ function copyOf(run: Run, caller: Caller, shadow: Shadow, original: ShadowRecord
   const { request, plan } = run;
   const name = `${shadow.target.provider}/${shadow.target.model}`;
   if (!plan) return undefined;
-  if (taskOperation(run) !== undefined) return taskCopy(run, caller, plan.alias, shadow, name, original);
   try {
+    if (taskOperation(run) !== undefined) return taskCopy(run, caller, plan.alias, shadow, name, original);
     const { thread } = callOf(run);
     const copy = amend(callOf(run), {
       model: name,
@@ -177,10 +176,13 @@ function taskCopy(
   name: string,
   original: ShadowRecord["original"],
 ): CallRequest | undefined {
-  const { request, document, form } = run;
-  // What a guard has changed is no longer what stands in the body.
-  if (!document || form || run.slowReason !== undefined) return undefined;
-  const body = new TextEncoder().encode(request.dialect.modelInPath ? document.text : replaceMembers(document, { model: name }));
+  const { request } = run;
+  const task = taskOf(run);
+  // Files are not kept until the call is over.
+  if (run.form) return undefined;
+  const to = { provider: "gimbal", model: name, capabilities: {}, support: { dialects: [] } };
+  const { body: text } = codecOf(request.dialect, task.operation).encode(task, to, () => {});
+  const body = new TextEncoder().encode(text);
   return {
     dialect: request.dialect,
     door: request.door,
