@@ -1,21 +1,19 @@
-import { ProblemError, type KeyRecord, type Requirements, type Role } from "../canon/index.ts";
-import type { z } from "zod";
+import type { Denial, KeyRecord, Role } from "../canon/index.ts";
 import { addKey, newKey, rotateKey, type KeySpec, type MadeKey } from "../gateway/keys.ts";
-import { keyBudgetsFrom, keyBudgetsOptions } from "../ledger/options.ts";
+import { keyBudgetsFrom } from "../ledger/options.ts";
 import { CommandError, DONE, table, UsageError, wholeNumber, wordList, type Command, type Input } from "./command.ts";
 import type { CliDeps } from "./deps.ts";
+import { ACCOUNT_COMMANDS } from "./keys-account.ts";
+import { DENIAL_COMMANDS, denialTable } from "./keys-denials.ts";
+import { budgetsOf, HIGHEST_PRIORITY, HIGHEST_TIER, metadataOf, momentOf, orSay, requirementsOf, REQUESTS } from "./keys-flags.ts";
 import { onRecord } from "./record.ts";
 import { askServer } from "./running.ts";
 import { DATA_FLAG } from "./settings.ts";
 
-const HIGHEST_TIER = 4;
-const HIGHEST_PRIORITY = 9;
 const OVERLAP_HOURS = 24;
 const MOST_OVERLAP_HOURS = 90 * 24;
 const MS_PER_HOUR = 3_600_000;
 const ROLES: readonly Role[] = ["viewer", "developer", "approver", "admin"];
-const REQUESTS = 1_000_000_000;
-const UNITS_MS: Readonly<Record<string, number>> = { h: 3_600_000, d: 86_400_000, w: 7 * 86_400_000 };
 
 /** A key as it is shown: without its hash. */
 type ShownKey = Omit<KeyRecord, "hash">;
@@ -35,6 +33,7 @@ const create: Command = {
     role: { value: "ROLE", meaning: "Makes it a key for the admin API instead of calls: viewer, developer, approver or admin." },
     tier: { value: "N", meaning: `Highest data tier it may send, 0 to ${HIGHEST_TIER}.` },
     priority: { value: "N", meaning: `Who goes first where calls wait for a place at a provider: 0 to ${HIGHEST_PRIORITY}, default 5.` },
+    metadata: { value: "JSON", meaning: 'What its calls may say of themselves: {"allow": {...}, "require": [...], "force": {...}}.' },
     region: { value: "A,B", meaning: "Regions one of which its calls must run in." },
     residency: { value: "A,B", meaning: "Places one of which its data must be kept in." },
     "requests-per-minute": { value: "N", meaning: "Most requests in a minute." },
@@ -70,16 +69,23 @@ const create: Command = {
 
 const list: Command = {
   name: "keys list",
-  summary: "List the keys, without the secrets.",
+  summary: "List the keys, without the secrets, and who is denied.",
   operands: [],
   flags: DATA_FLAG,
   async run(input, deps) {
-    const keys = await onRecord(input, deps, {
-      server: async (server, folder) => ((await askServer(server, folder, deps, "GET", "/keys")) as { keys: ShownKey[] }).keys,
-      stores: async (stores) => (await stores.keys.list()).map(({ hash: _hash, ...shown }): ShownKey => shown),
+    const { keys, denials } = await onRecord(input, deps, {
+      server: async (server, folder) => {
+        const ask = (path: string): Promise<unknown> => askServer(server, folder, deps, "GET", path);
+        const listed = (await ask("/keys")) as { keys: ShownKey[] };
+        return { ...listed, ...((await ask("/denials")) as { denials: Denial[] }) };
+      },
+      stores: async (stores) => ({
+        keys: (await stores.keys.list()).map(({ hash: _hash, ...shown }): ShownKey => shown),
+        denials: await stores.keys.denials(deps.clock.now()),
+      }),
     });
-    if (input.json) deps.out(`${JSON.stringify({ keys })}\n`);
-    else if (keys.length === 0) deps.out("There are no keys. Make one with: gimbal keys create --name NAME\n");
+    if (input.json) return shownAs(deps, `${JSON.stringify({ keys, denials })}\n`);
+    if (keys.length === 0) deps.out("There are no keys. Make one with: gimbal keys create --name NAME\n");
     else
       deps.out(
         `${table(
@@ -87,9 +93,14 @@ const list: Command = {
           keys.map((key) => rowOf(key, deps.clock.now())),
         )}\n`,
       );
-    return DONE;
+    return shownAs(deps, denials.length === 0 ? "" : `\n${denialTable(denials)}\n`);
   },
 };
+
+function shownAs(deps: CliDeps, text: string): number {
+  deps.out(text);
+  return DONE;
+}
 
 const EXPIRES = { value: "WHEN", meaning: "As for a new key. Default: it lives as long as the one it is made after." } as const;
 
@@ -172,14 +183,6 @@ function expiryOf(input: Input, deps: CliDeps): { readonly expiresAt?: number } 
   return text === undefined ? {} : { expiresAt: momentOf(text, deps.clock.now()) };
 }
 
-async function orSay<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    throw error instanceof ProblemError ? new CommandError(error.problem.message) : error;
-  }
-}
-
 const revoke: Command = {
   name: "keys revoke",
   summary: "Revoke a key; calls with it are refused from then on.",
@@ -198,7 +201,7 @@ const revoke: Command = {
   },
 };
 
-export const KEY_COMMANDS: readonly Command[] = [create, list, rotate, add, revoke];
+export const KEY_COMMANDS: readonly Command[] = [create, list, rotate, add, revoke, ...ACCOUNT_COMMANDS, ...DENIAL_COMMANDS];
 
 function specOf(input: Input, deps: CliDeps): KeySpec {
   const name = input.text("name")?.trim();
@@ -210,7 +213,7 @@ function specOf(input: Input, deps: CliDeps): KeySpec {
   const tier = wholeNumber(input, "tier", 0, HIGHEST_TIER);
   const requests = wholeNumber(input, "requests-per-minute", 1, REQUESTS);
   const priority = wholeNumber(input, "priority", 0, HIGHEST_PRIORITY);
-  const requires = requirementsOf(input);
+  const [requires, metadata] = [requirementsOf(input), metadataOf(input)];
   const [team, project, tags, expires] = [input.text("team"), input.text("project"), wordList(input, "tags"), input.text("expires")];
   return {
     name,
@@ -224,6 +227,7 @@ function specOf(input: Input, deps: CliDeps): KeySpec {
       ...(role !== undefined && { role }),
       ...(tier !== undefined && { tier }),
       ...(requires && { requires }),
+      ...(metadata && { metadata }),
       ...(priority !== undefined && { priority }),
     },
     limits: requests === undefined ? [] : [{ requests, per: "minute" }],
@@ -241,37 +245,9 @@ function roleOf(input: Input): Role | undefined {
   return role;
 }
 
-function requirementsOf(input: Input): Requirements | undefined {
-  const [region, residency] = [wordList(input, "region"), wordList(input, "residency")];
-  return region || residency ? { ...(region && { region }), ...(residency && { residency }) } : undefined;
-}
-
-function budgetsOf(input: Input): z.output<typeof keyBudgetsOptions> {
-  const text = input.text("budget");
-  if (text === undefined) return [];
-  const [usd, per] = text.split("/");
-  const parsed = keyBudgetsOptions.safeParse([{ usd: Number(usd), per }]);
-  if (parsed.success) return parsed.data;
-  throw new UsageError(`--budget is dollars and a window, as in 100/month or 20/lifetime, not "${text}".`);
-}
-
 /** The admin API's own form of a new key. */
 function bodyOf({ scopes, ...spec }: KeySpec): Record<string, unknown> {
   return { ...spec, ...scopes };
-}
-
-/** Milliseconds since 1970. @throws UsageError */
-export function momentOf(text: string, now: number): number {
-  const span = /^(\d{1,6})([hdw])$/.exec(text);
-  const moment = span
-    ? now + Number(span[1]) * (UNITS_MS[span[2] ?? ""] ?? 0)
-    : /^\d{4}-\d{2}-\d{2}/.test(text)
-      ? Date.parse(text)
-      : Number.NaN;
-  if (!Number.isFinite(moment))
-    throw new UsageError(`--expires is a date (2027-01-31), a time (ISO 8601) or a span (12h, 30d, 8w), not "${text}".`);
-  if (moment <= now) throw new UsageError(`--expires ${text} is in the past.`);
-  return moment;
 }
 
 function rowOf(key: ShownKey, now: number): string[] {

@@ -1,30 +1,8 @@
 import type { Hono } from "hono";
-import { z } from "zod";
-import { ProblemError, type Clock, type Denial, type KeyStore, type Randomness } from "../canon/index.ts";
+import { ProblemError, type Clock, type KeyStore, type Randomness } from "../canon/index.ts";
+import { denialOptions, newDenial } from "../gateway/account-changes.ts";
 import { readBody } from "./admin-body.ts";
-import { moment } from "./keys.ts";
 import { actorOf } from "./roles.ts";
-
-const VALUE_LETTERS = 512;
-const REASON_LETTERS = 500;
-
-const value = z.string().min(1).max(VALUE_LETTERS);
-const denialBody = z
-  .strictObject({
-    /** The issuer's name in the configuration; `oidc` for people. */
-    issuer: z.string().min(1).max(100),
-    /** `sub`: all its tokens and sessions. */
-    subject: value.optional(),
-    /** `jti`: one token. */
-    token: value.optional(),
-    /** One session of the admin API, by the id that the audit gives it. */
-    session: value.optional(),
-    reason: z.string().min(1).max(REASON_LETTERS).optional(),
-    expiresAt: moment.optional(),
-  })
-  .refine(({ subject, token, session }) => [subject, token, session].filter((named) => named !== undefined).length === 1, {
-    error: "name one of subject, token and session",
-  });
 
 export interface DenialDeps {
   readonly keys: KeyStore;
@@ -37,18 +15,7 @@ export interface DenialDeps {
 export function mountDenials(app: Pick<Hono, "get" | "post" | "delete">, { keys, clock, randomness, forgetKeys }: DenialDeps): void {
   app.get("/denials", async (context) => context.json({ denials: await keys.denials(clock.now()) }));
   app.post("/denials", async (context) => {
-    const { issuer, subject, token, session, reason, expiresAt } = await readBody(context, denialBody);
-    const kind = subject !== undefined ? "subject" : token !== undefined ? "token" : "session";
-    const entry: Denial = {
-      id: randomness.id("deny_"),
-      kind,
-      issuer,
-      value: subject ?? token ?? session ?? "",
-      author: actorOf(context),
-      createdAt: clock.now(),
-      ...(reason !== undefined && { reason }),
-      ...(expiresAt !== undefined && { expiresAt }),
-    };
+    const entry = newDenial(await readBody(context, denialOptions), actorOf(context), clock, randomness);
     await keys.deny(entry);
     forgetKeys();
     return context.json(entry, 201);

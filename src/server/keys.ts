@@ -14,7 +14,7 @@ export const MOST_OVERLAP_HOURS = 90 * 24;
 
 export const name = z.string().min(1).max(100);
 /** Milliseconds since 1970, or an ISO date. */
-export const moment = z.union([z.number().int().positive(), z.iso.datetime().transform((text) => Date.parse(text))]);
+const moment = z.union([z.number().int().positive(), z.iso.datetime().transform((text) => Date.parse(text))]);
 
 const keyBody = z
   .strictObject({
