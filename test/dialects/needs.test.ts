@@ -14,7 +14,7 @@ function both(id: string, body: JsonObject): { readonly shown: object; readonly 
   if (!dialect?.needs) throw new Error(`${id} does not say what a body needs`);
   let call: Call;
   try {
-    call = dialect.decodeCall(body, { operation: "generate", headers: {}, params: {} });
+    call = dialect.decodeCall(body, { operation: "generate", headers: {}, params: { model: "m" } });
   } catch {
     return undefined;
   }
@@ -89,7 +89,7 @@ describe("what a body shows to be needed", () => {
   it.skipIf(!sharedData("recordings/MANIFEST.json"))("is what decoding shows, for every recorded request", () => {
     let compared = 0;
     const apart: string[] = [];
-    for (const { file } of recordings(["openai", "anthropic"], ["exchange", "exchange-stream"])) {
+    for (const { file } of recordings(["openai", "anthropic", "google", "google-vertex"], ["exchange", "exchange-stream"])) {
       for (const { request } of readInteractions(file)) {
         const id = languageOf(request.path);
         if (id === undefined || typeof request.body !== "object" || request.body === null) continue;
@@ -107,6 +107,7 @@ describe("what a body shows to be needed", () => {
 function languageOf(path: string): string | undefined {
   if (/\/chat\/completions(?:\?|$)/.test(path)) return "openai-chat";
   if (/\/responses(?:\?|$)/.test(path)) return "openai-responses";
+  if (/:(?:stream)?generateContent(?:\?|$)/i.test(path)) return "gemini";
   return /\/messages(?:\?|$)/.test(path) ? "anthropic-messages" : undefined;
 }
 

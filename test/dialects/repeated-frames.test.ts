@@ -3,6 +3,7 @@ import type { Dialect, Event } from "../../src/canon/index.ts";
 import { dialects } from "../../src/dialects/registry.generated.ts";
 import { FrameFeed, FrameSplitter, parseFrame } from "../../src/kit/index.ts";
 import { streams as messages } from "./anthropic-messages/corpus.ts";
+import { streams as gemini } from "./gemini/corpus.ts";
 import { readCorpus } from "./openai-chat/corpus.ts";
 import { recordedStreams } from "./openai-responses/recorded.ts";
 
@@ -44,9 +45,16 @@ function fed(dialect: Dialect, frames: readonly Uint8Array[]): { readonly events
   return { events, parsed };
 }
 
+/** Figures of an answer that still grows are replaced by the next ones, and may be left out. */
+function withLastUsage(events: readonly Event[]): readonly Event[] {
+  const last = events.findLast((event) => event.type === "usage");
+  return events.filter((event) => event.type !== "usage" || event === last);
+}
+
 const recorded: [string, Uint8Array[]][] = [
   ["anthropic-messages", messages().map(({ bytes }) => bytes)],
   ["openai-chat", readCorpus().streams.map(({ value }) => Buffer.from(value))],
+  ["gemini", gemini().map(({ bytes }) => bytes)],
   ["openai-responses", recordedStreams().map(({ bytes }) => bytes)],
 ];
 
@@ -59,7 +67,7 @@ describe.each(recorded)("%s: frames that repeat the one before", (id, streams) =
       if (!dialect) throw new Error(`no ${id}`);
       const frames = framesOf(stream);
       const { events, parsed } = fed(dialect, frames);
-      expect(events).toEqual(parsedOneByOne(dialect, frames));
+      expect(withLastUsage(events)).toEqual(withLastUsage(parsedOneByOne(dialect, frames)));
       frameCount += frames.length;
       parsedCount += parsed;
     }

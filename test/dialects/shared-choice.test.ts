@@ -17,7 +17,7 @@ const asked: Readonly<Record<string, (mode: string) => JsonObject>> = {
     tool_choice: { type: "allowed_tools", mode, tools: [{ type: "function", name: "two" }] },
   }),
 };
-const context = { operation: "generate" as const, headers: {}, params: {} };
+const context = { operation: "generate" as const, headers: {}, params: { model: "m" } };
 const target = { provider: "p", model: "m", capabilities: { tools: true } };
 
 /** Languages that cannot say that a tool must be called. */

@@ -23,6 +23,7 @@ const COMMON: readonly string[] = ["modelVersion", "responseId", "createTime"];
 
 /** Each piece becomes a whole response that holds nothing else; items that overlap need no order, because no frame names its item. */
 export class ResponseEncoder implements EventEncoder {
+  repeats: TextFrame | undefined;
   readonly #emit: EmitFrame;
   readonly #emitText: EmitText;
   readonly #context: AnswerContext;
@@ -45,11 +46,12 @@ export class ResponseEncoder implements EventEncoder {
   }
 
   event(event: Event): void {
+    this.repeats = undefined;
     switch (event.type) {
       case "text":
       case "refusal":
         this.#tell(event.index, event.part);
-        return event.text === "" ? undefined : this.#emitText(this.#text, event.text);
+        return event.text === "" ? undefined : this.#words(this.#text, event.text);
       case "reasoning":
         return this.#reasoning(event);
       case "item_start":
@@ -105,7 +107,13 @@ export class ResponseEncoder implements EventEncoder {
     const told = this.#told.get(event.index);
     const words = told && !told.has(event.part) ? `\n\n${event.text}` : event.text;
     this.#tell(event.index, event.part);
-    this.#emitText(this.#thought, words);
+    if (words === event.text) this.#words(this.#thought, words);
+    else this.#emitText(this.#thought, words);
+  }
+
+  #words(frame: TextFrame, text: string): void {
+    this.#emitText(frame, text);
+    this.repeats = frame;
   }
 
   /** What the finished item holds and no delta told. */
