@@ -22,7 +22,7 @@ export const CAPABLE: Capabilities = {
   reasoningField: "reasoning_content",
 };
 
-const CONTEXT = { operation: "generate" as const, headers: { "anthropic-version": "2026-10-21" }, params: {} };
+const CONTEXT = { operation: "generate" as const, headers: { "anthropic-version": "2026-10-21" }, params: { model: "m" } };
 
 /** Says the feature in one language, translates, reads it in the other. Undefined where the language cannot say it. */
 export function observe(feature: Feature, from: Dialect, to: Dialect): Observation | undefined {

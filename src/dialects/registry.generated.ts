@@ -9,12 +9,13 @@ import mistralTasks from "./mistral-tasks/index.ts";
 import ollamaChat from "./ollama-chat/index.ts";
 import ollamaTasks from "./ollama-tasks/index.ts";
 import openaiChat from "./openai-chat/index.ts";
+import openaiCompletions from "./openai-completions/index.ts";
 import openaiResponses from "./openai-responses/index.ts";
 import openaiTasks from "./openai-tasks/index.ts";
 import tei from "./tei/index.ts";
 import voyage from "./voyage/index.ts";
 
-const all: readonly Dialect[] = [anthropicMessages, gemini, ollamaChat, openaiChat, openaiResponses];
+const all: readonly Dialect[] = [anthropicMessages, gemini, ollamaChat, openaiChat, openaiCompletions, openaiResponses];
 const ofTasks: readonly Dialect[] = [cohereTasks, geminiTasks, jina, mistralTasks, ollamaTasks, openaiTasks, tei, voyage];
 
 /** Every wire language of conversations, by id. */

@@ -56,6 +56,7 @@ const CHAT = "openai-chat";
 const RESPONSES = "openai-responses";
 const MESSAGES = "anthropic-messages";
 const OLLAMA = "ollama-chat";
+const COMPLETIONS = "openai-completions";
 
 const BEARER: AuthStyle = { style: "bearer" };
 /** Only one provider runs tools whose input is free text; elsewhere they become functions with one string. */
@@ -80,7 +81,8 @@ const NOT_FOR_CHAT = String.raw`embed|whisper|tts|transcri|dall-e|moderation|gua
 const LOCAL = {
   auth: BEARER,
   needsKey: false,
-  dialects: [CHAT],
+  // Unlike elsewhere every model here goes on with a bare text.
+  dialects: [CHAT, COMPLETIONS],
   assume: ASSUME,
   modelsPath: "/models",
   versionPath: "/v1",
@@ -345,7 +347,7 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
     environment: ["OLLAMA_API_KEY"],
     localPort: 11_434,
     ownedBy: "library",
-    dialects: [CHAT, OLLAMA],
+    dialects: [CHAT, OLLAMA, COMPLETIONS],
     besidePath: "/api/",
     wire: chat({ reasoningField: "reasoning" }),
     quirks: ["the context window is the server's setting, 4096 tokens unless changed"],

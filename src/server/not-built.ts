@@ -3,7 +3,6 @@
  * looking for a typing error.
  */
 export const NOT_BUILT: readonly { readonly method: string; readonly path: string; readonly what: string }[] = [
-  ...["/v1/completions"].map((path) => ({ method: "POST", path, what: path })),
   ...["GET", "POST", "DELETE"].flatMap((method) =>
     ["/v1/files", "/v1/batches", "/v1/messages/batches"].flatMap((path) =>
       [path, `${path}/{rest...}`].map((each) => ({ method, path: each, what: path })),

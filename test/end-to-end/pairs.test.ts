@@ -16,7 +16,9 @@ import { CAPABLE } from "../../scripts/generate/loss-table.ts";
 import { dialects } from "../../src/dialects/registry.generated.ts";
 import { recordedCalls, type RecordedCall } from "./recorded-calls.ts";
 
-const all = [...dialects.values()];
+/** Goes on with one text: a conversation is told as that, and is none any more when it is read back. */
+const ONE_TEXT = "openai-completions";
+const all = [...dialects.values()].filter(({ id }) => id !== ONE_TEXT);
 const pairs = all.flatMap((from) =>
   all.filter((to) => to !== from).map((to) => ({ from, to, title: `${from.id} -> ${to.id} -> ${from.id}` })),
 );
@@ -26,9 +28,9 @@ const COARSE = ["ollama-chat"];
 const context = (call: RecordedCall) => ({
   operation: "generate" as const,
   headers: { "anthropic-version": "2023-06-01", ...call.headers },
-  params: {},
+  params: { model: "m" },
 });
-const plainContext = { operation: "generate" as const, headers: { "anthropic-version": "2023-06-01" }, params: {} };
+const plainContext = { operation: "generate" as const, headers: { "anthropic-version": "2023-06-01" }, params: { model: "m" } };
 
 /** The call as it is after it was said in a language and read again. */
 function through(call: Call, dialect: Dialect): Call {
@@ -164,6 +166,55 @@ describe.skipIf(calls.length === 0).each(pairs.filter(({ from }) => calls.some((
     });
   },
 );
+
+describe.skipIf(calls.length === 0)("recorded calls for a model that goes on with one text", () => {
+  const to = dialects.get(ONE_TEXT);
+  const mine = calls.filter(({ body }) => body["conversation"] === undefined);
+
+  it("hold every word that was said, or are refused for their tools and pictures", () => {
+    const fates = { told: 0, refused: 0 };
+    for (const recorded of mine) {
+      const call = dialects.get(recorded.dialect)?.decodeCall(recorded.body as JsonObject, context(recorded));
+      if (!call || !to || call.previousId !== undefined) continue;
+      try {
+        const { body } = to.encodeCall(amend(call, { model: "m" }), { provider: "elsewhere", model: "m", capabilities: CAPABLE }, () => {});
+        const prompt = bare((JSON.parse(body) as { prompt: string }).prompt);
+        const { asked, answered } = essenceOf(call);
+        expect
+          .soft(
+            asked.filter((text) => !prompt.includes(text)),
+            recorded.name,
+          )
+          .toEqual([]);
+        if (call.items.filter(({ type }) => type === "message").length < 3) expect.soft(prompt, recorded.name).toContain(answered);
+        fates.told++;
+      } catch (error) {
+        if (!(error instanceof ProblemError)) throw error;
+        expect(error.problem, recorded.name).toMatchObject({ kind: "unsupported" });
+        fates.refused++;
+      }
+    }
+    expect(fates.told).toBeGreaterThan(20);
+    expect(fates.refused).toBeGreaterThan(20);
+  });
+
+  it("keep the answers' words and usage", () => {
+    let checked = 0;
+    for (const recorded of mine) {
+      if (recorded.stream || recorded.status !== 200 || !/"usage":\s*\{/.test(recorded.answer)) continue;
+      const from = dialects.get(recorded.dialect);
+      if (!from || !to) continue;
+      const call = from.decodeCall(recorded.body as JsonObject, context(recorded));
+      const answer = from.decodeAnswer(JSON.parse(recorded.answer) as Json, { operation: "generate", provider: "origin" });
+      const there = to.decodeAnswer(to.encodeAnswer(answer, { call, createdAt: 1 }), { operation: "generate", provider: "elsewhere" });
+      const words = (items: readonly Item[]): string => items.map((item) => (item.type === "message" ? textOf(item.parts) : "")).join("");
+      expect.soft(words(there.items), recorded.name).toBe(words(answer.items));
+      expect.soft(tokens(there), recorded.name).toEqual(tokens(answer));
+      checked++;
+    }
+    expect(checked).toBeGreaterThan(20);
+  });
+});
 
 /** Items that only their own language has; what they hold is the loss table's business. */
 function isForeignAlone(item: Item): boolean {
