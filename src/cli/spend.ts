@@ -17,6 +17,7 @@ import { EXPORT_FORMATS, spendParquet, type ExportFormat } from "../ledger/expor
 import type { RollupState, Stores } from "../canon/index.ts";
 import { CommandError, DONE, FAILED, table, UsageError, wholeNumber, wordList, type Command, type Flag, type Input } from "./command.ts";
 import type { CliDeps } from "./deps.ts";
+import { CONTENT_COMMANDS } from "./ledger-content.ts";
 import { exportCommand } from "./ledger-export.ts";
 import { onRecord } from "./record.ts";
 import { askServer } from "./running.ts";
@@ -249,4 +250,11 @@ async function untilDone(input: Input, deps: CliDeps, piece: (rebuild: boolean) 
   return state;
 }
 
-export const SPEND_COMMANDS: readonly Command[] = [exportCommand, spendCommand, chargebackCommand, forecastCommand, rollupCommand];
+export const SPEND_COMMANDS: readonly Command[] = [
+  exportCommand,
+  ...CONTENT_COMMANDS,
+  spendCommand,
+  chargebackCommand,
+  forecastCommand,
+  rollupCommand,
+];

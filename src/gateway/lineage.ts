@@ -69,7 +69,8 @@ const NO_ANSWER: readonly [number, string] = [ANSWER.none, ""];
 /** What the client was told. Of an answer longer than the memory of its call the beginning is gone: it has none then. */
 function answerOf({ live }: Run): readonly [number, string] {
   const { first, frames, whole } = live.told();
-  if (whole !== undefined) return [ANSWER.whole, typeof whole === "string" ? Buffer.from(whole).toString("latin1") : whole.toString("latin1")];
+  if (whole !== undefined)
+    return [ANSWER.whole, typeof whole === "string" ? Buffer.from(whole).toString("latin1") : whole.toString("latin1")];
   if (frames.length === 0 || first !== 1) return NO_ANSWER;
   let bytes = "";
   for (const frame of frames) bytes += frame.toString("latin1");
@@ -83,14 +84,15 @@ function doorOf({ request }: Run): string | null {
     const value = headers[name];
     if (value !== undefined && NEEDED_TO_READ.test(name)) (needed ??= {})[name] = value;
   }
-  for (const _name in params) return JSON.stringify({ headers: needed ?? {}, params });
+  if (Object.keys(params).length > 0) return JSON.stringify({ headers: needed ?? {}, params });
   return needed ? JSON.stringify({ headers: needed }) : null;
 }
 
 /** The canonical call, where its body alone does not say all of it. */
 function saidOf({ call }: Run): string {
   if (!call) return NOTHING;
-  const { operation, instructions, items, tools, toolChoice, parallelToolCalls, output, reasoning, sampling, maxOutputTokens, endUser } = call;
+  const { operation, instructions, items, tools, toolChoice, parallelToolCalls, output, reasoning, sampling, maxOutputTokens, endUser } =
+    call;
   return JSON.stringify({
     operation,
     instructions,
@@ -110,7 +112,10 @@ function policyFor(policies: readonly ContentPolicy[], run: Run): ContentPolicy 
   const { caller, model, wishes } = run;
   if (!caller || policies.length === 0) return undefined;
   const { metadata, session } = wishes;
-  const named = (name: string): string | undefined => (metadata?.[name] === undefined ? undefined : String(metadata[name]));
+  const named = (name: string): string | undefined => {
+    const member = metadata?.[name];
+    return member === undefined || typeof member === "object" ? undefined : String(member);
+  };
   const subject = { caller, model, session, agent: named("agent"), turn: named("turn") };
   return policies.find(
     (policy) =>

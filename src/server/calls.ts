@@ -1,4 +1,4 @@
-import { formatDollars, ProblemError, type Caller, type ContentStore, type Dialect, type LedgerRow } from "../canon/index.ts";
+import { formatDollars, ProblemError, type Caller, type Dialect, type LedgerRow } from "../canon/index.ts";
 import { countRequest } from "../gateway/allowance.ts";
 import { explainCall } from "../gateway/explain.ts";
 import { cancelElsewhere } from "../gateway/elsewhere.ts";
@@ -6,14 +6,14 @@ import { CANCELLED } from "../gateway/index.ts";
 import { missingCall, resume } from "../gateway/resume.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
-import { callContent } from "./content.ts";
+import { callContent, type ContentDeps } from "./content.ts";
 import { ownLineage } from "./lineage.ts";
 import { headersIn } from "./query-headers.ts";
 import { answerWith, sendJson, serveReading } from "./respond.ts";
 import { queryParams, type Params, type Router } from "./router.ts";
 
 /** A call's life: what became of it, its events again, its end. Everybody sees their own calls only. */
-export function mountCalls(router: Router, deps: GatewayDeps, content: ContentStore): void {
+export function mountCalls(router: Router, deps: GatewayDeps, stored: Pick<ContentDeps, "audit" | "content">): void {
   const handle =
     (work: (request: FrontRequest, out: FrontOut, params: Params, caller: Caller) => Promise<void>, who = identifyAndCount) =>
     (request: FrontRequest, out: FrontOut, params: Params) =>
@@ -45,7 +45,7 @@ export function mountCalls(router: Router, deps: GatewayDeps, content: ContentSt
   router.add(
     "GET",
     "/v1/calls/{id}/content",
-    handle(async (_request, out, { id = "" }, caller) => sendJson(out, 200, await callContent({ gateway: deps, content }, id, caller))),
+    handle(async (_request, out, { id = "" }, caller) => sendJson(out, 200, await callContent({ gateway: deps, ...stored }, id, caller))),
   );
   router.add(
     "POST",

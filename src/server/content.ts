@@ -3,8 +3,10 @@ import { z } from "zod";
 import { ProblemError, type Caller, type ContentStore, type LedgerRow, type StoredContent } from "../canon/index.ts";
 import { missingCall } from "../gateway/resume.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
+import type { Audit } from "../ledger/audit/index.ts";
 import { endUserHash } from "../ledger/content/entry.ts";
 import { readQuery } from "./admin-body.ts";
+import { actorOf } from "./roles.ts";
 
 const name = z.string().min(1).max(512);
 const eraseQuery = z
@@ -12,8 +14,9 @@ const eraseQuery = z
   .refine((query) => Object.values(query).filter((one) => one !== undefined).length === 1, { error: "name one of call, key and endUser" });
 
 export interface ContentDeps {
-  readonly gateway: Pick<GatewayDeps, "aside" | "clock" | "ledger">;
+  readonly gateway: Pick<GatewayDeps, "aside" | "clock" | "ledger" | "randomness">;
   readonly content: ContentStore;
+  readonly audit: Pick<Audit, "as">;
 }
 
 /** Who may read what others said: a key made for it. */
@@ -27,7 +30,7 @@ export async function callContent(deps: ContentDeps, id: string, caller: Caller)
       kind: "forbidden",
       message: `The key "${caller.name}" may not read what calls said: that takes a key of the admin API with the role developer or admin.`,
     });
-  return readContent(deps, id);
+  return readContent(deps, id, `key:${caller.id}`);
 }
 
 /**
@@ -37,7 +40,7 @@ export async function callContent(deps: ContentDeps, id: string, caller: Caller)
 export function mountContent(app: Pick<Hono, "get" | "delete">, deps: ContentDeps): void {
   const { content, gateway } = deps;
   app.get("/content", async (context) => context.json({ partitions: await content.partitions() }));
-  app.get("/content/:id", async (context) => context.json(await readContent(deps, context.req.param("id"))));
+  app.get("/content/:id", async (context) => context.json(await readContent(deps, context.req.param("id"), actorOf(context))));
   app.delete("/content", async (context) => {
     const { call, key, endUser } = readQuery(context, eraseQuery);
     // What is under way would come after it.
@@ -52,13 +55,18 @@ export function mountContent(app: Pick<Hono, "get" | "delete">, deps: ContentDep
   });
 }
 
-async function readContent({ gateway, content }: ContentDeps, id: string): Promise<object> {
+/** @param actor who reads it, for the audit */
+async function readContent({ gateway, content, audit }: ContentDeps, id: string, actor: string): Promise<object> {
   const row = await gateway.ledger.read(id);
   if (!row) throw missingCall(id);
   await gateway.aside?.flush();
-  const stored = await content.read(id, row.startedAt, gateway.clock.now());
+  const who = { actor, requestId: gateway.randomness.id("req_") };
+  const { result: stored } = await audit.as(who, () => content.read(id, row.startedAt, gateway.clock.now()));
   if (!stored)
-    throw new ProblemError({ kind: "not_found", message: `Nothing that the call ${id} said is stored: no policy wanted it, or it has expired or was erased.` });
+    throw new ProblemError({
+      kind: "not_found",
+      message: `Nothing that the call ${id} said is stored: no policy wanted it, or it has expired or was erased.`,
+    });
   return described(stored, row);
 }
 

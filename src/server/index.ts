@@ -38,7 +38,7 @@ export function httpHandler(deps: ServerDeps): FrontHandler {
   const admin = adminApi({ ...deps, sessions });
   mountDoors(router, deps.gateway);
   mountModels(router, deps.gateway);
-  mountCalls(router, deps.gateway, deps.content);
+  mountCalls(router, deps.gateway, deps);
   mountOperations(router, deps);
   mountMetrics(router, deps);
   for (const { method, path, what } of NOT_BUILT)

@@ -16,7 +16,7 @@ const BATCH_CHARACTERS = 1024 * 1024;
 const MOST_WAITING = 4096;
 const MOST_CHARACTERS = 32 * 1024 * 1024;
 /** A thread that is silent for longer hangs, in a pattern that never ends perhaps: it is given up with what it was given. */
-const ANSWER_MS = 10_000;
+const ANSWER_MS = 5000;
 
 export interface AsideCounts {
   /** Calls of which something was kept. */
@@ -121,11 +121,13 @@ export class Aside {
     const worker = (this.#worker ??= this.#start());
     const policies = this.#newPolicies(batch);
     const cancel = this.#deps.clock.after(this.#deps.answerMs ?? ANSWER_MS, () => {
-      this.#deps.log(`Recording beside the calls hung; ${batch.length} calls are not recorded. Look for a pattern of content.store that never ends.`);
+      this.#deps.log(
+        `Recording beside the calls hung; ${batch.length} calls are not recorded. Look for a pattern of content.store that never ends.`,
+      );
       void worker.terminate();
     });
     this.#underWay = { calls: batch.length, cancel };
-    worker.postMessage({ policies, batch } satisfies ToAside);
+    worker.postMessage({ policies, batch } satisfies ToAside, []);
   }
 
   #take(): readonly Remnant[] {

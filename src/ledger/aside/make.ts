@@ -55,6 +55,9 @@ export function make(batch: readonly Remnant[], { dialects, policies }: MakeDeps
 function packedLineage(remnant: Remnant, { call, answer }: Read): PackedLineage {
   const [, callId, callerId, at, , , , , , , , , turn, previous, cacheOrigin, parts] = remnant;
   const facts = { callId, callerId, at, turn: turn ?? undefined, previous: previous ?? undefined, cacheOrigin: cacheOrigin ?? undefined };
-  const record: LineageRecord = { ...lineageOf(facts, call, answer), ...(parts === null ? {} : (JSON.parse(parts) as Partial<LineageRecord>)) };
+  const record: LineageRecord = {
+    ...lineageOf(facts, call, answer),
+    ...(parts === null ? {} : (JSON.parse(parts) as Partial<LineageRecord>)),
+  };
   return [callId, Math.round(at), linksOf(record).map(([role, name]) => `${role} ${name}`), JSON.stringify(record)];
 }

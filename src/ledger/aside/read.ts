@@ -14,7 +14,8 @@ export function readRemnant(remnant: Remnant, dialects: ReadonlyMap<string, Dial
   const [, , , , id, operation, door, form, text, answerForm, bytes, provider] = remnant;
   const dialect = dialects.get(id);
   if (!dialect) throw new Error(`there is no language ${id}`);
-  const call = form === "call" ? callFrom(text, id) : dialect.decodeCall(JSON.parse(text) as JsonObject, doorOf(door, operation as Operation));
+  const call =
+    form === "call" ? callFrom(text, id) : dialect.decodeCall(JSON.parse(text) as JsonObject, doorOf(door, operation as Operation));
   const from = provider === null ? {} : { provider };
   if (answerForm === ANSWER.none) return { call, answer: undefined };
   const answer = Buffer.from(bytes, "latin1");

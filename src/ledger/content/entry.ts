@@ -4,7 +4,16 @@ import type { Remnant } from "../aside/remnant.ts";
 
 const MS_PER_DAY = 86_400_000;
 /** What says again what the canonical form says, or belongs to one language alone. */
-const LEFT_OUT: ReadonlySet<string> = new Set(["raw", "envelope", "origin", "cacheTtlSeconds", "carried", "encrypted", "signature", "logprobs"]);
+const LEFT_OUT: ReadonlySet<string> = new Set([
+  "raw",
+  "envelope",
+  "origin",
+  "cacheTtlSeconds",
+  "carried",
+  "encrypted",
+  "signature",
+  "logprobs",
+]);
 
 /** What a policy stores of a call: redacted, in canonical form. */
 export function packedContent(
@@ -21,7 +30,14 @@ export function packedContent(
   const content = JSON.stringify({ ...(value as JsonObject), ...(redactor && { redacted: struck }) });
   if (content.length > policy.maxCharacters) return "too long";
   const began = Math.round(at);
-  return [callId, callerId, call.endUser === undefined ? null : endUserHash(call.endUser), began, began + Math.round(policy.days * MS_PER_DAY), content];
+  return [
+    callId,
+    callerId,
+    call.endUser === undefined ? null : endUserHash(call.endUser),
+    began,
+    began + Math.round(policy.days * MS_PER_DAY),
+    content,
+  ];
 }
 
 /** By this an end user's content is found and erased. */
@@ -50,7 +66,8 @@ function plain(value: unknown): Json {
   return Object.fromEntries(
     Object.entries(value).flatMap(([key, member]: [string, unknown]) => {
       if (member === undefined || (LEFT_OUT.has(key) && !(key === "raw" && keepsRaw))) return [];
-      if (key === "source" && isMedia(member)) return [[key, { ...member, data: `sha256:${hash("sha256", Buffer.from(member.data, "base64"), "hex")}` }]];
+      if (key === "source" && isMedia(member))
+        return [[key, { ...member, data: `sha256:${hash("sha256", Buffer.from(member.data, "base64"), "hex")}` }]];
       return [[key, plain(member)]];
     }),
   );

@@ -11,7 +11,12 @@ const MOST_CHARACTERS = 16 * 1024 * 1024;
 const DEFAULT_CHARACTERS = 256 * 1024;
 
 const common = {
-  name: z.string().min(1).max(100).optional().describe("By which what is stored says how often the rule struck. Default: its place, `rule 1`."),
+  name: z
+    .string()
+    .min(1)
+    .max(100)
+    .optional()
+    .describe("By which what is stored says how often the rule struck. Default: its place, `rule 1`."),
   with: z.string().max(200).default("[redacted]").describe("Stands in place of what was taken out."),
 };
 
@@ -22,7 +27,10 @@ const patternRule = z.strictObject({
     .min(1)
     .max(MOST_LETTERS)
     .describe("A regular expression (JavaScript). Every match in any text is replaced, the arguments of tool calls among them."),
-  flags: z.string().regex(/^[gimsuy]*$/, "may hold g, i, m, s, u and y").default(""),
+  flags: z
+    .string()
+    .regex(/^[gimsu]*$/, "may hold g, i, m, s and u")
+    .default(""),
 });
 const pathRule = z.strictObject({
   ...common,
@@ -30,14 +38,17 @@ const pathRule = z.strictObject({
     .string()
     .min(1)
     .max(MOST_LETTERS)
-    .refine((path) => complaint(() => parsePath(path)) === undefined, { error: ({ input }) => complaint(() => parsePath(String(input))) ?? "" })
+    .refine((path) => complaint(() => parsePath(path)) === undefined, {
+      error: ({ input }) => complaint(() => parsePath(String(input))) ?? "",
+    })
     .describe("A place in what is stored, such as `$.prompt.items[*].parts[*].text` or `$..input`: all of it is replaced."),
 });
 
 const rule = z
   .union([patternRule, pathRule], { error: "A rule has `pattern` or `path`." })
   .refine((one) => !("pattern" in one) || complaint(() => new RegExp(one.pattern, one.flags)) === undefined, {
-    error: ({ input }) => `is no regular expression: ${complaint(() => new RegExp((input as { pattern: string }).pattern)) ?? "see its flags"}`,
+    error: ({ input }) =>
+      `is no regular expression: ${complaint(() => new RegExp((input as { pattern: string }).pattern)) ?? "see its flags"}`,
   });
 
 const policy = z.strictObject({
@@ -52,10 +63,22 @@ const policy = z.strictObject({
     .default({})
     .describe("Whose calls. Nothing named: everybody's."),
   share: z.number().min(0).max(1).describe("Share of these calls that is stored, 0 to 1."),
-  what: z.array(z.enum(["prompt", "answer"])).min(1).max(2).default(["prompt", "answer"]).describe("What of a call is stored."),
-  days: z.number().positive().max(MOST_DAYS).default(14).describe("How long it can be read; it is deleted with the day on which that ends."),
+  what: z
+    .array(z.enum(["prompt", "answer"]))
+    .min(1)
+    .max(2)
+    .default(["prompt", "answer"])
+    .describe("What of a call is stored."),
+  days: z
+    .number()
+    .positive()
+    .max(MOST_DAYS)
+    .default(14)
+    .describe("How long it can be read; it is deleted with the day on which that ends."),
   redact: z
-    .union([z.literal("none"), z.array(rule).min(1).max(MOST_RULES)], { error: "must be `none`, or a list of rules with `pattern` or `path`" })
+    .union([z.literal("none"), z.array(rule).min(1).max(MOST_RULES)], {
+      error: "must be `none`, or a list of rules with `pattern` or `path`",
+    })
     .describe("What is taken out before anything is stored: rules, or `none`, which has to be said."),
   maxCharacters: z
     .int()
@@ -67,7 +90,11 @@ const policy = z.strictObject({
 
 /** `content:` of `gimbal.yaml`. */
 export const contentOptions = z.strictObject({
-  store: z.array(policy).max(MOST_POLICIES).default([]).describe("Policies by which prompts and answers are stored; the first that matches a call decides. None: nothing is stored."),
+  store: z
+    .array(policy)
+    .max(MOST_POLICIES)
+    .default([])
+    .describe("Policies by which prompts and answers are stored; the first that matches a call decides. None: nothing is stored."),
 });
 
 /** The policies as the gateway works with them. */

@@ -15,7 +15,9 @@ export function redactorOf(rules: readonly RedactRule[]): Redactor {
           return rule.with;
         };
         redacted =
-          "path" in rule ? atPath(redacted, parsePath(rule.path), hit) : inTexts(redacted, patternChange(new RegExp(rule.pattern, globally(rule.flags)), hit));
+          "path" in rule
+            ? atPath(redacted, parsePath(rule.path), hit)
+            : inTexts(redacted, patternChange(new RegExp(rule.pattern, globally(rule.flags)), hit));
       }
       return { value: redacted, struck };
     },
