@@ -32,9 +32,16 @@ const MODELS = [
   "l",
   "gpt-x",
   "mock-model",
+  "text-embedding-ada-002",
+  "omni-moderation-latest",
+  "gemini-embedding",
+  "emb",
+  "e",
+  "r",
 ];
 /** The doors that are built. */
-const BUILT = /^\/v1\/(?:chat\/completions|responses(?:\/.*)?|messages(?:\/count_tokens)?|models(?:\/[^:]+)?)$|^\/api\/hello$/;
+const BUILT =
+  /^\/v1\/(?:chat\/completions|embeddings|moderations|models\/[^/]+:batchEmbedContents|responses(?:\/.*)?|messages(?:\/count_tokens)?|models(?:\/[^:]+)?)$|^\/v2\/(?:embed|rerank)$|^\/api\/(?:hello|embed)$/;
 /** Paths outside the contract. */
 const UNKNOWN = /^\/v1\/interactions$/;
 

@@ -17,7 +17,7 @@ const ask = (method: string, path: string, headers: Readonly<Record<string, stri
 
 describe("what no door takes", () => {
   it.each([
-    ["POST", "/v1/embeddings", 501, "unsupported"],
+    ["POST", "/v1/files", 501, "unsupported"],
     ["GET", "/v1/files/file_1", 501, "unsupported"],
     ["GET", "/v1/batches/batch_1", 501, "unsupported"],
     ["GET", "/v1/nothing", 404, "not_found"],
