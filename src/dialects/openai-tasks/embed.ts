@@ -96,6 +96,7 @@ export const embed: TaskCodec<EmbedTask, EmbedResult> = {
     return fitting(
       {
         operation: "embed",
+        id: text(answer["id"]),
         model: text(answer["model"]),
         vectors: vectorsOf(listIn(answer, "data"), task),
         usage: inputUsage(usage?.["prompt_tokens"] ?? usage?.["total_tokens"]),
@@ -104,14 +105,21 @@ export const embed: TaskCodec<EmbedTask, EmbedResult> = {
     );
   },
 
-  encodeResult(result, { task, model }) {
+  encodeResult(result, { task, model, unique }) {
     const tokens = result.usage?.inputUncached ?? 0;
     const data = vectorsIn(result.vectors, task.encodings[0] ?? "float").map((embedding, index) => ({
       object: "embedding",
       index,
       embedding,
     }));
-    return { object: "list", data: data, model: result.model ?? model, usage: { prompt_tokens: tokens, total_tokens: tokens } };
+    // Clients of one compatible vendor do not read an answer without an id.
+    return {
+      id: result.id ?? `emb-${unique}`,
+      object: "list",
+      data: data,
+      model: result.model ?? model,
+      usage: { prompt_tokens: tokens, total_tokens: tokens },
+    };
   },
 };
 
