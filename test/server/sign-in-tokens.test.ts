@@ -18,6 +18,9 @@ beforeAll(async () => {
   issuer = await startIssuer({ services: SERVICES });
   gateway = await startGateway({
     config: `models: { fast: sim/echo, slow: sim/echo, third: sim/echo }
+sim: { models: { penny: { text: ok, price: { perCallUsd: 0.01 } } } }
+budgets: [{ match: { key: "jwt:lab:spender" }, usd: 0.02, per: lifetime }]
+limits: [{ match: { key: "jwt:lab:hasty" }, requests: 1, per: day }]
 access: { anonymous: never }
 identity:
   jwt:
@@ -94,7 +97,16 @@ describe("services with tokens of their issuer", () => {
     await response.arrayBuffer();
   });
 
-  it("have no more than their team, and budgets and limits like anybody", async () => {
+  it("have budgets and limits like anybody, by their id", async () => {
+    const token = await issuer.sign(claims({ sub: "spender" }), { typ: "at+jwt" });
+    expect([await statusOf(token, "sim/penny"), await statusOf(token, "sim/penny"), await statusOf(token, "sim/penny")]).toEqual([
+      200, 200, 402,
+    ]);
+    const hasty = await issuer.sign(claims({ sub: "hasty" }), { typ: "at+jwt" });
+    expect([await statusOf(hasty), await statusOf(hasty)]).toEqual([200, 429]);
+  });
+
+  it("have no more than their team", async () => {
     const token = await issuer.accessToken("narrow");
     expect(await statusOf(token, "slow")).toBe(200);
     await admin("PATCH", "/teams/search", { models: ["fast"] });

@@ -51,7 +51,9 @@ export class KeySet {
 
   /** The key that a token's header names. @throws ProblemError unauthenticated, when there are no keys that may be used */
   readonly find: JWTVerifyGetKey = async (header, token) => {
-    if (!this.#held || this.#age(this.#held) >= this.#options.keysMs) await this.#refresh();
+    // An issuer that is slow holds up nobody whose key is known well enough.
+    if (this.#held && this.#age(this.#held) >= this.#options.keysMs) void this.#refresh();
+    if (!this.#held || this.#isSpent(this.#held)) await this.#refresh();
     try {
       return await this.#usable().find(header, token);
     } catch (error) {
@@ -62,9 +64,13 @@ export class KeySet {
     }
   };
 
+  #isSpent(held: Held): boolean {
+    return this.#age(held) >= this.#options.keysMs + this.#options.outageMs;
+  }
+
   #usable(): Held {
-    const { issuer, keysMs, outageMs } = this.#options;
-    if (this.#held && this.#age(this.#held) < keysMs + outageMs) return this.#held;
+    const { issuer } = this.#options;
+    if (this.#held && !this.#isSpent(this.#held)) return this.#held;
     throw new ProblemError({
       kind: "unauthenticated",
       message: `The issuer ${issuer} cannot be asked for its keys (${this.#fault ?? "not yet"}), so its tokens cannot be checked. Try again later, or use a key of this gateway.`,
@@ -119,6 +125,8 @@ export class KeySet {
     if (document["issuer"] !== issuer) throw new Error(`its discovery document is of another issuer`);
     const uri = document["jwks_uri"];
     if (typeof uri !== "string" || !URL.canParse(uri)) throw new Error("its discovery document names no keys");
+    // Plain HTTP is for issuers on this machine: another may not send the gateway to what only this machine can reach.
+    if (!uri.startsWith("https:") && issuer.startsWith("https:")) throw new Error(`${uri} is not an https:// address`);
     return uri;
   }
 }
