@@ -43,7 +43,10 @@ export function needs(): Needs {
 
 /** @throws ProblemError invalid_request */
 export function decodeCall(body: JsonObject, context: DoorContext): Call {
-  const { prompt, ...native } = body;
+  const { prompt, ...others } = body;
+  const parts = decodePrompt(prompt);
+  // Without words there is nothing that others could be told.
+  const native = parts.length > 0 ? others : body;
   const maxOutputTokens = read(body, "max_tokens", "number");
   const endUser = read(body, "user", "string");
   const unspoken = unspokenFields(native, FIELDS);
@@ -52,7 +55,7 @@ export function decodeCall(body: JsonObject, context: DoorContext): Call {
     origin: { dialect: ID },
     model: demand(body, "model", "string"),
     stream: read(body, "stream", "boolean") ?? false,
-    items: [{ type: "message", role: "user", parts: decodePrompt(prompt), raw: prompt === undefined ? {} : { prompt }, origin: ORIGIN }],
+    items: parts.length > 0 ? [{ type: "message", role: "user", parts, raw: { prompt }, origin: ORIGIN }] : [],
     tools: [],
     sampling: decodeSampling(body),
     ...(maxOutputTokens !== undefined && { maxOutputTokens }),
@@ -67,6 +70,7 @@ export function decodeCall(body: JsonObject, context: DoorContext): Call {
 const FIELDS: FieldTable = {
   model: true,
   stream: true,
+  prompt: true,
   stream_options: ["include_usage"],
   max_tokens: true,
   temperature: true,

@@ -45,6 +45,7 @@ function once(note: Note): Note {
 /** The prompt as it came, where nothing was changed. */
 function promptKept({ items, instructions }: Call): JsonObject | undefined {
   const [only, ...more] = items;
+  if (!only && !instructions) return {};
   if (more.length > 0 || instructions || only?.type !== "message" || only.origin?.dialect !== ID) return undefined;
   return object(only.raw);
 }
