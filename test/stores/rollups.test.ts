@@ -45,6 +45,19 @@ describe("sums over the ledger in SQLite", () => {
     await stores.close();
   });
 
+  it("count rows that come in again among new ones once, wherever they stand in a batch", async () => {
+    const stores = await open();
+    await settle(stores, 0, 40);
+    // Some of a statement's rows are there, all of them, none; one comes twice within it.
+    const again = [3, 40, 41, 42, 43, 44, 45, 46, 0, 1, 2, 3, 4, 5, 6, 7, 47, 48, 49, 50, 51, 52, 53, 54, 55, 55, 56, 57, 58, 59, 60, 39];
+    await Promise.all(again.map((number) => stores.ledger.settle(ledgerRow(`call_${number}`))));
+    expect(await stores.ledger.count()).toBe(61);
+    expect(await calls(stores)).toBe(61);
+    await stores.reports.rollUp(false);
+    expect(await calls(stores)).toBe(61);
+    await stores.close();
+  });
+
   it("cost no row when they cannot be written, and are made up for when they can", async () => {
     let stores = await open();
     await settle(stores, 0, 1);

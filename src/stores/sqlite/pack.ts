@@ -55,6 +55,9 @@ function packRows(settles: readonly Settle[]): Pick<PackedBatch, "cells" | "word
   const words: string[] = [];
   const texts = LEDGER_COLUMNS.map(() => false);
   const known = new Map<string, number>();
+  // A text is mostly that of the row before: comparing is cheaper than looking it up.
+  const before: (string | undefined)[] = [];
+  const places: number[] = [];
   const own: (RowValues[number] | undefined)[] = [];
   let at = 0;
   for (const { args } of settles) {
@@ -63,16 +66,21 @@ function packRows(settles: readonly Settle[]): Pick<PackedBatch, "cells" | "word
     cells[at++] = opened;
     for (let column = CALL_ID + 1; column < DETAIL; column++) {
       const value = row[column] ?? null;
-      if (typeof value === "string") texts[column] = true;
-      cells[at++] = cellOf(value, words, known);
+      if (typeof value !== "string") cells[at++] = value ?? Number.NaN;
+      else {
+        if (value !== before[column]) {
+          texts[column] = true;
+          before[column] = value;
+          places[column] = placeOf(value, words, known);
+        }
+        cells[at++] = places[column] ?? 0;
+      }
     }
   }
   return { cells, words, texts, own: own.join(SEPARATOR) };
 }
 
-function cellOf(value: RowValues[number], words: string[], known: Map<string, number>): number {
-  if (typeof value === "number") return value;
-  if (value === null) return Number.NaN;
+function placeOf(value: string, words: string[], known: Map<string, number>): number {
   const before = known.get(value);
   if (before !== undefined) return before;
   const place = words.push(value) - 1;

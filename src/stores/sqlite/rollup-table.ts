@@ -108,11 +108,17 @@ export class Rollups {
 
   /** A row that was just inserted. */
   settled(row: RowValues, seq: number): void {
+    this.settledTogether([row], seq);
+  }
+
+  /** Rows that were just inserted by one statement. */
+  settledTogether(rows: readonly RowValues[], lastSeq: number): void {
     if (this.#gathered) {
-      this.#gathered.addRow(row);
-      this.#gatheredSeq = seq;
+      for (const row of rows) this.#gathered.addRow(row);
+      this.#gatheredSeq = lastSeq;
     }
-    if (++this.#gatheredRows >= ROWS_AT_ONCE) this.write();
+    this.#gatheredRows += rows.length;
+    if (this.#gatheredRows >= ROWS_AT_ONCE) this.write();
   }
 
   /** What was appended is read when sums are written the next time. */
