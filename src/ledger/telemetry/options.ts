@@ -41,7 +41,9 @@ export const telemetryOptions = z.strictObject({
   semconv: z
     .enum(["v1.41", "latest", "both"])
     .default("v1.41")
-    .describe("Which version of the OpenTelemetry GenAI conventions names the attributes of spans."),
+    .describe(
+      "Which version of the OpenTelemetry GenAI conventions names the attributes of spans; `both`: what was renamed stands under either name.",
+    ),
   sample: z
     .number()
     .min(0)

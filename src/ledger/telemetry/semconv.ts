@@ -44,7 +44,8 @@ export interface AttemptFacts {
 }
 
 /**
- * The attributes of an inference span. `latest` adds to `v1.41` and renames nothing of what is said here, so `both` is what `latest` is.
+ * The attributes of an inference span. Of what is said here the later conventions add tokens by medium and renamed one: what was written to a
+ * cache. `both` says it under either name.
  * Source: semantic-conventions v1.41.0 and semantic-conventions-genai, docs/gen-ai/gen-ai-spans.md.
  */
 export function inferenceAttributes(to: Attributes, facts: AttemptFacts, semconv: Semconv): void {
@@ -73,7 +74,8 @@ function usageAttributes(to: Attributes, usage: Usage, semconv: Semconv): void {
   to.whole("gen_ai.usage.input_tokens", totalInput(usage))
     .whole("gen_ai.usage.output_tokens", usage.output)
     .whole("gen_ai.usage.cache_read.input_tokens", usage.cacheRead || undefined)
-    .whole("gen_ai.usage.cache_creation.input_tokens", written || undefined)
+    .whole("gen_ai.usage.cache_creation.input_tokens", (semconv !== "latest" && written) || undefined)
+    .whole("gen_ai.usage.cache_write.input_tokens", (semconv !== "v1.41" && written) || undefined)
     .whole("gen_ai.usage.reasoning.output_tokens", usage.reasoning || undefined);
   if (semconv === "v1.41" || !usage.media) return;
   for (const unit of MEDIA_TOKENS) {
