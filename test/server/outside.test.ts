@@ -49,7 +49,7 @@ describe("what no door takes", () => {
   });
 
   it.each(["/v2/chat", "/openapi.json", "/mcp"])("%s says that it is not built", async (path) => {
-    const response = await ask(path === "/v2/chat" ? "POST" : "GET", path);
+    const response = await ask("GET", path);
     expect(response.status).toBe(501);
     expect(await response.json()).toMatchObject({ error: { type: "unsupported", message: expect.stringContaining("does not offer") } });
   });
