@@ -41,7 +41,7 @@ const MODELS = [
 ];
 /** The doors that are built. */
 const BUILT =
-  /^\/v1\/(?:chat\/completions|embeddings|moderations|models\/[^/]+:batchEmbedContents|responses(?:\/.*)?|messages(?:\/count_tokens)?|models(?:\/[^:]+)?)$|^\/v2\/(?:embed|rerank)$|^\/api\/(?:hello|embed)$/;
+  /^\/v1\/(?:chat\/completions|embeddings|moderations|models\/[^/]+:batchEmbedContents|responses(?:\/.*)?|messages(?:\/count_tokens)?|models(?:\/[^:]+)?)$|^\/v2\/(?:embed|rerank)$|^\/api\/(?:hello|embed|chat|generate|tags|show|version)$/;
 /** Paths outside the contract. */
 const UNKNOWN = /^\/v1\/interactions$/;
 
