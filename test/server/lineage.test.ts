@@ -162,6 +162,27 @@ describe("lineage", () => {
     expect((await admin<Lineage>(`call=${shared.call}`)).cache?.origin).toBe(paid.call);
   });
 
+  it("goes on from a document over repeated answers and continued turns", async () => {
+    const document = "The charter of the harbour.";
+    const read = { model: "told", store: true };
+    const first = await ask("/v1/responses", { ...read, input: document });
+    // Somebody else's identical question is answered from the cache, and both go on from there, each in a thread of their own.
+    const repeated = await ask("/v1/responses", { ...read, input: document }, other);
+    const second = await ask("/v1/responses", { ...read, input: "And then?", previous_response_id: first.answer["id"] });
+    const third = await ask("/v1/responses", { ...read, input: "And at last?", previous_response_id: second.answer["id"] });
+    const theirs = await ask("/v1/responses", { ...read, input: "Why?", previous_response_id: repeated.answer["id"] }, other);
+    const { influenced } = await admin<{ influenced: { calls: readonly Traced[] } }>(`document=${sha256(document)}&steps=16`);
+    const found = new Set(influenced.calls.map(({ call }) => call));
+    for (const { call } of [first, repeated, second, third, theirs]) expect(found).toContain(call);
+    expect((await lineage(repeated.call, other)).cache?.status).toBe("hit");
+    // Step by step as well: the turn after the first, and the one after that.
+    const steps = new Map(
+      (await lineage(first.call, key, "?steps=16")).influenced?.calls.map(({ call, via, steps: away }) => [call, [via, away]]),
+    );
+    expect([steps.get(second.call), steps.get(third.call)?.[1]]).toEqual([["turn", 1], expect.any(Number)]);
+    expect(vias((await lineage(third.call)).sources?.calls)).toContainEqual([second.call, "turn"]);
+  });
+
   it("hashes a file's own bytes", async () => {
     const bytes = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
     const { call } = await ask("/v1/chat/completions", {
