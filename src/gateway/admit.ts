@@ -1,6 +1,6 @@
 import { isTask, ProblemError } from "../canon/index.ts";
 import { allow, enter } from "./allowance.ts";
-import { scopedMetadata } from "./metadata.ts";
+import { scopedWishes } from "./metadata.ts";
 import { readWishes } from "./request.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
 import { openBody } from "./task.ts";
@@ -40,11 +40,7 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   // The gateway's own copies are bounded by how many run at once.
   const entered = request.shadow ? undefined : enter(deps, run, caller);
   if (entered) await entered;
-  run.wishes = readWishes(request.headers);
-  if (caller.metadataScopes) {
-    const claimed = !request.shadow && !request.refresh && !request.own;
-    run.wishes = { ...run.wishes, metadata: scopedMetadata(caller, run.wishes.metadata, claimed) };
-  }
+  run.wishes = scopedWishes(caller, request, readWishes(request.headers));
   const bytes = await request.readBody({ maxBytes: limits.bodyBytes, timeoutMs: limits.requestBodyMs });
   const document = openBody(run, bytes, limits);
   run.document = document;

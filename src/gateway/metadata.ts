@@ -1,22 +1,24 @@
 import { ProblemError, type Caller, type JsonObject, type MetadataScope } from "../canon/index.ts";
+import type { CallRequest, Wishes } from "./request.ts";
 
 const HEADER = "x-gimbal-metadata";
 
 /**
  * What a call says of itself, as far as its caller may: what is not allowed or is missing refuses the call; what is forced takes the place
- * of whatever it said.
- * @param claimed the client's own word; false for what the gateway asks on a caller's behalf, of which only the forced part is the caller's
+ * of whatever it said. Of what the gateway asks on a caller's behalf only the forced part is the caller's.
  * @throws ProblemError forbidden
  */
-export function scopedMetadata(
+export function scopedWishes(
   { name, metadataScopes }: Caller,
-  metadata: JsonObject | undefined,
-  claimed: boolean,
-): JsonObject | undefined {
-  if (!metadataScopes) return metadata;
+  request: Pick<CallRequest, "shadow" | "refresh" | "own">,
+  wishes: Wishes,
+): Wishes {
+  if (!metadataScopes) return wishes;
+  const { metadata } = wishes;
+  const claimed = !request.shadow && !request.refresh && !request.own;
   if (claimed) for (const scope of metadataScopes) assertAllowed(scope, metadata ?? {}, metadataScopes, name);
   const forced = metadataScopes.flatMap(({ force }) => (force ? [force] : []));
-  return forced.length === 0 ? metadata : Object.assign({}, metadata, ...forced);
+  return forced.length === 0 ? wishes : { ...wishes, metadata: Object.assign({}, metadata, ...forced) };
 }
 
 function assertAllowed(scope: MetadataScope, metadata: JsonObject, all: readonly MetadataScope[], caller: string): void {

@@ -83,7 +83,7 @@ function signInWith(router: Router, { identity, gateway, keys, audit }: ServerDe
         createdAt: clock.now(),
         expiresAt,
       } as const;
-      await keys.deny(entry);
+      await audit.as({ actor: author }, () => keys.deny(entry));
       admission.forgetKeys();
     },
     note: (event) => audit.note(event),

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { readConfig } from "../../src/config/index.ts";
+import { maskSecrets } from "../../src/config/secrets.ts";
 
 const KEY = "sk-live-4f6b1d0c9a8e7";
 
@@ -38,5 +39,19 @@ describe("a key that stands in the file itself", () => {
     ["no provider's options", "  openai:"],
   ])("is not seen in %s", (_what, line) => {
     expect(warnings(line, { LAB_KEY: KEY })).toEqual([]);
+  });
+});
+
+describe("the client secret of people's provider", () => {
+  const text = (secret: string): string =>
+    `version: 1\nidentity: { oidc: { issuer: https://a.example, clientId: c, clientSecret: "${secret}" } }\n`;
+
+  it("is warned of where it stands in the file, and masked where the file is shown", () => {
+    const outcome = readConfig(text(KEY), {});
+    if (!outcome.ok) throw new Error(JSON.stringify(outcome.problems));
+    expect(outcome.warnings.map(({ message }) => message)).toEqual([expect.stringContaining("identity.oidc.clientSecret")]);
+    expect(JSON.stringify(outcome)).not.toContain(KEY);
+    expect(maskSecrets(text(KEY))).toBe(text("***"));
+    expect(maskSecrets(text("${GIMBAL_CLIENT_SECRET}"))).toBe(text("${GIMBAL_CLIENT_SECRET}"));
   });
 });

@@ -1,4 +1,4 @@
-import type { ConfigVersion, Denial, JsonObject, KeyRecord, Stores, Switch } from "../../canon/index.ts";
+import type { ConfigVersion, Denial, JsonObject, KeyRecord, KeyStore, Stores, Switch } from "../../canon/index.ts";
 import { hashOf, type Audit } from "./audit.ts";
 
 export interface AuditingOptions {
@@ -12,36 +12,7 @@ export function auditing(stores: Stores, { audit, diff }: AuditingOptions): Stor
   const { keys, config, switches, cache, dataKeys, content } = stores;
   return {
     ...stores,
-    keys: {
-      ...keys,
-      create: (key, note) =>
-        keys.create(key, note ?? audit.draft({ action: "key.create", subject: `key:${key.id}`, details: aboutKey(key) })),
-      rotate: (id, next, at, until, note) =>
-        keys.rotate(
-          id,
-          next,
-          at,
-          until,
-          note ?? audit.draft({ action: "key.rotate", subject: `key:${id}`, details: { next: next.id, until, ...aboutKey(next) } }),
-        ),
-      revoke: (id, at, note) => keys.revoke(id, at, note ?? audit.draft({ action: "key.revoke", subject: `key:${id}` })),
-      edit: (account, change, note) =>
-        keys.edit(
-          account,
-          change,
-          note ?? audit.draft({ action: "account.change", subject: `key:${account}`, details: aboutFields(change) }),
-        ),
-      bound: (group, name, change, note) =>
-        keys.bound(
-          group,
-          name,
-          change,
-          note ?? audit.draft({ action: `${group}.change`, subject: `${group}:${name}`, details: aboutFields(change) }),
-        ),
-      deny: (entry, note) =>
-        keys.deny(entry, note ?? audit.draft({ action: "denial.make", subject: `denial:${entry.id}`, details: aboutDenial(entry) })),
-      allow: (id, note) => keys.allow(id, note ?? audit.draft({ action: "denial.lift", subject: `denial:${id}` })),
-    },
+    keys: auditingKeys(keys, audit),
     config: {
       ...config,
       async append(entry, base, note) {
@@ -103,6 +74,39 @@ export function auditing(stores: Stores, { audit, diff }: AuditingOptions): Stor
             }),
         ),
     },
+  };
+}
+
+function auditingKeys(keys: KeyStore, audit: Audit): KeyStore {
+  return {
+    ...keys,
+    create: (key, note) =>
+      keys.create(key, note ?? audit.draft({ action: "key.create", subject: `key:${key.id}`, details: aboutKey(key) })),
+    rotate: (id, next, at, until, note) =>
+      keys.rotate(
+        id,
+        next,
+        at,
+        until,
+        note ?? audit.draft({ action: "key.rotate", subject: `key:${id}`, details: { next: next.id, until, ...aboutKey(next) } }),
+      ),
+    revoke: (id, at, note) => keys.revoke(id, at, note ?? audit.draft({ action: "key.revoke", subject: `key:${id}` })),
+    edit: (account, change, note) =>
+      keys.edit(
+        account,
+        change,
+        note ?? audit.draft({ action: "account.change", subject: `key:${account}`, details: aboutFields(change) }),
+      ),
+    bound: (group, name, change, note) =>
+      keys.bound(
+        group,
+        name,
+        change,
+        note ?? audit.draft({ action: `${group}.change`, subject: `${group}:${name}`, details: aboutFields(change) }),
+      ),
+    deny: (entry, note) =>
+      keys.deny(entry, note ?? audit.draft({ action: "denial.make", subject: `denial:${entry.id}`, details: aboutDenial(entry) })),
+    allow: (id, note) => keys.allow(id, note ?? audit.draft({ action: "denial.lift", subject: `denial:${id}` })),
   };
 }
 
