@@ -48,7 +48,7 @@ describe("what no door takes", () => {
     });
   });
 
-  it.each(["/v2/chat", "/openapi.json", "/mcp"])("%s says that it is not built", async (path) => {
+  it.each(["/openapi.json", "/mcp"])("%s says that it is not built", async (path) => {
     const response = await ask("GET", path);
     expect(response.status).toBe(501);
     expect(await response.json()).toMatchObject({ error: { type: "unsupported", message: expect.stringContaining("does not offer") } });

@@ -163,9 +163,12 @@ function vectorsOf(embeddings: Json | undefined, { encodings }: EmbedTask): Embe
   if (!isObject(embeddings)) throw broken("The provider's answer has no `embeddings`.");
   const vectors: Record<string, readonly string[] | readonly (readonly number[])[]> = {};
   for (const encoding of encodings) {
-    const list = embeddings[encoding];
+    // Floats and base64 are the same vectors: either will do.
+    const other = encoding === "base64" ? "float" : encoding === "float" ? "base64" : encoding;
+    const given = isList(embeddings[encoding]) ? encoding : other;
+    const list = embeddings[given];
     if (!isList(list)) throw broken(`The provider's answer holds no vectors as ${encoding}.`);
-    vectors[encoding] = encoding === "base64" ? list.map(base64Of) : list.map(vectorOf);
+    vectors[given] = given === "base64" ? list.map(base64Of) : list.map(vectorOf);
   }
   return vectors;
 }
