@@ -90,6 +90,6 @@ function fetchPackage(folder: string): string {
 function run(program: string, args: readonly string[], cwd: string): void {
   const { status, stderr, error } = spawnSync(program, args, { cwd, encoding: "utf8", timeout: FETCH_LIMIT_MS });
   if (status === 0) return;
-  const lines = `${stderr ?? ""}`.split("\n").filter((line) => line.trim() !== "");
+  const lines = (stderr ?? "").split("\n").filter((line) => line.trim() !== "");
   throw new Error(error?.message ?? lines.slice(0, 2).join(", ").slice(0, 300) ?? `${basename(program)} ended with ${status}`);
 }

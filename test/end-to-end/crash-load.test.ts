@@ -100,7 +100,7 @@ class Load {
   async run(calls: number, kill: () => Promise<void> | void): Promise<void> {
     const answered: string[] = [];
     const streams: string[] = [];
-    let over = false;
+    const end = new AbortController();
     const call = async (): Promise<void> => {
       try {
         const response = await this.#ask("sim/penny", false);
@@ -117,7 +117,7 @@ class Load {
       streams.push(response.headers.get("x-gimbal-call-id") ?? "");
       void (async () => {
         try {
-          while (!over && !(await reader?.read())?.done);
+          while (!end.signal.aborted && !(await reader?.read())?.done);
           await reader?.cancel();
         } catch {
           // As above.
@@ -136,11 +136,11 @@ class Load {
     for (const id of certain) this.acknowledged.add(id);
     for (const id of running) this.begun.add(id);
     const more = all(CALLERS, async () => {
-      while (!over) await call();
+      while (!end.signal.aborted) await call();
     });
     await new Promise((resolve) => setTimeout(resolve, calls * 5));
     await kill();
-    over = true;
+    end.abort();
     await more;
   }
 
