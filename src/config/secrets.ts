@@ -59,6 +59,7 @@ function secretsIn(document: ConfigDocument): WrittenSecret[] {
       if (isKey(value)) found.push({ provider, path: ["providers", provider, ...path] });
     };
     look(members.get("apiKey"), "apiKey");
+    look(members.get("serviceAccount"), "serviceAccount");
     const keys = members.get("apiKeys");
     for (const [index, entry] of (Array.isArray(keys) ? (keys as Json[]) : []).entries()) {
       look(entry, "apiKeys", index);

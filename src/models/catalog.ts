@@ -45,6 +45,9 @@ export const TIER_ROWS: readonly TierRow[] = [
   { provider: "openai", models: "gpt-4o*", tier: "priority", numerator: 17, denominator: 10 },
   { provider: "openai", models: "o3*", tier: "priority", numerator: 7, denominator: 4 },
   { provider: "openai", models: "o4-mini*", tier: "priority", numerator: 20, denominator: 11 },
+  { provider: "google", models: "*", tier: "flex", numerator: 1, denominator: 2 },
+  { provider: "google", models: "*", tier: "batch", numerator: 1, denominator: 2 },
+  { provider: "google", models: "*", tier: "provisioned_throughput", numerator: 1, denominator: 1 },
   { provider: "anthropic", models: "*", tier: "batch", numerator: 1, denominator: 2 },
   // Committed capacity is billed by its own contract; the list price is what it would have cost without one.
   { provider: "anthropic", models: "*", tier: "priority", numerator: 1, denominator: 1 },

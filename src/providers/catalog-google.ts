@@ -1,10 +1,24 @@
 import type { Capabilities } from "../canon/index.ts";
 import type { CatalogRow } from "./catalog.ts";
+import { ANTHROPIC, GOOGLE, vertexProvider } from "./vertex.ts";
 
 const GEMINI = "gemini";
 const CHAT = "openai-chat";
+const MESSAGES = "anthropic-messages";
 
 const ASSUME: Capabilities = { tools: true, vision: true, files: true, audio: true, structuredOutput: true, reasoning: true };
+
+const CLOUD = {
+  auth: { style: "bearer" },
+  environment: [],
+  needsKey: false,
+  assume: ASSUME,
+} as const;
+const CLOUD_QUIRKS = [
+  "`project` and `location` (default `global`) name what is paid and where it runs",
+  "`serviceAccount` or `serviceAccountFile` sign it in; `applicationDefault: true` uses what the machine has",
+  "tokens are kept, renewed five minutes before their end, and replaced once when refused",
+];
 
 /** Google's own ways to its models. */
 export const GOOGLE_ROWS: Readonly<Record<string, CatalogRow>> = {
@@ -30,5 +44,26 @@ export const GOOGLE_ROWS: Readonly<Record<string, CatalogRow>> = {
       "clients of chat completions reach its own endpoint for them, unread",
       "function calls of other models are marked as such, because newer models refuse them without a signature",
     ],
+  },
+  vertex: {
+    ...CLOUD,
+    title: "Google Vertex AI",
+    telemetryName: "gcp.vertex_ai",
+    dialects: [GEMINI],
+    // A count's request is not wrapped here.
+    wire: { streamUsage: true, refuses: ["generateContentRequest"] },
+    create: vertexProvider(GOOGLE),
+    hints: ["gemini-2.5-flash", "gemini-2.5-pro"],
+    quirks: CLOUD_QUIRKS,
+  },
+  "vertex-anthropic": {
+    ...CLOUD,
+    title: "Anthropic on Google Vertex AI",
+    telemetryName: "gcp.vertex_ai",
+    dialects: [MESSAGES],
+    wire: { versions: ["2023-06-01"], betas: ["*"], streamUsage: true },
+    create: vertexProvider(ANTHROPIC),
+    hints: ["claude-sonnet-4-5@20250929", "claude-haiku-4-5@20251001"],
+    quirks: [...CLOUD_QUIRKS, "the model stands in the path, and its date follows an `@`"],
   },
 };

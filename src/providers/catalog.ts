@@ -1,12 +1,23 @@
-import type { Capabilities } from "../canon/index.ts";
+import type { Capabilities, Provider } from "../canon/index.ts";
 import { GOOGLE_ROWS } from "./catalog-google.ts";
 import { TASK_CATALOG } from "./catalog-tasks.ts";
+import type { ProviderDeps } from "./create.ts";
+import type { ProviderOptions } from "./options.ts";
 
 /** How a provider wants its key. */
 export type AuthStyle =
   | { readonly style: "bearer" }
   /** A header of its own; the key is the whole value. */
   | { readonly style: "header"; readonly name: string };
+
+/** Makes a provider that is more than a row. `plain`: what the row alone would make. @throws ProblemError invalid_request */
+export type OwnProvider = (parts: {
+  readonly name: string;
+  readonly options: ProviderOptions;
+  readonly row: CatalogRow;
+  readonly deps: ProviderDeps;
+  readonly plain: (row: CatalogRow) => Provider;
+}) => Provider;
 
 /** A provider that needs no code of its own. Everything here can be overridden in the configuration. */
 export interface CatalogRow {
@@ -48,6 +59,8 @@ export interface CatalogRow {
   readonly dated?: { readonly deploymentPath: string; readonly modelsPath: string };
   /** Models worth showing when the list cannot be asked for. */
   readonly hints: readonly string[];
+  /** What it is beyond this row; it alone takes the options of a cloud (`project`, `location`, ...). */
+  readonly create?: OwnProvider;
   /** For docs: what is unusual about it. */
   readonly quirks: readonly string[];
 }

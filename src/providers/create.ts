@@ -34,6 +34,19 @@ export function createProvider(name: string, options: ProviderOptions, deps: Pro
       param: `providers.${name}`,
     });
   }
+  if (row.create) return row.create({ name, options, row, deps, plain: (given) => plainProvider(name, options, given, deps) });
+  for (const option of CLOUD_OPTIONS) {
+    if (options[option] === undefined) continue;
+    const message = `The provider "${name}" takes no ${option}: that belongs to kinds whose models run in a cloud's project.`;
+    throw new ProblemError({ kind: "invalid_request", message, param: `providers.${name}.${option}` });
+  }
+  return plainProvider(name, options, row, deps);
+}
+
+/** Options that only some kinds know. */
+const CLOUD_OPTIONS = ["project", "location", "serviceAccount", "serviceAccountFile", "applicationDefault"] as const;
+
+function plainProvider(name: string, options: ProviderOptions, row: CatalogRow, deps: ProviderDeps): Provider {
   const address = addressOf(name, options, row, deps.env);
   const below = row.besidePath === undefined ? "" : (/\/v\d+\w*$/.exec(address.baseUrl)?.[0] ?? "");
   const client = deps.connect({
@@ -55,7 +68,7 @@ export function createProvider(name: string, options: ProviderOptions, deps: Pro
     client,
     clock: deps.clock,
     capabilities: capabilitiesOf(name, options, row, deps.facts),
-    tasks: tasksFrom(kind, options.tasks),
+    tasks: tasksFrom(options.kind ?? name, options.tasks),
   });
 }
 

@@ -51,6 +51,8 @@ export class HttpProvider implements Provider {
   readonly #wired = new Map<string, KeyHeaders>();
   /** Of the first key, or of none. */
   readonly #first: KeyHeaders;
+  /** Of each key by its id, for languages that take it otherwise. */
+  readonly #apart = new Map<string, KeyHeaders>();
 
   constructor(parts: HttpProviderParts) {
     const { row, options } = parts;
@@ -64,6 +66,9 @@ export class HttpProvider implements Provider {
     this.credentials = parts.keys.map(({ credential }) => credential);
     this.capacity = capacityOf(options);
     for (const { credential, secret } of parts.keys) this.#wired.set(credential.id, keyHeaders(parts, secret));
+    for (const [dialect, { auth }] of Object.entries(row.apart ?? {}))
+      for (const { credential, secret } of parts.keys)
+        this.#apart.set(`${credential.id} ${dialect}`, keyHeaders({ ...parts, row: { ...row, auth: auth ?? row.auth } }, secret));
     this.#first = this.#wired.get(this.credentials[0]?.id ?? "") ?? keyHeaders(parts, undefined);
   }
 
@@ -71,7 +76,7 @@ export class HttpProvider implements Provider {
     const { method, path, body } = call.request;
     const headers = this.#headersOf(call);
     const guard = new RedirectGuard(this.id, sink);
-    const target = this.#path(path, call.model);
+    const target = this.#path(path, call);
     guard.handle = this.#parts.client.open(
       method === "GET" ? { method, path: target, headers } : { method, path: target, headers, body },
       guard,
@@ -127,8 +132,9 @@ export class HttpProvider implements Provider {
     return fetchSmall(client, this.#parts.below + asked, this.#keyHeaders(credential).whole, signal, clock, ASK_MS);
   }
 
-  #headersOf({ request, stream, accepts, credential }: UpstreamCall): Readonly<Record<string, string>> {
-    const ofKey = this.#keyHeaders(credential);
+  #headersOf({ request, stream, accepts, credential, dialect }: UpstreamCall): Readonly<Record<string, string>> {
+    const apart = this.#apart.size === 0 ? undefined : this.#apart.get(`${credential ?? this.credentials[0]?.id ?? ""} ${dialect}`);
+    const ofKey = apart ?? this.#keyHeaders(credential);
     if (accepts !== undefined || !isEmpty(request.headers))
       return headersWith(request.headers, stream ? (accepts ?? STREAM_TYPE) : JSON_TYPE, ofKey.fixed);
     return stream ? ofKey.stream : ofKey.whole;
@@ -138,8 +144,10 @@ export class HttpProvider implements Provider {
     return credential === undefined ? this.#first : (this.#wired.get(credential) ?? this.#first);
   }
 
-  #path(path: string, model: string): string {
+  #path(path: string, { model, dialect }: UpstreamCall): string {
     const { row, options, address, below } = this.#parts;
+    const apart = row.apart?.[dialect];
+    if (apart) return `${below}${apart.path}${path}`;
     if (row.besidePath !== undefined && path.startsWith(row.besidePath)) return path;
     if (options.apiVersion !== undefined && row.dated !== undefined) {
       return `${row.dated.deploymentPath.replace("{model}", () => encodeURIComponent(model))}${path}?api-version=${options.apiVersion}`;

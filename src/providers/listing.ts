@@ -11,7 +11,7 @@ export type Fetched =
   | { readonly ok: true; readonly status: number; readonly headers: Headers; readonly text: string }
   | { readonly ok: false; readonly problem: Problem };
 
-/** One small GET, bounded in time and size. Never rejects. */
+/** One small GET, or POST where there is a body, bounded in time and size. Never rejects. */
 export function fetchSmall(
   client: HttpClient,
   path: string,
@@ -19,6 +19,7 @@ export function fetchSmall(
   signal: AbortSignal,
   clock: Clock,
   timeoutMs: number,
+  body?: string,
 ): Promise<Fetched> {
   const { promise, resolve } = Promise.withResolvers<Fetched>();
   let status = 0;
@@ -36,23 +37,20 @@ export function fetchSmall(
   };
   const onAbort = (): void => giveUp({ kind: "cancelled", message: "The question was withdrawn." });
   const stopTimer = clock.after(timeoutMs, () => giveUp({ kind: "upstream_timeout", message: `No answer within ${timeoutMs} ms.` }));
-  const handle = client.open(
-    { method: "GET", path, headers },
-    {
-      onHead: (code, received) => {
-        status = code;
-        head = received;
-      },
-      onData: (chunk) => {
-        size += chunk.length;
-        if (size > LIST_BYTES) giveUp({ kind: "upstream_broken", message: `The answer is larger than ${LIST_BYTES} bytes.` });
-        else chunks.push(chunk);
-        return true;
-      },
-      onEnd: () => finish({ ok: true, status, headers: head, text: Buffer.concat(chunks).toString("utf8") }),
-      onProblem: (problem) => finish({ ok: false, problem }),
+  const handle = client.open(body === undefined ? { method: "GET", path, headers } : { method: "POST", path, headers, body }, {
+    onHead: (code, received) => {
+      status = code;
+      head = received;
     },
-  );
+    onData: (chunk) => {
+      size += chunk.length;
+      if (size > LIST_BYTES) giveUp({ kind: "upstream_broken", message: `The answer is larger than ${LIST_BYTES} bytes.` });
+      else chunks.push(chunk);
+      return true;
+    },
+    onEnd: () => finish({ ok: true, status, headers: head, text: Buffer.concat(chunks).toString("utf8") }),
+    onProblem: (problem) => finish({ ok: false, problem }),
+  });
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();
   return promise;

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { Secret } from "../canon/index.ts";
 import { capabilityOptions, priceOptions, type ModelOverlay, type ModelOverride } from "../models/index.ts";
-import { placeShape } from "./place.ts";
+import { placeName, placeShape } from "./place.ts";
 import { taskOptions } from "./task-options.ts";
 
 const name = z.string().min(1).max(200);
@@ -96,6 +96,20 @@ const providerFields = z.strictObject({
   ),
   dataTimeoutMs: milliseconds(300_000, "Longest silence within an answer, in milliseconds."),
   ...placeShape,
+  project: name.optional().describe("The cloud project whose models they are, for kinds that run in one."),
+  location: placeName.optional().describe("The cloud's name of the place that answers, such as `europe-west4`; default `global`."),
+  serviceAccount: z
+    .string()
+    .min(2)
+    .max(65_536)
+    .transform((value) => new Secret(value))
+    .optional()
+    .describe("A service account's key, as the JSON text that was issued."),
+  serviceAccountFile: z.string().min(1).max(4096).optional().describe("Path of a file that holds a service account's key."),
+  applicationDefault: z
+    .boolean()
+    .optional()
+    .describe("May what this machine has be used: `GOOGLE_APPLICATION_CREDENTIALS`, a sign-in by `gcloud`, or its metadata server?"),
   maxConnections: z.int().positive().max(100_000).default(20_000).describe("Connections open at once."),
   maxHeaderBytes: z.int().min(1024).max(1_048_576).default(65_536).describe("Largest head of an answer, in bytes."),
   capabilities: capabilityOptions.optional(),

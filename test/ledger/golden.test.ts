@@ -220,6 +220,48 @@ describe("OpenAI's prompt cache", () => {
 });
 
 describe("Gemini's thoughts", () => {
+  it("stand beside the answer in its own language, and what its tools read beside the prompt", () => {
+    const usageMetadata = {
+      promptTokenCount: 1000,
+      cachedContentTokenCount: 400,
+      candidatesTokenCount: 200,
+      thoughtsTokenCount: 300,
+      toolUsePromptTokenCount: 50,
+      totalTokenCount: 1550,
+      trafficType: "ON_DEMAND",
+    };
+    const candidates = [{ content: { role: "model", parts: [{ text: "Yes." }] }, finishReason: "STOP", index: 0 }];
+    const body = { candidates, usageMetadata, modelVersion: "gemini-2.5-flash", responseId: "r" };
+    const read = usageOfAnswer("gemini", body);
+    expect(read).toMatchObject({ inputUncached: 650, cacheRead: 400, output: 500, reasoning: 300 });
+    // gemini-2.5-flash: 0.30, cached 0.03 and 2.50 dollars a million.
+    // 650 x 300 + 400 x 30 + (200 + 300) x 2,500 = 195,000 + 12,000 + 1,250,000; without the thoughts 707,000.
+    for (const kind of ["gemini", "vertex"]) expect(book.cost(kind, "gemini-2.5-flash", read, AT)).toBe(1_457_000);
+    expect(usageOfStream("gemini", [[undefined, body]])).toEqual(read);
+  });
+
+  it("and sound have prices of their own: what was read from the cache is counted once", () => {
+    const usageMetadata = {
+      promptTokenCount: 1000,
+      promptTokensDetails: [
+        { modality: "TEXT", tokenCount: 600 },
+        { modality: "AUDIO", tokenCount: 400 },
+      ],
+      cachedContentTokenCount: 300,
+      cacheTokensDetails: [
+        { modality: "AUDIO", tokenCount: 100 },
+        { modality: "TEXT", tokenCount: 200 },
+      ],
+      candidatesTokenCount: 10,
+      totalTokenCount: 1010,
+    };
+    const candidates = [{ content: { role: "model", parts: [{ text: "Yes." }] }, finishReason: "STOP" }];
+    const read = usageOfAnswer("gemini", { candidates, usageMetadata, modelVersion: "gemini-2.5-flash", responseId: "r" });
+    expect(read.media).toEqual({ input_audio_tokens: 300, cached_audio_tokens: 100 });
+    // Sound 1.00 read and 0.10 cached: 400 x 300 + 300 x 1,000 + 200 x 30 + 100 x 100 + 10 x 2,500 = 461,000.
+    expect(book.cost("gemini", "gemini-2.5-flash", read, AT)).toBe(461_000);
+  });
+
   it("are output, though its chat language leaves them out of the completion and only the total has them", () => {
     const usage = { prompt_tokens: 1000, completion_tokens: 100, total_tokens: 1600 };
     const read = usageOfAnswer("openai-chat", chatAnswer("gemini-2.5-pro", usage));
