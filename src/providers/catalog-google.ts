@@ -9,6 +9,8 @@ const MESSAGES = "anthropic-messages";
 const ASSUME: Capabilities = { tools: true, vision: true, files: true, audio: true, structuredOutput: true, reasoning: true };
 
 const CLOUD = {
+  // Of the place `global`; others have hosts of their own.
+  baseUrl: "https://aiplatform.googleapis.com",
   auth: { style: "bearer" },
   environment: [],
   needsKey: false,
