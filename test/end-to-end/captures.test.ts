@@ -35,13 +35,15 @@ const MODELS = [
   "text-embedding-ada-002",
   "omni-moderation-latest",
   "gemini-embedding",
+  "gemini-x",
+  "gemini-3-pro",
   "emb",
   "e",
   "r",
 ];
 /** The doors that are built. */
 const BUILT =
-  /^\/v1\/(?:chat\/completions|embeddings|moderations|models\/[^/]+:batchEmbedContents|responses(?:\/.*)?|messages(?:\/count_tokens)?|models(?:\/[^:]+)?)$|^\/v2\/(?:embed|rerank)$|^\/api\/(?:hello|embed|chat|generate|tags|show|version)$/;
+  /^\/v1\/(?:chat\/completions|embeddings|moderations|models\/[^/]+:(?:batchEmbedContents|generateContent|streamGenerateContent|countTokens)|responses(?:\/.*)?|messages(?:\/count_tokens)?|models(?:\/[^:]+)?)$|^\/v1beta\/models\/[^/]+:(?:stream)?[gG]enerateContent$|^\/v2\/(?:embed|rerank)$|^\/api\/(?:hello|embed|chat|generate|tags|show|version)$/;
 /** Paths outside the contract. */
 const UNKNOWN = /^\/v1\/interactions$/;
 
