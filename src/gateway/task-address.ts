@@ -68,6 +68,7 @@ export function addressedTask(
           encode: (slice) => codec.encode(slice, to, noted),
           clock: deps.clock,
           answerBytes: run.snapshot.limits.answerBytes,
+          isKept: run.recalled !== undefined,
         });
   return {
     dialect,
@@ -75,7 +76,7 @@ export function addressedTask(
     forward,
     withholdUsage: false,
     ...(sliced && { sliced }),
-    task: replyOf(deps, run, task, codec, target.model),
+    task: replyOf(deps, run, task, codec, target.model, sliced),
     call: {
       dialect: dialect.id,
       operation,
@@ -94,12 +95,13 @@ export function playedTask(deps: GatewayDeps, run: Run, upstream: Dialect, model
   return operation && replyOf(deps, run, taskOf(run), codecOf(upstream, operation), model);
 }
 
-function replyOf(deps: GatewayDeps, run: Run, task: Task, codec: TaskCodec, model: string): TaskReply {
+function replyOf(deps: GatewayDeps, run: Run, task: Task, codec: TaskCodec, model: string, sliced?: SlicedProvider): TaskReply {
   return {
     task,
     codec,
     clientCodec: codecOf(run.request.dialect, task.operation),
     model,
+    sliced,
     answer: () => ({ task, model, unique: deps.randomness.id(""), createdAt: Math.floor(run.live.startedAt / 1000) }),
   };
 }

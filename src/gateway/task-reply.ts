@@ -20,6 +20,8 @@ export interface TaskReply {
   readonly clientCodec: TaskCodec;
   readonly model: string;
   answer(): TaskAnswerContext;
+  /** The answer, where it need not be read from what came. */
+  readonly sliced?: { readonly result: TaskResult | undefined } | undefined;
 }
 
 /** Last bytes of an answer that are looked at for what it used. */
@@ -61,8 +63,10 @@ class TaskWhole implements Reply {
   }
 
   end(): Problem | undefined {
-    const { live, upstream, provider, forward } = this.#context;
-    const { task, codec, clientCodec } = this.#about;
+    const { upstream, provider, forward } = this.#context;
+    const { task, codec } = this.#about;
+    const ready = this.#about.sliced?.result;
+    if (ready) return this.#tell(ready, undefined);
     const bytes = this.#body.bytes();
     const json = parseJson(bytes.toString("utf8"));
     if (json === undefined) return broken("The provider answered with something that is not JSON.");
@@ -70,12 +74,17 @@ class TaskWhole implements Reply {
     if (body && typeof body["error"] === "object" && body["error"] !== null)
       return upstream.decodeProblem({ status: 502, headers: {}, body, text: "", provider: provider.id });
     const result = codec.decodeResult(json, { task, provider: provider.id, headers: this.#headers });
-    const written = forward ? bytes : JSON.stringify(clientCodec.encodeResult(result, this.#about.answer()));
+    return this.#tell(result, forward ? bytes : undefined);
+  }
+
+  #tell(result: TaskResult, bytes: Buffer | undefined): undefined {
+    const { live } = this.#context;
+    const { clientCodec } = this.#about;
+    const written = bytes ?? JSON.stringify(clientCodec.encodeResult(result, this.#about.answer()));
     this.#context.onOutput();
     this.#result = result;
     live.answerId = result.id;
     live.whole(200, { "content-type": JSON_TYPE, ...clientCodec.answerHeaders?.(result), ...this.#context.headers() }, written);
-    return undefined;
   }
 
   report(): AnswerReport {

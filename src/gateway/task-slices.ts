@@ -26,6 +26,8 @@ const PARALLEL = 4;
 const REPEATS = 2;
 const FIRST_WAIT_MS = 200;
 const LONGEST_WAIT_MS = 5000;
+/** Bytes of all answers together, in answers of one piece at its largest. */
+const WHOLE_ANSWERS = 4;
 /** Most of an error that is read. */
 const ERROR_TEXT = 500;
 
@@ -39,6 +41,8 @@ export interface SlicedParts {
   readonly clock: Clock;
   /** Bytes of the answer to one piece. */
   readonly answerBytes: number;
+  /** Somebody keeps the answer as it would have come; otherwise writing and reading it once more would only cost time. */
+  readonly isKept: boolean;
 }
 
 /**
@@ -50,6 +54,7 @@ export class SlicedProvider implements Provider {
   readonly dialects: readonly string[];
   readonly #parts: SlicedParts;
   #spent: Usage | undefined;
+  #result: TaskResult | undefined;
 
   constructor(parts: SlicedParts) {
     this.#parts = parts;
@@ -62,11 +67,19 @@ export class SlicedProvider implements Provider {
     return this.#spent;
   }
 
+  /** The whole, once it is there. */
+  get result(): TaskResult | undefined {
+    return this.#result;
+  }
+
   open(call: UpstreamCall, sink: UpstreamSink): UpstreamHandle {
+    const finish = (result: TaskResult): void => {
+      this.#result = result;
+    };
     const spend = (usage: Usage): void => {
       this.#spent = this.#spent ? addUsage(this.#spent, usage) : usage;
     };
-    return new SlicedCall(this.#parts, call, sink, spend);
+    return new SlicedCall(this.#parts, call, sink, { spend, finish });
   }
   capabilities: Provider["capabilities"] = (model) => this.#parts.provider.capabilities(model);
   models: Provider["models"] = (signal) => this.#parts.provider.models(signal);
@@ -78,19 +91,20 @@ class SlicedCall implements UpstreamHandle {
   readonly #parts: SlicedParts;
   readonly #call: UpstreamCall;
   readonly #sink: UpstreamSink;
-  readonly #spend: (usage: Usage) => void;
+  readonly #tell: Told;
   readonly #results: (TaskResult | undefined)[];
   readonly #running = new Set<UpstreamHandle>();
   readonly #timers = new Set<() => void>();
   #next = 0;
   #left: number;
+  #bytes = 0;
   #over = false;
 
-  constructor(parts: SlicedParts, call: UpstreamCall, sink: UpstreamSink, spend: (usage: Usage) => void) {
+  constructor(parts: SlicedParts, call: UpstreamCall, sink: UpstreamSink, tell: Told) {
     this.#parts = parts;
     this.#call = call;
     this.#sink = sink;
-    this.#spend = spend;
+    this.#tell = tell;
     this.#left = parts.slices.length;
     this.#results = parts.slices.map(() => undefined);
     for (let at = 0; at < PARALLEL; at++) this.#begin();
@@ -145,6 +159,13 @@ class SlicedCall implements UpstreamHandle {
   #read(place: number, task: Task, { status = 502, headers = {}, body, problem }: PieceAnswer): Problem | undefined {
     if (problem) return problem;
     const { codec, dialect, provider, clock } = this.#parts;
+    this.#bytes += body?.length ?? 0;
+    if (this.#bytes > WHOLE_ANSWERS * this.#parts.answerBytes)
+      return {
+        kind: "too_large",
+        status: 502,
+        message: `The provider's answers are larger than ${WHOLE_ANSWERS * this.#parts.answerBytes} bytes together.`,
+      };
     const text = body?.toString("utf8") ?? "";
     const json = parseJson(text);
     if (status > 299)
@@ -159,7 +180,7 @@ class SlicedCall implements UpstreamHandle {
     if (json === undefined) return broken("The provider answered with something that is not JSON.");
     try {
       const result = codec.decodeResult(json, { task, provider: provider.id, headers });
-      if (result.usage) this.#spend(result.usage);
+      if (result.usage) this.#tell.spend(result.usage);
       this.#results[place] = result;
       return undefined;
     } catch (error) {
@@ -168,7 +189,7 @@ class SlicedCall implements UpstreamHandle {
   }
 
   #finish(): void {
-    const { task, slices, codec } = this.#parts;
+    const { task, slices, codec, isKept } = this.#parts;
     this.#stop();
     try {
       const whole = merged(
@@ -176,8 +197,9 @@ class SlicedCall implements UpstreamHandle {
         slices,
         this.#results.filter((result) => result !== undefined),
       );
+      this.#tell.finish(whole);
       const context = { task, model: this.#call.model, unique: "", createdAt: 0 };
-      const body = Buffer.from(JSON.stringify(codec.encodeResult(whole, context)));
+      const body = isKept ? Buffer.from(JSON.stringify(codec.encodeResult(whole, context))) : UNWRITTEN;
       this.#sink.onHead(200, { "content-type": JSON_TYPE, ...codec.answerHeaders?.(whole) });
       this.#sink.onData(body);
       this.#sink.onEnd();
@@ -202,6 +224,13 @@ class SlicedCall implements UpstreamHandle {
     for (const cancel of this.#timers) cancel();
   }
 }
+
+interface Told {
+  spend(usage: Usage): void;
+  finish(result: TaskResult): void;
+}
+
+const UNWRITTEN = Buffer.from("{}");
 
 interface PieceAnswer {
   readonly status?: number;
