@@ -19,7 +19,14 @@ export const storageOptions = z
     reads: z.int().min(1).default(10_000).describe("Reads that may wait at the writer's thread; more are rejected."),
     batchRows: z.int().min(1).max(10_000).default(512).describe("Most writes of one transaction."),
     flushRows: z.int().min(1).max(10_000).default(256).describe("Waiting writes that are committed at once instead of after a pause."),
-    flushMs: z.int().min(0).max(100).default(2).describe("Longest wait of a write for others to share its commit, in milliseconds."),
+    flushMs: z
+      .int()
+      .min(0)
+      .max(100)
+      .default(2)
+      .describe(
+        "Longest wait of a write for others to share its commit, in milliseconds; ledger rows wait twice this where they do share it.",
+      ),
     busyRows: z
       .int()
       .min(1)
