@@ -1,5 +1,5 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { chownSync, cpSync, mkdtempSync, rmSync } from "node:fs";
+import { type ChildProcess, execFileSync, spawn, type SpawnOptions, spawnSync } from "node:child_process";
+import { appendFileSync, chmodSync, chownSync, cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -14,6 +14,16 @@ export interface TestPostgres {
   kill(): Promise<void>;
   start(): Promise<void>;
   /** Runs SQL as the owner and gives back the rows. */
+  query(sql: string): Promise<readonly Record<string, unknown>[]>;
+  stop(): Promise<void>;
+  readonly port: number;
+  /** A second server that follows this one, on a port of its own; `promote` makes it one that writes. */
+  standby(): Promise<TestStandby>;
+}
+
+export interface TestStandby {
+  readonly port: number;
+  promote(): Promise<void>;
   query(sql: string): Promise<readonly Record<string, unknown>[]>;
   stop(): Promise<void>;
 }
@@ -60,36 +70,85 @@ export async function startPostgres(): Promise<TestPostgres> {
     ...identity,
     stdio: "pipe",
   });
-  const port = await freePort();
-  let child: ChildProcess | undefined;
+  const server = new Server(folder, cluster, base, await freePort(), identity);
+  const { port } = server;
   let schemas = 0;
-  const database = `postgres://gimbal@127.0.0.1:${port}/postgres`;
-  const query = async (sql: string): Promise<readonly Record<string, unknown>[]> => {
-    const client = new pg.Client({ connectionString: database });
+  let standbys = 0;
+  await server.start();
+  return {
+    port,
+    url: (schema) => `${server.url}?schema=${schema ?? `test_${++schemas}`}`,
+    kill: () => server.end("SIGKILL"),
+    start: () => server.start(),
+    query: (sql) => server.query(sql),
+    standby: async () => {
+      const copy = join(base, `standby${++standbys}`);
+      await copyRunning(server, cluster, copy, user);
+      const second = new Server(folder, copy, base, await freePort(), identity);
+      await second.start();
+      return {
+        port: second.port,
+        promote: async () => void (await second.query("SELECT pg_promote()")),
+        query: (sql) => second.query(sql),
+        stop: () => second.end("SIGQUIT"),
+      };
+    },
+    stop: async () => {
+      // Without a last checkpoint: nobody reads these files again.
+      await server.end("SIGQUIT");
+      rmSync(base, { recursive: true, force: true });
+    },
+  };
+}
+
+/** One server over one folder of files. */
+class Server {
+  readonly port: number;
+  readonly url: string;
+  readonly #program: string;
+  readonly #args: readonly string[];
+  readonly #identity: SpawnOptions;
+  #child: ChildProcess | undefined;
+
+  constructor(folder: string, cluster: string, base: string, port: number, identity: SpawnOptions) {
+    this.port = port;
+    this.url = `postgres://gimbal@127.0.0.1:${port}/postgres`;
+    this.#program = join(folder, "postgres");
+    this.#args = ["-D", cluster, "-k", base, "-p", String(port), "-h", "127.0.0.1", "-c", "fsync=on", "-c", "shared_buffers=32MB"];
+    this.#identity = identity;
+  }
+
+  async client(): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: this.url });
     client.on("error", () => {});
     await client.connect();
+    return client;
+  }
+
+  async query(sql: string): Promise<readonly Record<string, unknown>[]> {
+    const client = await this.client();
     try {
       return (await client.query(sql)).rows as Record<string, unknown>[];
     } finally {
       await client.end();
     }
-  };
-  const end = async (signal: NodeJS.Signals): Promise<void> => {
-    const running = child;
-    child = undefined;
+  }
+
+  async end(signal: NodeJS.Signals): Promise<void> {
+    const running = this.#child;
+    this.#child = undefined;
     if (!running || running.exitCode !== null || running.signalCode !== null) return;
     const ended = new Promise<void>((resolve) => running.once("exit", () => resolve()));
     running.kill(signal);
     await ended;
-  };
-  const start = async (): Promise<void> => {
+  }
+
+  async start(): Promise<void> {
     for (let tries = 0; tries < START_TRIES; tries++) {
-      if (!child || child.exitCode !== null) {
-        const args = ["-D", cluster, "-k", base, "-p", String(port), "-h", "127.0.0.1", "-c", "fsync=on", "-c", "shared_buffers=32MB"];
-        child = spawn(join(folder, "postgres"), args, { ...identity, stdio: "ignore" });
-      }
+      if (!this.#child || this.#child.exitCode !== null)
+        this.#child = spawn(this.#program, this.#args, { ...this.#identity, stdio: "ignore" });
       try {
-        await query("SELECT 1");
+        await this.query("SELECT 1");
         return;
       } catch {
         // After a kill the old one's children may hold its memory for a moment, and recovery takes its time.
@@ -97,19 +156,27 @@ export async function startPostgres(): Promise<TestPostgres> {
       }
     }
     throw new Error("PostgreSQL did not start");
-  };
-  await start();
-  return {
-    url: (schema) => `${database}?schema=${schema ?? `test_${++schemas}`}`,
-    kill: () => end("SIGKILL"),
-    start,
-    query,
-    stop: async () => {
-      // Without a last checkpoint: nobody reads these files again.
-      await end("SIGQUIT");
-      rmSync(base, { recursive: true, force: true });
-    },
-  };
+  }
+}
+
+/** Copies the files of a running server as its manual describes (26.3.3), for one that follows it: that needs none of its programs. */
+async function copyRunning(server: Server, from: string, to: string, user: readonly [uid: number, gid: number] | undefined): Promise<void> {
+  const client = await server.client();
+  try {
+    await client.query("SELECT pg_backup_start('standby', true)");
+    cpSync(from, to, { recursive: true, filter: (path) => !path.endsWith("postmaster.pid") });
+    const { rows } = await client.query<{ readonly labelfile: string }>("SELECT labelfile FROM pg_backup_stop(false)");
+    writeFileSync(join(to, "backup_label"), rows[0]?.labelfile ?? "");
+  } finally {
+    await client.end();
+  }
+  writeFileSync(join(to, "standby.signal"), "");
+  appendFileSync(
+    join(to, "postgresql.auto.conf"),
+    `primary_conninfo = 'host=127.0.0.1 port=${server.port} user=gimbal application_name=standby'\n`,
+  );
+  chmodSync(to, 0o700);
+  if (user) for (const path of ["", ...readdirSync(to, { recursive: true, encoding: "utf8" })]) chownSync(join(to, path), ...user);
 }
 
 /** Whoever runs the server may not be allowed into the checkout of whoever runs the tests: then it gets a copy. */
