@@ -195,16 +195,20 @@ export class Turns {
     const expiresAt = this.#clock.now() + this.#limits().turnMs;
     const kept: KeptNative[] = [];
     let waiting: Item[] = [];
+    let last: string | undefined;
     for (const item of answer.items) {
       if (isOpaque(item)) {
         waiting.push(item);
         continue;
       }
       const anchor = anchorOf(item);
+      last = anchor ?? last;
       if (anchor === undefined || waiting.length === 0) continue;
       kept.push({ scope, anchor, items: waiting, expiresAt });
       waiting = [];
     }
+    // A signature may come when the words that it proves are over.
+    if (waiting.length > 0 && last !== undefined) kept.push({ scope, anchor: behind(last), items: waiting, expiresAt });
     await this.#storeItems(kept);
   }
 
@@ -213,8 +217,10 @@ export class Turns {
     const scope = run.caller?.scope;
     const anchors = call.items.map(anchorOf).filter((anchor) => anchor !== undefined);
     if (scope === undefined || anchors.length === 0) return call;
-    const found = await this.#findItems(scope, [...new Set(anchors)].slice(-MAX_ANCHORS));
+    const wanted = [...new Set(anchors)].slice(-MAX_ANCHORS);
+    const found = await this.#findItems(scope, [...wanted, ...wanted.map(behind)]);
     if (found.size === 0) return call;
+    const own = (kept: Item): boolean => kept.origin?.dialect === dialect && kept.origin.provider === provider;
     const items: Item[] = [];
     const used = new Set<string>();
     for (const item of call.items) {
@@ -222,11 +228,15 @@ export class Turns {
       const native = anchor === undefined || used.has(anchor) ? undefined : found.get(anchor);
       if (anchor !== undefined && native) {
         used.add(anchor);
-        const mine = native.filter((kept) => kept.origin?.dialect === dialect && kept.origin.provider === provider);
+        const mine = native.filter(own);
         if (mine.length > 0) dropForeignReasoning(items);
         items.push(...mine);
       }
       items.push(item);
+      const next = anchor === undefined || used.has(behind(anchor)) ? undefined : found.get(behind(anchor));
+      if (anchor === undefined || !next) continue;
+      used.add(behind(anchor));
+      items.push(...next.filter(own));
     }
     return amend(call, { items });
   }
@@ -311,6 +321,11 @@ function continuedAnchor(id: string): string {
 /** A client's mention of an item that it does not send again. */
 export function isReference(item: Item): item is UnknownItem & { readonly id: string } {
   return item.type === "unknown" && item.kind === "item_reference" && item.id !== undefined;
+}
+
+/** Where what came behind an item is kept. */
+function behind(anchor: string): string {
+  return `behind:${anchor}`;
 }
 
 /** Reasoning that only its provider can read, and items only its language has. */
