@@ -41,7 +41,9 @@ function readable(run: Run): Call | undefined {
 /** One question to one model on behalf of a call. Rejects when it is not answered. */
 function askModel(deps: GatewayDeps, run: Run, model: string, text: string, signal: AbortSignal): Promise<string> {
   const { dialect } = run.request;
-  const door = dialect.doors.find(({ does }) => does.kind === "call" && does.operation === "generate");
+  const door = dialect.doors.find(
+    ({ does, params }) => does.kind === "call" && does.operation === "generate" && params?.["stream"] === undefined,
+  );
   if (door?.does.kind !== "call") return Promise.reject(new Error(`${dialect.title} has no door for a call`));
   const question: Call = {
     operation: "generate",
@@ -61,7 +63,7 @@ function askModel(deps: GatewayDeps, run: Run, model: string, text: string, sign
     dialect,
     door: { ...door, does: door.does },
     headers: passedOn(run, { rates: run.live.id }),
-    params: {},
+    params: { model, ...door.params },
     peer: run.request.peer,
     own: true,
     readBody: () => Promise.resolve(new TextEncoder().encode(body)),

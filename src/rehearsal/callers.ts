@@ -1,4 +1,4 @@
-import { NO_USAGE, type Clock, type Dialect, type JsonObject, type Usage } from "../canon/index.ts";
+import { NO_USAGE, type Clock, type Dialect, type EventDecoder, type JsonObject, type Usage } from "../canon/index.ts";
 import { eventStream, FrameFeed, parseJson, SeededRandomness } from "../kit/index.ts";
 import type { LiveCall } from "../gateway/live.ts";
 import type { Reader } from "../gateway/reader.ts";
@@ -134,7 +134,9 @@ export class Callers {
   }
 
   #request(dialect: Dialect, part: LoadPart, { text }: Prompt, stream: boolean): CallRequest {
-    const door = dialect.doors.find(({ does }) => does.kind === "call" && does.operation === "generate");
+    const doors = dialect.doors.filter(({ does }) => does.kind === "call" && does.operation === "generate");
+    // Some languages have a door for streams.
+    const door = doors.find(({ params }) => (params?.["stream"] === "true") === stream) ?? doors[0];
     if (door?.does.kind !== "call") throw new Error(`${dialect.title} has no door for a call`);
     const target = { provider: "", model: part.model, capabilities: {} };
     const wire = dialect.encodeCall(
@@ -163,7 +165,7 @@ export class Callers {
         ...(session !== undefined && { "x-gimbal-session": session }),
         ...(part.metadata && { "x-gimbal-metadata": JSON.stringify(part.metadata) }),
       },
-      params: {},
+      params: { ...Object.fromEntries(new URLSearchParams(wire.path.split("?")[1] ?? "")), model: part.model, ...door.params },
       peer: PEER,
       readBody: () => Promise.resolve(new TextEncoder().encode(wire.body)),
     };
@@ -192,6 +194,7 @@ interface Watching {
 class Watcher implements Reader {
   readonly #watching: Watching;
   readonly #onSeen: (seen: Seen) => void;
+  readonly #decoder: EventDecoder;
   readonly #feed: FrameFeed;
   readonly #startedMs: number;
   #live: LiveCall | undefined;
@@ -206,12 +209,12 @@ class Watcher implements Reader {
     this.#watching = watching;
     this.#onSeen = onSeen;
     this.#startedMs = watching.clock.monotonic();
-    const decoder = watching.dialect.decodeEvents((event) => {
+    this.#decoder = watching.dialect.decodeEvents((event) => {
       if (event.type === "text") this.#text(event.text);
       else if (event.type === "done") this.#ended++;
       else if (event.type === "problem") this.#problem = event.problem.kind;
     }, {});
-    this.#feed = new FrameFeed(decoder, (watching.dialect.framing ?? eventStream).parse);
+    this.#feed = new FrameFeed(this.#decoder, (watching.dialect.framing ?? eventStream).parse);
   }
 
   sitDown(live: LiveCall): void {
@@ -244,8 +247,11 @@ class Watcher implements Reader {
     return true;
   }
   end(): void {
-    if (this.#problem !== undefined || this.#ended === 0) {
-      this.#problem ??= "no end";
+    const told = this.#problem;
+    // Of some languages the stream's end is all there is to its last frame.
+    this.#decoder.end();
+    if (told !== undefined || this.#ended === 0) {
+      this.#problem = told ?? "no end";
       return this.#conclude("failed");
     }
     this.#conclude(this.#isWhole() ? "complete" : "damaged");
