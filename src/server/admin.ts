@@ -41,7 +41,7 @@ import { mountRelease } from "./release.ts";
 import { checkRole, mountSession, signIn } from "./roles.ts";
 import { mountShadow } from "./shadow.ts";
 import { mountSpend } from "./spend.ts";
-import type { Sessions } from "./sign-in/index.ts";
+import type { Identity, Sessions } from "./sign-in/index.ts";
 import { answerWith, problemBody, sendProblem } from "./respond.ts";
 
 const ADMIN_BODY_BYTES = 1024 * 1024;
@@ -65,6 +65,8 @@ export interface AdminDeps {
   readonly reports: ReportStore;
   readonly dataKeys: DataKeyStore;
   readonly content: ContentStore;
+  /** Who vouches for people and services. */
+  readonly identity?: Identity;
   /** Of browsers that signed in; undefined where nobody can. */
   readonly sessions?: Sessions | undefined;
   /** The configuration in force with other prices of the house. */
@@ -128,16 +130,17 @@ export function adminApp(deps: AdminDeps): Hono {
   const { gateway, keys, switches: store } = deps;
   const { clock, randomness, snapshot, switches } = gateway;
   const forgetKeys = (): void => admission.forgetKeys();
+  const issuers = (people = false): readonly string[] => deps.identity?.names(people) ?? [];
   mountSession(app);
   mountDataKey(app, deps.dataKeys);
   mountKeys(app, { keys, clock, randomness, forgetKeys });
   mountAccountChanges(app, { keys, forgetKeys });
-  mountDenials(app, { keys, clock, randomness, forgetKeys });
+  mountDenials(app, { keys, clock, randomness, forgetKeys, issuers: () => issuers(true) });
   mountAccounts(app, { keys, snapshot, now: () => clock.now() });
   mountRelease(app, deps);
   mountCanary(app, { config: deps.config, control: deps.control, ledger: gateway.ledger, snapshot, now: () => clock.now() });
   mountShadow(app, { ledger: gateway.ledger, shadows: gateway.shadows, snapshot, now: () => clock.now() });
-  mountKill(app, { store, switches, keys, snapshot, clock, randomness });
+  mountKill(app, { store, switches, keys, issuers, snapshot, clock, randomness });
   mountHealth(app, { health: deps.health, switches: deps.switches, clock: deps.gateway.clock });
   mountCosts(app, deps);
   mountBudgets(app, {

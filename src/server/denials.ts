@@ -9,13 +9,25 @@ export interface DenialDeps {
   readonly clock: Clock;
   readonly randomness: Randomness;
   readonly forgetKeys: () => void;
+  /** Names of the issuers that the configuration trusts. */
+  readonly issuers: () => readonly string[];
 }
 
 /** `/denials`: whom an issuer vouches for, and who is not let in all the same. */
-export function mountDenials(app: Pick<Hono, "get" | "post" | "delete">, { keys, clock, randomness, forgetKeys }: DenialDeps): void {
+export function mountDenials(
+  app: Pick<Hono, "get" | "post" | "delete">,
+  { keys, clock, randomness, forgetKeys, issuers }: DenialDeps,
+): void {
   app.get("/denials", async (context) => context.json({ denials: await keys.denials(clock.now()) }));
   app.post("/denials", async (context) => {
     const entry = newDenial(await readBody(context, denialOptions), actorOf(context), clock, randomness);
+    // A misspelt name would let its maker believe that somebody is kept out.
+    if (!issuers().includes(entry.issuer))
+      throw new ProblemError({
+        kind: "not_found",
+        message: `There is no issuer "${entry.issuer}", so nobody was denied.${issuers().length === 0 ? "" : ` There are: ${issuers().join(", ")}.`}`,
+        param: "issuer",
+      });
     await keys.deny(entry);
     forgetKeys();
     return context.json(entry, 201);

@@ -30,6 +30,8 @@ export interface KillDeps {
   readonly store: SwitchStore;
   readonly switches: Switches;
   readonly keys: KeyStore;
+  /** Names of those whose tokens services call with. */
+  readonly issuers: () => readonly string[];
   readonly snapshot: () => Snapshot;
   readonly clock: Clock;
   readonly randomness: Randomness;
@@ -91,6 +93,8 @@ async function nameThere(deps: KillDeps, scope: Switch["scope"], value: string):
       const keys = await deps.keys.list();
       const key = keys.find(({ id, name }) => id === value || name === value);
       if (key) return key.id === value ? accountOf(key) : value;
+      // A service is known by its issuer alone.
+      if (deps.issuers().some((issuer) => value.startsWith(`jwt:${issuer}:`))) return value;
       throw missing(
         scope,
         value,

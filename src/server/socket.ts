@@ -1,4 +1,4 @@
-import { ProblemError, problemFrom, type Dialect, type JsonObject } from "../canon/index.ts";
+import { ProblemError, problemFrom, problemStatus, type Dialect, type JsonObject } from "../canon/index.ts";
 import { framingOf } from "../gateway/framing.ts";
 import type { LiveCall } from "../gateway/live.ts";
 import type { Reader } from "../gateway/reader.ts";
@@ -44,7 +44,7 @@ export function upgradeHandler(deps: GatewayDeps): UpgradeHandler {
       (error: unknown) => {
         const problem = problemFrom(error);
         answer.refuse(
-          problem.kind === "unauthenticated" ? 401 : 503,
+          problemStatus(problem),
           { "content-type": "application/json", "x-gimbal-problem": problem.kind },
           JSON.stringify({ error: problemBody(problem) }),
         );

@@ -167,11 +167,15 @@ identity: { oidc: { issuer: "${issuer.issuer}", clientId: ${CLIENT}, roles: { cl
     ]);
     expect(await run(["keys", "team", "search", "--tier", "1", "--json"], await by("admins"))).toBe(0);
     expect(printed()).toEqual({ name: "search", scopes: { tier: 1 } });
-    expect(await run(["keys", "deny", "lab", "--token", "t", "--json"], await by("admins"))).toBe(0);
+    expect(await run(["keys", "deny", "oidc", "--token", "t", "--json"], await by("admins"))).toBe(0);
     const denial = printed()["id"] as string;
     await run(["keys", "list", "--json"], await by("builders"));
     expect(printed()["denials"]).toMatchObject([{ id: denial, author: "oidc:admins" }]);
     expect(await run(["keys", "allow", denial], await by("admins"))).toBe(0);
+    expect([await run(["keys", "deny", "lab", "--token", "t"], await by("admins")), complaints]).toEqual([
+      1,
+      expect.stringContaining("There are: oidc"),
+    ]);
     expect(await run(["keys", "list"], await by("strangers"))).toBe(1);
   });
 });

@@ -113,11 +113,21 @@ describe("services with tokens of their issuer", () => {
     expect(await statusOf(token, "slow")).toBe(403);
     await admin("PATCH", "/teams/search", { models: null });
     expect(await statusOf(token, "slow")).toBe(200);
-    await admin("POST", "/kill", { scope: "tag", value: "batch" });
+  });
+
+  it("are switched off by their id and by their tags", async () => {
+    const token = await issuer.accessToken("narrow");
+    const killed = async (scope: string, value: string): Promise<[status: number, id: string]> => {
+      const [status, { id }] = await admin("POST", "/kill", { scope, value });
+      return [status, String(id)];
+    };
+    expect((await killed("key", "jwt:lap:narrow"))[0]).toBe(404);
+    const [status, one] = await killed("key", "jwt:lab:narrow");
+    expect([status, await statusOf(token, "slow"), await statusOf(await issuer.accessToken("indexer"))]).toEqual([201, 503, 200]);
+    await admin("DELETE", `/kill/${one}`);
+    const [, other] = await killed("tag", "batch");
     expect([await statusOf(await issuer.accessToken("indexer")), await statusOf(token, "slow")]).toEqual([503, 200]);
-    const { switches } = (await admin("GET", "/kill"))[1] as { switches?: { id: string }[]; kills?: { id: string }[] };
-    for (const { id } of switches ?? ((await admin("GET", "/kill"))[1] as { kills: { id: string }[] }).kills)
-      await admin("DELETE", `/kill/${id}`);
+    await admin("DELETE", `/kill/${other}`);
   });
 
   it("are refused when the token is not good, whatever it says of itself", async () => {
@@ -207,6 +217,9 @@ describe("services with tokens of their issuer", () => {
     expect(denials.map(({ value }) => value)).toEqual(["token-1", "twice"]);
     for (const { id } of denials) expect((await admin("DELETE", `/denials/${id}`))[0]).toBe(200);
     expect([await statusOf(one), await statusOf(two)]).toEqual([200, 200]);
+    expect((await admin("POST", "/denials", { issuer: "lap", subject: "twice" }))[1]).toMatchObject({
+      error: { type: "not_found", message: expect.stringContaining("There are: lab") },
+    });
     for (const body of [
       { issuer: "lab" },
       { issuer: "lab", subject: "a", token: "b" },

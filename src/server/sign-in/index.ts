@@ -1,5 +1,5 @@
 import type { Clock } from "../../canon/index.ts";
-import type { IdentityOptions } from "../../gateway/identity-options.ts";
+import { PEOPLE, type IdentityOptions } from "../../gateway/identity-options.ts";
 import { boundedFetch } from "./bounded-fetch.ts";
 import { People } from "./people.ts";
 import { Tokens } from "./tokens.ts";
@@ -30,6 +30,12 @@ export class Identity {
 
   get options(): IdentityOptions {
     return this.#options;
+  }
+
+  /** Of the issuers in the configuration: services', and with `people` theirs too. */
+  names(people: boolean): readonly string[] {
+    const { oidc, jwt } = this.#options;
+    return [...jwt.map(({ name }) => name), ...(people && oidc ? [PEOPLE] : [])];
   }
 
   configure(options: IdentityOptions): void {
