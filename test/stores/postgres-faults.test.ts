@@ -44,7 +44,7 @@ describe.skipIf(!hasPostgres)("a gateway whose database", () => {
     await response.text();
     return [response.status, response.headers.get("x-gimbal-problem")];
   }
-  const rowsIn = async (schema: string, query = server.query): Promise<unknown> =>
+  const rowsIn = async (schema: string, query = (sql: string) => server.query(sql)): Promise<unknown> =>
     (await query(`SELECT count(*)::int AS rows, count(DISTINCT call_id)::int AS calls FROM ${schema}.ledger WHERE state = 'done'`))[0];
 
   it("takes two seconds for every answer loses no row, doubles none, and keeps no caller that it knows", { timeout: 120_000 }, async () => {
@@ -107,7 +107,7 @@ describe.skipIf(!hasPostgres)("a gateway whose database", () => {
       await standby.promote();
       proxy.lead(standby.port);
       for (let number = 0; number < CALLS; number++) expect((await call(gateway, key))[0]).toBe(200);
-      await expect.poll(() => rowsIn("failing", standby.query), SOON).toEqual({ rows: 3 * CALLS, calls: 3 * CALLS });
+      await expect.poll(() => rowsIn("failing", (sql) => standby.query(sql)), SOON).toEqual({ rows: 3 * CALLS, calls: 3 * CALLS });
       await expect.poll(() => gateway.key().then(() => "made", String), SOON).toBe("made");
       await gateways.pop()?.close();
     } finally {
