@@ -71,7 +71,7 @@ class Canned implements Provider {
     if (operation === "generate") return this.#kept("plain", () => PLAIN);
     const asked = JSON.parse(String(request.body)) as JsonObject;
     const list = (asked["input"] ?? asked["texts"]) as readonly string[];
-    const base64 = asked["encoding_format"] === "base64" || String(asked["embedding_types"]) === "base64";
+    const base64 = asked["encoding_format"] === "base64" || JSON.stringify(asked["embedding_types"]) === '["base64"]';
     const dimensions = list.length > 8 ? DIMENSIONS : 8;
     return this.#kept(`${dialect} ${list.length} ${base64}`, () => {
       const rows = vectors(list.length, dimensions);
@@ -113,7 +113,7 @@ function gatewayOf(provider: Provider): GatewayDeps {
 }
 
 /** One call to its end; resolves with the size of the answer. */
-async function call(deps: GatewayDeps, dialect: Dialect, path: string, body: Uint8Array): Promise<number> {
+async function ask(deps: GatewayDeps, dialect: Dialect, path: string, body: Uint8Array): Promise<number> {
   const door = dialect.doors.find((one) => one.path === path) as CallRequest["door"];
   let size = 0;
   const reader: Reader = {
@@ -134,11 +134,11 @@ async function small(name: string, provider: Provider, id: string, path: string,
   const deps = gatewayOf(provider);
   const dialect = languages.get(id) as Dialect;
   const bytes = Buffer.from(JSON.stringify(body));
-  for (let at = 0; at < WARM_CALLS; at++) await call(deps, dialect, path, bytes);
+  for (let at = 0; at < WARM_CALLS; at++) await ask(deps, dialect, path, bytes);
   const figures: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     const before = process.cpuUsage();
-    for (let at = 0; at < CALLS; at++) await call(deps, dialect, path, bytes);
+    for (let at = 0; at < CALLS; at++) await ask(deps, dialect, path, bytes);
     const { user, system } = process.cpuUsage(before);
     figures.push((user + system) / CALLS);
   }
@@ -152,12 +152,12 @@ async function large(name: string, embed: string, maxInputs: number, format: str
   const body = Buffer.from(
     JSON.stringify({ model: "lab/m", input: Array.from({ length: INPUTS }, (_, at) => `text ${at}`), encoding_format: format }),
   );
-  let size = await call(deps, dialect, "/v1/embeddings", body);
+  let size = await ask(deps, dialect, "/v1/embeddings", body);
   const times: number[] = [];
   for (let round = 0; round < LARGE_ROUNDS; round++) {
     provider.sent = provider.requests = 0;
     const before = performance.now();
-    size = await call(deps, dialect, "/v1/embeddings", body);
+    size = await ask(deps, dialect, "/v1/embeddings", body);
     times.push(performance.now() - before);
   }
   const ratio = size / provider.sent;

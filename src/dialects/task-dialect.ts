@@ -9,7 +9,6 @@ import {
   type Problem,
   type TaskCodec,
   type TaskCodecs,
-  type TaskOperation,
 } from "../canon/index.ts";
 import { decodeProblem, encodeProblem } from "./openai-chat/problem.ts";
 
@@ -73,7 +72,7 @@ function upstreamOf({ upstream }: Problem, dialect: string): Pick<Problem, "upst
 }
 
 function taskCodec({ tasks, title }: { readonly tasks: TaskCodecs; readonly title: string }, operation: string): TaskCodec {
-  const codec = isTask(operation) ? tasks[operation as TaskOperation] : undefined;
+  const codec = isTask(operation) ? tasks[operation] : undefined;
   if (!codec) throw new ProblemError({ kind: "unsupported", message: `${title} has no words for this.` });
   return codec;
 }

@@ -126,20 +126,19 @@ function written(run: Run, codec: TaskCodec, task: Task, to: TaskTarget, note: (
 /** The form with some of its fields said otherwise; every other byte stays. */
 function inForm(form: Form, headers: Wire["headers"], fields: Readonly<Record<string, Json | undefined>>): Omit<Wire, "path"> {
   const edits: { part: FormPart; text: string }[] = [];
-  const added: string[] = [];
-  for (const [name, value] of Object.entries(fields)) {
-    if (typeof value !== "string") continue;
+  const added: { name: string; text: string }[] = [];
+  for (const [name, text] of Object.entries(fields)) {
+    if (typeof text !== "string") continue;
     const part = form.parts.find((one) => one.name === name);
-    if (!part) added.push(name);
-    else if (part.fileName === undefined && partText(form.bytes, part) !== value) edits.push({ part, text: value });
+    if (!part) added.push({ name, text });
+    else if (part.fileName === undefined && partText(form.bytes, part) !== text) edits.push({ part, text });
   }
   const boundary = boundaryOf(form.contentType) ?? "";
-  const texts = [...edits.map(({ text }) => text), ...added.map((name) => String(fields[name]))];
   // What holds the boundary would end its part and begin another.
-  if (texts.some((text) => text.includes(`--${boundary}`)))
+  if ([...edits, ...added].some(({ text }) => text.includes(`--${boundary}`)))
     throw new ProblemError({ kind: "invalid_request", message: "A field of the form would hold the form's own boundary." });
   const first = added
-    .map((name) => `--${boundary}\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${String(fields[name])}\r\n`)
+    .map(({ name, text }) => `--${boundary}\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${text}\r\n`)
     .join("");
   const body = Buffer.concat([Buffer.from(first), replaceParts(form.bytes, edits)]);
   return { headers: { ...headers, "content-type": form.contentType }, body };

@@ -126,12 +126,11 @@ class SlicedCall implements UpstreamHandle {
     try {
       const { path, headers, body } = this.#parts.encode(slice);
       // A provider may answer before it returns.
-      let handle: UpstreamHandle | undefined;
-      const piece = new Piece(this.#parts.answerBytes, (answer) => {
-        if (handle) this.#running.delete(handle);
+      const piece: Piece = new Piece(this.#parts.answerBytes, (answer) => {
+        if (piece.handle) this.#running.delete(piece.handle);
         this.#heard(place, repeats, slice, answer);
       });
-      handle = this.#parts.provider.open({ ...this.#call, request: { method: "POST", path, headers, body } }, piece);
+      const handle = this.#parts.provider.open({ ...this.#call, request: { method: "POST", path, headers, body } }, piece);
       piece.handle = handle;
       if (!piece.over) this.#running.add(handle);
     } catch (error) {

@@ -36,7 +36,7 @@ export function openBody(run: Run, bytes: Uint8Array, limits: Limits): JsonDocum
     const form = openForm(bytes, contentType, (file) => hash("sha256", file, "base64url"));
     if (!form.ok) throw new ProblemError({ kind: "invalid_request", message: form.message });
     run.form = { bytes, contentType, parts: form.parts, files: form.body.files };
-    const value = form.body.fields as JsonDocument["value"];
+    const { fields: value } = form.body;
     return { value, text: JSON.stringify(value), places: [] };
   }
   const opened = openJson(bytes, { depth: limits.jsonDepth });

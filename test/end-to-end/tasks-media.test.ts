@@ -47,8 +47,8 @@ afterAll(async () => {
 
 const json =
   (body: unknown, status = 200) =>
-  (response: ServerResponse): void =>
-    void response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+  (upstream: ServerResponse): void =>
+    void upstream.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
 
 function sound(model: string, bytes: number, fields: Readonly<Record<string, string>> = {}): FormData {
   const form = new FormData();
@@ -78,7 +78,7 @@ describe("a transcription", () => {
 
   it("as subtitles is text, and the last of them says how long it was", async () => {
     const text = "1\n00:00:00,000 --> 00:00:02,000\nhello\n\n2\n00:00:02,000 --> 00:01:03,500\nworld\n\n";
-    answer = (response) => void response.writeHead(200, { "content-type": "text/plain; charset=utf-8" }).end(text);
+    answer = (upstream) => void upstream.writeHead(200, { "content-type": "text/plain; charset=utf-8" }).end(text);
     const response = await send("/v1/audio/translations", sound("lab/ear", 1000, { response_format: "srt" }));
     expect([response.headers.get("content-type"), await response.text()]).toEqual(["text/plain; charset=utf-8", text]);
     expect(seen.at(-1)?.path).toBe("/v1/audio/translations");
@@ -91,11 +91,11 @@ describe("a transcription", () => {
       '{"type":"transcript.text.done","text":"he","usage":{"input_tokens":14,"output_tokens":2}}',
     ];
     const body = frames.map((frame) => `event: ${(JSON.parse(frame) as { type: string }).type}\ndata: ${frame}\n\n`).join("");
-    answer = (response) => void response.writeHead(200, { "content-type": "text/event-stream" }).end(body);
+    answer = (upstream) => void upstream.writeHead(200, { "content-type": "text/event-stream" }).end(body);
     const response = await send("/v1/audio/transcriptions", sound("lab/ear", 1000, { stream: "true" }));
     expect(await response.text()).toBe(body);
     expect(await gateway.lastRow()).toMatchObject({ stream: true, state: "done", usage: { inputUncached: 14, output: 2 } });
-    answer = (response) => void response.writeHead(200, { "content-type": "text/event-stream" }).end(body.slice(0, 80));
+    answer = (upstream) => void upstream.writeHead(200, { "content-type": "text/event-stream" }).end(body.slice(0, 80));
     const cut = await send("/v1/audio/transcriptions", sound("lab/ear", 1000, { stream: "true" }));
     expect(await cut.text()).toContain("error");
     expect(await gateway.lastRow()).toMatchObject({ state: "failed", problem: "upstream_broken" });
@@ -144,7 +144,7 @@ describe("a transcription", () => {
 describe("speech", () => {
   it("passes while it comes, and costs its characters", async () => {
     const audio = Buffer.alloc(300_000, 3);
-    answer = (response) => void response.writeHead(200, { "content-type": "audio/mpeg" }).end(audio);
+    answer = (upstream) => void upstream.writeHead(200, { "content-type": "audio/mpeg" }).end(audio);
     const body = JSON.stringify({ model: "lab/mouth", input: "hello there", voice: "alloy" });
     const response = await send("/v1/audio/speech", body, { "content-type": "application/json" });
     expect(response.headers.get("content-type")).toBe("audio/mpeg");
@@ -155,13 +155,14 @@ describe("speech", () => {
 
   it("that breaks after its first bytes breaks the client's connection too; before them it is a problem like any other", async () => {
     const body = JSON.stringify({ model: "lab/mouth", input: "hello", voice: "alloy" });
-    answer = (response) => {
-      response.writeHead(200, { "content-type": "audio/mpeg", "content-length": "500000" });
-      response.write(Buffer.alloc(200_000, 3), () => setImmediate(() => response.destroy()));
+    answer = (upstream) => {
+      upstream.writeHead(200, { "content-type": "audio/mpeg", "content-length": "500000" });
+      upstream.write(Buffer.alloc(200_000, 3), () => setImmediate(() => upstream.destroy()));
     };
     const response = await send("/v1/audio/speech", body, { "content-type": "application/json" });
-    if (response.status === 200) await expect(response.arrayBuffer()).rejects.toThrow();
-    else expect(response.status).toBe(502);
+    expect(response.status).toBe(200);
+    const outcome = await response.arrayBuffer().catch(() => "broken");
+    expect(outcome).toBe("broken");
     expect(await gateway.lastRow()).toMatchObject({ state: "failed", stream: true });
     answer = (response_) => {
       response_.writeHead(200, { "content-type": "audio/mpeg", "content-length": "500000" });

@@ -5,7 +5,7 @@ const B = "x-boundary";
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, "latin1"));
 const part = (headers: string, content: string): string => `--${B}\r\n${headers}\r\n\r\n${content}\r\n`;
 const field = (name: string, content: string): string => part(`Content-Disposition: form-data; name="${name}"`, content);
-const form = (...parts: readonly string[]): Uint8Array => bytes(`${parts.join("")}--${B}--\r\n`);
+const form = (...pieces: readonly string[]): Uint8Array => bytes(`${pieces.join("")}--${B}--\r\n`);
 
 function parts(body: Uint8Array): readonly FormPart[] {
   const outcome = readForm(body, B);

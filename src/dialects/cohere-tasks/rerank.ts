@@ -75,7 +75,7 @@ export const rerank: TaskCodec<RerankTask, RerankResult> = {
       })),
       meta: {
         api_version: { version: "2" },
-        billed_units: { ...(units === undefined ? { input_tokens: tokens } : { search_units: units }) },
+        billed_units: units === undefined ? { input_tokens: tokens } : { search_units: units },
         ...(tokens > 0 && { tokens: { input_tokens: tokens } }),
       },
     };
