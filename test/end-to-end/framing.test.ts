@@ -44,6 +44,7 @@ providers:
   chat: { kind: ollama, baseUrl: "http://127.0.0.1:${port}" , dialects: [openai-chat] }
 models:
   l: lab/l
+  kept: { targets: [lab/l], cache: { ttlSeconds: 600 } }
   once: { targets: [lab/l], retries: 0 }
   steadfast: { targets: [sim/broken, sim/whole], continue: always }
 sim:
@@ -170,6 +171,26 @@ describe("a stream that is no event stream", () => {
     }
     const behind = await fetch(`${gateway.url}/v1/calls/${id}/events?after=${lines.length + 1}`);
     expect(behind.status).toBe(416);
+  });
+
+  it("that is kept serves every language, both doors, plain and streamed", async () => {
+    answer = streamed(CHAT.replaceAll(/^.*tool_calls.*\n/gm, ""));
+    const words = 'Hello "you" \u{1f600}\n.';
+    const first = await ask({ model: "kept", messages: HELLO });
+    expect(await first.text()).toContain('"done":true');
+    const again = async (body: unknown, path?: string): Promise<string> => {
+      const response = await ask(body, path);
+      expect([response.status, response.headers.get("x-gimbal-cache")]).toEqual([200, "hit"]);
+      return response.text();
+    };
+    expect(await again({ model: "kept", messages: HELLO, stream: false })).toContain(JSON.stringify(words));
+    const generated = linesIn(await again({ model: "kept", prompt: "Hi" }, "/api/generate"));
+    expect(generated.map((line) => line["response"]).join("")).toBe(words);
+    expect(JSON.parse(await again({ model: "kept", prompt: "Hi", stream: false }, "/api/generate"))).toMatchObject({ response: words });
+    const chat = await again({ model: "kept", messages: HELLO, stream: true }, "/v1/chat/completions");
+    expect(chat.startsWith("data: ") && chat.endsWith("data: [DONE]\n\n")).toBe(true);
+    expect(JSON.parse(await again({ model: "kept", prompt: "Hi" }, "/v1/completions"))).toMatchObject({ choices: [{ text: words }] });
+    expect(asked).toHaveLength(1);
   });
 
   it("passes on a request that only loads the model, and refuses it where there is none to load", async () => {

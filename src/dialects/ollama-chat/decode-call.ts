@@ -117,7 +117,7 @@ function promptOf(body: JsonObject): readonly Item[] {
   const images = decodeImages(body["images"], "images");
   if (prompt === "" && images.length === 0) return [];
   const raw: JsonObject = {
-    ...("prompt" in body && { prompt: body["prompt"] }),
+    ...("prompt" in body && { content: body["prompt"] }),
     ...("images" in body && { images: body["images"] }),
   };
   const parts = [...(prompt === "" ? [] : [{ type: "text" as const, text: prompt }]), ...images];

@@ -184,5 +184,8 @@ export function promptOf(items: readonly Item[]): JsonObject | undefined {
   const [only, ...more] = items;
   if (more.length > 0) return undefined;
   if (!only) return {};
-  return only.type === "message" && only.origin?.dialect === ID ? object(only.raw) : undefined;
+  const raw = only.type === "message" && only.origin?.dialect === ID ? object(only.raw) : undefined;
+  if (!raw) return undefined;
+  const { content, images } = raw;
+  return { ...(content !== undefined && { prompt: content }), ...(images !== undefined && { images }) };
 }

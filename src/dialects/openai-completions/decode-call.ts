@@ -55,7 +55,7 @@ export function decodeCall(body: JsonObject, context: DoorContext): Call {
     origin: { dialect: ID },
     model: demand(body, "model", "string"),
     stream: read(body, "stream", "boolean") ?? false,
-    items: parts.length > 0 ? [{ type: "message", role: "user", parts, raw: { prompt }, origin: ORIGIN }] : [],
+    items: parts.length > 0 ? [{ type: "message", role: "user", parts, raw: { content: prompt }, origin: ORIGIN }] : [],
     tools: [],
     sampling: decodeSampling(body),
     ...(maxOutputTokens !== undefined && { maxOutputTokens }),

@@ -47,7 +47,8 @@ function promptKept({ items, instructions }: Call): JsonObject | undefined {
   const [only, ...more] = items;
   if (!only && !instructions) return {};
   if (more.length > 0 || instructions || only?.type !== "message" || only.origin?.dialect !== ID) return undefined;
-  return object(only.raw);
+  const raw = object(only.raw);
+  return raw && { prompt: raw["content"] };
 }
 
 function writePrompt(call: Call, target: EncodeTarget, note: Note): JsonObject {
