@@ -131,6 +131,25 @@ describe("a token", () => {
     expect(await ask(token)).toBe("invalid_token");
   });
 
+  it("of people is good for the client, and for what else the configuration names, and makes no calls", async () => {
+    const { ask, identity, options, sign } = setUp();
+    const oidc = { issuer: issuer.issuer, clientId: "c", audience: ["urn:admin"], roles: { map: { a: "admin" } } };
+    identity.configure({ ...identityOptions.parse({ oidc }), jwt: options.jwt });
+    const rolesFor = async (aud: string): Promise<unknown> =>
+      identity.tokens.verify(await sign(5, { aud, groups: ["a"] }))?.then(
+        (issued) => [issued.issuer, issued.roles, issued.caller?.id],
+        () => "refused",
+      );
+    expect([await rolesFor("c"), await rolesFor("urn:admin"), await rolesFor("other")]).toEqual([
+      ["oidc", ["admin"], undefined],
+      ["oidc", ["admin"], undefined],
+      "refused",
+    ]);
+    // The same issuer's token for services is theirs.
+    expect(await rolesFor(AUDIENCE)).toEqual(["lab", [], "jwt:lab:s"]);
+    expect(await ask(await sign(5, { aud: "c", groups: ["a"] }))).toBe("forbidden");
+  });
+
   it("that is denied in one process is refused in every other within a second", async () => {
     const { clock, ask, sign, stores, node } = setUp();
     const [one, two] = [node(), node()];

@@ -97,6 +97,25 @@ describe("services with tokens of their issuer", () => {
     await response.arrayBuffer();
   });
 
+  it("are known by it in every language, whichever header a key would stand in", async () => {
+    const token = await issuer.accessToken("indexer");
+    const { admission, dialects, snapshot } = gateway.house.gateway;
+    const places: Record<string, string>[] = [{ authorization: `Bearer ${token}` }, { "x-api-key": token }, { "x-goog-api-key": token }];
+    let known = 0;
+    for (const dialect of dialects.values()) {
+      const own = places.filter((headers) => dialect.credentials(headers) === token);
+      expect([dialect.id, own.length > 0]).toEqual([dialect.id, true]);
+      for (const headers of own) {
+        expect([dialect.id, (await admission.identify(snapshot(), dialect, headers, "10.0.0.1")).id]).toEqual([
+          dialect.id,
+          "jwt:lab:indexer",
+        ]);
+        known++;
+      }
+    }
+    expect(known).toBeGreaterThanOrEqual(dialects.size);
+  });
+
   it("have budgets and limits like anybody, by their id", async () => {
     const token = await issuer.sign(claims({ sub: "spender" }), { typ: "at+jwt" });
     expect([await statusOf(token, "sim/penny"), await statusOf(token, "sim/penny"), await statusOf(token, "sim/penny")]).toEqual([
