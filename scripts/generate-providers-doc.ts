@@ -1,6 +1,7 @@
 // Writes docs/providers.md from the catalogue. With --check it writes nothing and fails when the file is stale.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { tasksOf } from "../src/providers/catalog-tasks.ts";
 import { CATALOG, type CatalogRow } from "../src/providers/catalog.ts";
 
 const FILE = join(import.meta.dirname, "..", "docs", "providers.md");
@@ -75,9 +76,13 @@ function table(rows: readonly (readonly [string, CatalogRow])[]): string {
     const address = row.baseUrl ?? (row.baseUrlEnvironment ? `\`baseUrl\` or \`${row.baseUrlEnvironment[0]}\`` : "`baseUrl`");
     const key = row.environment.map((variable) => `\`${variable}\``).join(", ") || "-";
     const auth = row.auth.style === "bearer" ? "Bearer" : `\`${row.auth.name}\``;
-    return `| \`${kind}\` | ${row.title} | ${address} | ${key}${row.needsKey || key === "-" ? "" : " (if any)"} | ${auth} | ${row.dialects.map((id) => `\`${id}\``).join(", ")} |`;
+    return `| \`${kind}\` | ${row.title} | ${address} | ${key}${row.needsKey || key === "-" ? "" : " (if any)"} | ${auth} | ${row.dialects.map((id) => `\`${id}\``).join(", ") || "-"} | ${Object.keys(tasksOf(kind)).join(", ") || "-"} |`;
   });
-  return ["| Kind | Provider | Address | Key in the environment | Sent as | Languages |", "|---|---|---|---|---|---|", ...lines].join("\n");
+  return [
+    "| Kind | Provider | Address | Key in the environment | Sent as | Languages | Tasks |",
+    "|---|---|---|---|---|---|---|",
+    ...lines,
+  ].join("\n");
 }
 
 function quirks(kind: string, row: CatalogRow): string {

@@ -44,6 +44,8 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   const bytes = await request.readBody({ maxBytes: limits.bodyBytes, timeoutMs: limits.requestBodyMs });
   const document = openBody(run, bytes, limits);
   run.document = document;
+  // Of a form only its fields are words.
+  const size = run.form ? document.text.length : bytes.length;
   const operation = operationOf(run);
   const outline = request.dialect.outline(document.value, { operation, headers: request.headers, params: request.params });
   run.model = outline.model.slice(0, MODEL_CHARACTERS);
@@ -68,7 +70,7 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
     outline.slow ??
     (outline.previousId !== undefined ? "earlier turns are filled in" : undefined) ??
     (outline.background ? "runs in the background" : undefined);
-  const allowed = allow(deps, run, caller, bytes.length);
+  const allowed = allow(deps, run, caller, size);
   if (allowed) await allowed;
   deps.ledger.open({
     callId: live.id,
@@ -76,7 +78,7 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
     callerId: caller.id,
     model: run.model,
     dialect: request.dialect.id,
-    inputEstimate: Math.ceil(bytes.length / 4),
+    inputEstimate: Math.ceil(size / 4),
     node: deps.node,
     ...(run.allowance && { holds: run.allowance.held() }),
   });
