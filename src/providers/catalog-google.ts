@@ -1,6 +1,6 @@
 import type { Capabilities } from "../canon/index.ts";
 import type { CatalogRow } from "./catalog.ts";
-import { ANTHROPIC, GOOGLE, vertexProvider } from "./vertex.ts";
+import { vertexProvider } from "./vertex.ts";
 
 const GEMINI = "gemini";
 const CHAT = "openai-chat";
@@ -54,7 +54,7 @@ export const GOOGLE_ROWS: Readonly<Record<string, CatalogRow>> = {
     dialects: [GEMINI],
     // A count's request is not wrapped here.
     wire: { streamUsage: true, refuses: ["generateContentRequest"] },
-    create: vertexProvider(GOOGLE),
+    create: vertexProvider({ name: "google" }),
     hints: ["gemini-2.5-flash", "gemini-2.5-pro"],
     quirks: CLOUD_QUIRKS,
   },
@@ -64,7 +64,8 @@ export const GOOGLE_ROWS: Readonly<Record<string, CatalogRow>> = {
     telemetryName: "gcp.vertex_ai",
     dialects: [MESSAGES],
     wire: { versions: ["2023-06-01"], betas: ["*"], streamUsage: true },
-    create: vertexProvider(ANTHROPIC),
+    // Source: the SDK's client for this platform, which puts the wire version into the body.
+    create: vertexProvider({ name: "anthropic", raw: { anthropic_version: "vertex-2023-10-16" } }),
     hints: ["claude-sonnet-4-5@20250929", "claude-haiku-4-5@20251001"],
     quirks: [...CLOUD_QUIRKS, "the model stands in the path, and its date follows an `@`"],
   },

@@ -15,35 +15,33 @@ import type { CatalogRow, OwnProvider } from "./catalog.ts";
 import { credentialsOf, refuse } from "./vertex-credentials.ts";
 import { TokenSource, tokenHostOf } from "./vertex-token.ts";
 
-/** How a publisher's requests are said here: its path, and its body where that differs. */
+/** Whose models they are, and how their requests are said here. */
 export interface Publisher {
+  /** As it stands in the path. */
   readonly name: string;
-  /** What stands behind `/publishers/<name>`, and the body. */
-  request(call: UpstreamCall): { readonly path: string; readonly body: string | Buffer };
+  /**
+   * Its own language, sent on as it is (`rawPredict`): the model stands in the path and not in the body, where these fields are added.
+   * Undefined: the platform's own language, paths included.
+   */
+  readonly raw?: Readonly<Record<string, string>>;
 }
 
-/** The vendor's own models: its language as it is. */
-export const GOOGLE: Publisher = { name: "google", request: ({ request }) => ({ path: request.path, body: request.body }) };
-
-/** Source: the SDK's client for this platform: the model stands in the path, the wire version in the body. */
-const ANTHROPIC_VERSION = "vertex-2023-10-16";
 /** Nesting of a body that this gateway wrote or read before. */
 const JSON_DEPTH = 1000;
 
-export const ANTHROPIC: Publisher = {
-  name: "anthropic",
-  request({ request, model, stream }) {
-    const counts = request.path.endsWith("/count_tokens");
-    const verb = stream ? "streamRawPredict" : "rawPredict";
-    const path = counts ? "/models/count-tokens:rawPredict" : `/models/${encodeURIComponent(model)}:${verb}`;
-    const opened = openJson(Buffer.from(request.body), { depth: JSON_DEPTH });
-    if (!opened.ok) return { path, body: request.body };
-    return {
-      path,
-      body: replaceMembers(opened.document, { ...(!counts && { model: undefined }), anthropic_version: ANTHROPIC_VERSION }),
-    };
-  },
-};
+/** What stands behind `/publishers/<name>`, and the body. */
+function requestTo(
+  { raw }: Publisher,
+  { request, model, stream }: UpstreamCall,
+): { readonly path: string; readonly body: string | Buffer } {
+  if (!raw) return { path: request.path, body: request.body };
+  const counts = request.path.endsWith("/count_tokens");
+  const verb = stream ? "streamRawPredict" : "rawPredict";
+  const path = counts ? "/models/count-tokens:rawPredict" : `/models/${encodeURIComponent(model)}:${verb}`;
+  const opened = openJson(Buffer.from(request.body), { depth: JSON_DEPTH });
+  if (!opened.ok) return { path, body: request.body };
+  return { path, body: replaceMembers(opened.document, { ...(!counts && { model: undefined }), ...raw }) };
+}
 
 /**
  * Models that Google's cloud runs, its own or another publisher's: one path a project, a place and a publisher, and tokens in place of
@@ -112,7 +110,7 @@ class VertexProvider implements Provider {
   }
 
   open(call: UpstreamCall, sink: UpstreamSink): UpstreamHandle {
-    const { path, body } = this.#publisher.request(call);
+    const { path, body } = requestTo(this.#publisher, call);
     const placed: UpstreamCall = { ...call, request: { ...call.request, path: this.#prefix + path, body } };
     return new Signed(placed, sink, this.#inner, this.#tokens);
   }

@@ -71,7 +71,8 @@ function faults(body: JsonObject): string[] {
   for (const [at, content] of contents.entries()) {
     const parts = (isList(content["parts"]) ? content["parts"] : []).filter(isObject);
     if (parts.length === 0) found.push(`content ${at} is empty`);
-    if (!["user", "model"].includes(String(content["role"]))) found.push(`content ${at} has a role ${String(content["role"])}`);
+    if (content["role"] !== "user" && content["role"] !== "model")
+      found.push(`content ${at} has a role ${JSON.stringify(content["role"])}`);
     if (parts.some((part) => part["text"] === "" && part["thoughtSignature"] === undefined)) found.push(`content ${at} has an empty text`);
     const calls = parts.filter((part) => part["functionCall"] !== undefined);
     const next = contents[at + 1];
