@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { REPORT_SUMS, type ReportQuery, type Stores } from "../../src/canon/index.ts";
+import { NO_USAGE, REPORT_SUMS, type ReportQuery, type Stores } from "../../src/canon/index.ts";
 import { systemClock } from "../../src/kit/index.ts";
 import { openSqlite } from "../../src/stores/index.ts";
 import { DayValues } from "../../src/stores/rollup.ts";
@@ -55,6 +55,20 @@ describe("sums over the ledger in SQLite", () => {
     expect(await calls(stores)).toBe(61);
     await stores.reports.rollUp(false);
     expect(await calls(stores)).toBe(61);
+    await stores.close();
+  });
+
+  it("count the rows around one that the record refuses", async () => {
+    const stores = await open();
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 24 }, (_, at) =>
+        stores.ledger.settle(ledgerRow(`call_${at}`, at === 11 ? { usage: { ...NO_USAGE, inputUncached: 1.5 } } : {})),
+      ),
+    );
+    expect(outcomes.map(({ status }, at) => (status === "rejected" ? at : -1)).filter((at) => at >= 0)).toEqual([11]);
+    expect(outcomes[11]).toMatchObject({ reason: { problem: { kind: "storage_unavailable" } } });
+    expect(await stores.ledger.count()).toBe(23);
+    expect(await calls(stores)).toBe(23);
     await stores.close();
   });
 

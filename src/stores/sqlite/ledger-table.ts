@@ -65,6 +65,15 @@ export function rowGroups(database: DatabaseSync, rollups: Rollups): RowGroups {
     `INSERT INTO ledger (${LEDGER_COLUMNS.join(",")}) VALUES ${Array.from({ length: ROWS_TOGETHER }, () => one).join(",")}
      ON CONFLICT (call_id) DO NOTHING`,
   );
+  /** Undefined: one of them is no row, so nothing was written, and each is to be tried alone. */
+  const tryInsert = (values: RowValues): ReturnType<typeof insert.run> | undefined => {
+    try {
+      return insert.run(...values);
+    } catch (error) {
+      if (isAboutStatement(error)) return undefined;
+      throw error;
+    }
+  };
   const idsAfter = database.prepare("SELECT call_id FROM ledger WHERE seq > ?");
   /** Those of some rows that were new: the last so many of the ledger. */
   const newAmong = (rows: readonly RowValues[], count: number, lastSeq: number): readonly RowValues[] => {
@@ -76,34 +85,29 @@ export function rowGroups(database: DatabaseSync, rollups: Rollups): RowGroups {
   const deleteOpen = database.prepare("DELETE FROM open_calls WHERE call_id = ?");
   return {
     settle(commands, from) {
-      const rows: RowValues[] = [];
+      const settles = plainSettles(commands, from);
+      if (!settles) return 0;
+      const rows = settles.map(({ args: [, row] }) => row);
       const values: (string | number | null)[] = [];
-      const opened: string[] = [];
-      for (let at = from; at < from + ROWS_TOGETHER; at++) {
-        const command = commands[at];
-        if (!command || !isPlainSettle(command)) return 0;
-        const [wasOpened, row] = command.args;
-        rows.push(row);
-        values.push(...row);
-        if (wasOpened === 1) opened.push(String(row[0]));
-      }
-      try {
-        const { changes, lastInsertRowid } = insert.run(...values);
-        const added = newAmong(rows, Number(changes), Number(lastInsertRowid));
-        if (added.length > 0) rollups.settledTogether(added, Number(lastInsertRowid));
-      } catch (error) {
-        // One of them is no row: nothing was written, and each is tried alone.
-        if (!isAboutStatement(error)) throw error;
-        return 0;
-      }
-      for (const callId of opened) deleteOpen.run(callId);
+      for (const row of rows) values.push(...row);
+      const written = tryInsert(values);
+      if (!written) return 0;
+      const { changes, lastInsertRowid } = written;
+      const added = newAmong(rows, Number(changes), Number(lastInsertRowid));
+      if (added.length > 0) rollups.settledTogether(added, Number(lastInsertRowid));
+      for (const { args } of settles) if (args[0] === 1) deleteOpen.run(args[1][0] ?? null);
       return ROWS_TOGETHER;
     },
   };
 }
 
-function isPlainSettle(command: Command): command is Command<"settle"> {
-  return command.name === "settle" && command.args.length === 2;
+/** As many as one statement takes, and nothing else: rows that book what budgets have to hold go in alone. */
+function plainSettles(commands: readonly Command[], from: number): readonly Command<"settle">[] | undefined {
+  for (let at = from; at < from + ROWS_TOGETHER; at++) {
+    const command = commands[at];
+    if (command?.name !== "settle" || command.args.length !== 2) return undefined;
+  }
+  return commands.slice(from, from + ROWS_TOGETHER) as readonly Command<"settle">[];
 }
 
 export function ledgerReads(database: DatabaseSync): Pick<ReadTable, "row" | "rows" | "rowsWhere" | "count" | "openRecord"> {
