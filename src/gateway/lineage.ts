@@ -1,5 +1,5 @@
 import type { ContentPolicy, LineageRecord } from "../canon/index.ts";
-import { ANSWER, WANTS, type Remnant } from "../ledger/aside/index.ts";
+import { ANSWER, WANTS, type Remnant, type RemnantHead } from "../ledger/aside/index.ts";
 import { subjectsOf } from "../ledger/budgets/index.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
 
@@ -43,7 +43,7 @@ function remnantOf(run: Run, callerId: string, wants: number, policy: number): R
   const { live, previousId, recalled, problem, request, document } = run;
   const needsCall = run.call !== undefined && (previousId !== undefined || run.call.items !== run.ownItems);
   const [answerForm, answer] = problem ? NO_ANSWER : answerOf(run);
-  return [
+  const head: RemnantHead = [
     wants,
     live.id,
     callerId,
@@ -52,9 +52,7 @@ function remnantOf(run: Run, callerId: string, wants: number, policy: number): R
     operationOf(run),
     doorOf(run),
     needsCall ? "call" : "body",
-    needsCall ? saidOf(run) : (document?.text ?? NOTHING),
     answerForm,
-    answer,
     run.forwarded ? (run.target?.provider ?? null) : null,
     (problem ? undefined : (run.promisedId ?? live.answerId ?? run.report?.id)) ?? null,
     previousId ?? null,
@@ -62,30 +60,39 @@ function remnantOf(run: Run, callerId: string, wants: number, policy: number): R
     run.lineage ? JSON.stringify(run.lineage) : null,
     policy,
   ];
+  return { text: needsCall ? saidOf(run) : (document?.text ?? NOTHING), answer, policy, head };
 }
 
-const NO_ANSWER: readonly [number, string] = [ANSWER.none, ""];
+const NO_ANSWER: readonly [number, Remnant["answer"]] = [ANSWER.none, []];
 
 /** What the client was told. Of an answer longer than the memory of its call the beginning is gone: it has none then. */
-function answerOf({ live }: Run): readonly [number, string] {
+function answerOf({ live }: Run): typeof NO_ANSWER {
   const { first, frames, whole } = live.told();
-  if (whole !== undefined)
-    return [ANSWER.whole, typeof whole === "string" ? Buffer.from(whole).toString("latin1") : whole.toString("latin1")];
-  if (frames.length === 0 || first !== 1) return NO_ANSWER;
-  let bytes = "";
-  for (const frame of frames) bytes += frame.toString("latin1");
-  return [ANSWER.frames, bytes];
+  if (whole !== undefined) return [ANSWER.whole, [whole]];
+  return frames.length === 0 || first !== 1 ? NO_ANSWER : [ANSWER.frames, frames];
+}
+
+/** Most names come again with every call. */
+const needed = new Map<string, boolean>();
+const MOST_NAMES = 1000;
+
+function isNeeded(name: string): boolean {
+  const known = needed.get(name);
+  if (known !== undefined) return known;
+  const matches = NEEDED_TO_READ.test(name);
+  if (needed.size < MOST_NAMES) needed.set(name, matches);
+  return matches;
 }
 
 function doorOf({ request }: Run): string | null {
   const { headers, params } = request;
-  let needed: Record<string, string> | undefined;
+  let wanted: Record<string, string> | undefined;
   for (const name in headers) {
     const value = headers[name];
-    if (value !== undefined && NEEDED_TO_READ.test(name)) (needed ??= {})[name] = value;
+    if (value !== undefined && isNeeded(name)) (wanted ??= {})[name] = value;
   }
-  if (Object.keys(params).length > 0) return JSON.stringify({ headers: needed ?? {}, params });
-  return needed ? JSON.stringify({ headers: needed }) : null;
+  if (Object.keys(params).length > 0) return JSON.stringify({ headers: wanted ?? {}, params });
+  return wanted ? JSON.stringify({ headers: wanted }) : null;
 }
 
 /** The canonical call, where its body alone does not say all of it. */

@@ -1,20 +1,21 @@
 import { Worker } from "node:worker_threads";
 import type { Clock, ContentPolicy, ContentStore, LineageStore } from "../../canon/index.ts";
-import { sizeOf, type Remnant } from "./remnant.ts";
+import { Batch, BATCH_BYTES } from "./pack.ts";
+import type { Remnant } from "./remnant.ts";
 import type { FromAside, ToAside } from "./worker.ts";
 
-export { ANSWER, WANTS, type Remnant } from "./remnant.ts";
+export { ANSWER, WANTS, type Remnant, type RemnantHead } from "./remnant.ts";
 
 /** The thread's file stands beside this one, with the same ending: sources run as they are, or compiled. */
 const WORKER_FILE = new URL(import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js", import.meta.url);
 
 /** A call waits so long at most before its batch leaves. */
 const GATHER_MS = 20;
-const BATCH_CALLS = 64;
-const BATCH_CHARACTERS = 1024 * 1024;
 /** What waits beyond this is dropped and counted. */
 const MOST_WAITING = 4096;
-const MOST_CHARACTERS = 32 * 1024 * 1024;
+/** Batches whose memory is used again. */
+const MOST_SPARE = 4;
+const MOST_BYTES = 32 * 1024 * 1024;
 /** A thread that is silent for longer hangs, in a pattern that never ends perhaps: it is given up with what it was given. */
 const ANSWER_MS = 5000;
 
@@ -54,8 +55,13 @@ export class Aside {
   /** Policies that this thread was told of. */
   #told = new Set<number>();
   #worker: Worker | undefined;
-  #waiting: Remnant[] = [];
-  #characters = 0;
+  #filling: Batch | undefined;
+  #ready: Batch[] = [];
+  /** Memory of batches before. */
+  readonly #spare: ArrayBuffer[] = [];
+  /** Calls and bytes of memory in these. */
+  #calls = 0;
+  #bytes = 0;
   #cancelTimer: (() => void) | undefined;
   #underWay: { readonly calls: number; readonly cancel: () => void } | undefined;
   /** Batches on their way into the record. */
@@ -68,19 +74,17 @@ export class Aside {
   }
 
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#calls;
   }
 
   add(remnant: Remnant): void {
-    const size = sizeOf(remnant);
-    if (this.#closed || this.#waiting.length >= MOST_WAITING || this.#characters + size > MOST_CHARACTERS) {
+    if (!this.#put(remnant)) {
       this.counts.full++;
       return;
     }
-    this.#characters += size;
-    const waiting = this.#waiting.push(remnant);
+    this.#calls++;
     if (this.#underWay) return;
-    if (waiting >= BATCH_CALLS || this.#characters >= BATCH_CHARACTERS) this.#send();
+    if (this.#ready.length > 0 || this.#filling?.isFull) this.#send();
     else this.#cancelTimer ??= this.#deps.clock.after(GATHER_MS, () => this.#send());
   }
 
@@ -110,40 +114,49 @@ export class Aside {
   }
 
   get #idle(): boolean {
-    return this.#waiting.length === 0 && !this.#underWay && this.#keeping === 0;
+    return this.#calls === 0 && !this.#underWay && this.#keeping === 0;
+  }
+
+  /** False: there is no room. */
+  #put(remnant: Remnant): boolean {
+    if (this.#closed || this.#calls >= MOST_WAITING) return false;
+    if (this.#filling?.add(remnant)) return true;
+    const batch = new Batch(remnant, this.#spare.pop());
+    if (this.#bytes + batch.size > MOST_BYTES) return false;
+    if (this.#filling) this.#ready.push(this.#filling);
+    this.#bytes += batch.size;
+    this.#filling = batch;
+    return batch.add(remnant);
   }
 
   #send(): void {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
     const batch = this.#take();
-    if (batch.length === 0) return;
+    if (!batch) return;
     const worker = (this.#worker ??= this.#start());
-    const policies = this.#newPolicies(batch);
+    const policies = this.#newPolicies(batch.policies);
     const cancel = this.#deps.clock.after(this.#deps.answerMs ?? ANSWER_MS, () => {
       this.#deps.log(
-        `Recording beside the calls hung; ${batch.length} calls are not recorded. Look for a pattern of content.store that never ends.`,
+        `Recording beside the calls hung; ${batch.calls} calls are not recorded. Look for a pattern of content.store that never ends.`,
       );
       void worker.terminate();
     });
-    this.#underWay = { calls: batch.length, cancel };
-    worker.postMessage({ policies, batch } satisfies ToAside, []);
+    this.#underWay = { calls: batch.calls, cancel };
+    const packed = batch.pack();
+    worker.postMessage({ policies, batch: packed } satisfies ToAside, [packed.bytes]);
   }
 
-  #take(): readonly Remnant[] {
-    let characters = 0;
-    let calls = 0;
-    for (const remnant of this.#waiting) {
-      if (calls > 0 && (calls >= BATCH_CALLS || characters + sizeOf(remnant) > BATCH_CHARACTERS)) break;
-      characters += sizeOf(remnant);
-      calls++;
-    }
-    this.#characters -= characters;
-    return this.#waiting.splice(0, calls);
+  #take(): Batch | undefined {
+    const batch = this.#ready.shift() ?? this.#filling;
+    if (!batch) return undefined;
+    if (batch === this.#filling) this.#filling = undefined;
+    this.#calls -= batch.calls;
+    this.#bytes -= batch.size;
+    return batch;
   }
 
-  #newPolicies(batch: readonly Remnant[]): ToAside["policies"] {
-    const named = new Set(batch.map((remnant) => remnant[16]));
+  #newPolicies(named: ReadonlySet<number>): ToAside["policies"] {
     const added = [...this.#policies.values()].flatMap(({ number, policy }) =>
       named.has(number) && !this.#told.has(number) ? [[number, policy] as const] : [],
     );
@@ -167,7 +180,8 @@ export class Aside {
     return worker;
   }
 
-  #made({ lineage, content, records, stored, tooLong, unread }: FromAside): void {
+  #made({ made: { lineage, content, records, stored, tooLong, unread }, bytes }: FromAside): void {
+    if (bytes.byteLength === BATCH_BYTES && this.#spare.length < MOST_SPARE) this.#spare.push(bytes);
     const { report } = this.#deps;
     this.counts.tooLong += tooLong;
     for (const [callId, why] of unread) report(new Error(`the call cannot be read back for its record: ${why}`), callId);
@@ -192,7 +206,7 @@ export class Aside {
   #next(): void {
     this.#underWay?.cancel();
     this.#underWay = undefined;
-    if (this.#waiting.length > 0) this.#send();
+    if (this.#calls > 0) this.#send();
     else this.#tellFlushed();
   }
 

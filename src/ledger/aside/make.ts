@@ -2,7 +2,8 @@ import type { ContentPolicy, Dialect, LineageRecord, PackedContent, PackedLineag
 import { packedContent } from "../content/entry.ts";
 import { lineageOf, linksOf } from "../lineage/record.ts";
 import { readRemnant, type Read } from "./read.ts";
-import { WANTS, type Remnant } from "./remnant.ts";
+import type { Unpacked } from "./pack.ts";
+import { WANTS, type RemnantHead } from "./remnant.ts";
 
 export interface MakeDeps {
   readonly dialects: ReadonlyMap<string, Dialect>;
@@ -23,19 +24,20 @@ export interface Made {
   readonly unread: readonly (readonly [callId: string, why: string])[];
 }
 
-export function make(batch: readonly Remnant[], { dialects, policies }: MakeDeps): Made {
+export function make(batch: readonly Unpacked[], { dialects, policies }: MakeDeps): Made {
   const lineage: PackedLineage[] = [];
   const content: PackedContent[] = [];
   const unread: [string, string][] = [];
   let tooLong = 0;
   for (const remnant of batch) {
-    const [wants, callId] = remnant;
+    const { head } = remnant;
+    const [wants, callId] = head;
     try {
       const read = readRemnant(remnant, dialects);
-      if (wants & WANTS.lineage) lineage.push(packedLineage(remnant, read));
-      const chosen = policies.get(remnant[16]);
+      if (wants & WANTS.lineage) lineage.push(packedLineage(head, read));
+      const chosen = policies.get(head[14]);
       if (!chosen) continue;
-      const entry = packedContent(remnant, read, chosen.policy, chosen.redactor);
+      const entry = packedContent(head, read, chosen.policy, chosen.redactor);
       if (entry === "too long") tooLong++;
       else content.push(entry);
     } catch (error) {
@@ -52,8 +54,8 @@ export function make(batch: readonly Remnant[], { dialects, policies }: MakeDeps
   };
 }
 
-function packedLineage(remnant: Remnant, { call, answer }: Read): PackedLineage {
-  const [, callId, callerId, at, , , , , , , , , turn, previous, cacheOrigin, parts] = remnant;
+function packedLineage(head: RemnantHead, { call, answer }: Read): PackedLineage {
+  const [, callId, callerId, at, , , , , , , turn, previous, cacheOrigin, parts] = head;
   const facts = { callId, callerId, at, turn: turn ?? undefined, previous: previous ?? undefined, cacheOrigin: cacheOrigin ?? undefined };
   const record: LineageRecord = {
     ...lineageOf(facts, call, answer),

@@ -1,6 +1,7 @@
 import { AnswerFold, type Answer, type Call, type Dialect, type Json, type JsonObject, type Operation } from "../../canon/index.ts";
 import { eventStream, FrameSplitter } from "../../kit/index.ts";
-import { ANSWER, type Remnant } from "./remnant.ts";
+import type { Unpacked } from "./pack.ts";
+import { ANSWER } from "./remnant.ts";
 
 /** The call and the answer of a remnant, in canonical form. */
 export interface Read {
@@ -10,15 +11,14 @@ export interface Read {
 }
 
 /** Throws what the language throws for a text that it cannot read. */
-export function readRemnant(remnant: Remnant, dialects: ReadonlyMap<string, Dialect>): Read {
-  const [, , , , id, operation, door, form, text, answerForm, bytes, provider] = remnant;
+export function readRemnant({ text, answer, head }: Unpacked, dialects: ReadonlyMap<string, Dialect>): Read {
+  const [, , , , id, operation, door, form, answerForm, provider] = head;
   const dialect = dialects.get(id);
   if (!dialect) throw new Error(`there is no language ${id}`);
   const call =
     form === "call" ? callFrom(text, id) : dialect.decodeCall(JSON.parse(text) as JsonObject, doorOf(door, operation as Operation));
   const from = provider === null ? {} : { provider };
   if (answerForm === ANSWER.none) return { call, answer: undefined };
-  const answer = Buffer.from(bytes, "latin1");
   if (answerForm === ANSWER.frames) return { call, answer: folded(dialect, answer, from) };
   const whole = JSON.parse(answer.toString("utf8")) as Json;
   return { call, answer: dialect.decodeAnswer(whole, { ...from, operation: operation as Operation }) };

@@ -3,15 +3,19 @@ import type { ContentPolicy, Redactor } from "../../canon/index.ts";
 import { dialects } from "../../dialects/registry.generated.ts";
 import { redactorOf } from "../content/redact.ts";
 import { make, type Made } from "./make.ts";
-import type { Remnant } from "./remnant.ts";
+import { unpack, type Packed } from "./pack.ts";
 
 /** To the thread. `policies`: those that remnants from now on may name, by number. */
 export interface ToAside {
   readonly policies: readonly (readonly [number: number, policy: ContentPolicy])[];
-  readonly batch: readonly Remnant[];
+  readonly batch: Packed;
 }
 /** From it, in the same order. */
-export type FromAside = Made;
+export interface FromAside {
+  readonly made: Made;
+  /** The batch's memory comes back. */
+  readonly bytes: ArrayBuffer;
+}
 
 /** Reads what is left of calls, beside the thread that serves them. */
 function serve(port: NonNullable<typeof parentPort>): void {
@@ -19,7 +23,8 @@ function serve(port: NonNullable<typeof parentPort>): void {
   port.on("message", ({ policies: added, batch }: ToAside) => {
     for (const [number, policy] of added)
       policies.set(number, { policy, redactor: policy.redact === "none" ? undefined : redactorOf(policy.redact) });
-    port.postMessage(make(batch, { dialects, policies }) satisfies FromAside);
+    const { bytes } = batch;
+    port.postMessage({ made: make(unpack(batch), { dialects, policies }), bytes } satisfies FromAside, [bytes]);
   });
 }
 

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import type { Answer, Call, ContentPolicy, Json, JsonObject, PackedContent, Redactor } from "../../canon/index.ts";
-import type { Remnant } from "../aside/remnant.ts";
+import type { RemnantHead } from "../aside/remnant.ts";
 
 const MS_PER_DAY = 86_400_000;
 /** What says again what the canonical form says, or belongs to one language alone. */
@@ -17,7 +17,7 @@ const LEFT_OUT: ReadonlySet<string> = new Set([
 
 /** What a policy stores of a call: redacted, in canonical form. */
 export function packedContent(
-  [, callId, callerId, at]: Remnant,
+  [, callId, callerId, at]: RemnantHead,
   { call, answer }: { readonly call: Call; readonly answer: Answer | undefined },
   policy: ContentPolicy,
   redactor: Redactor | undefined,

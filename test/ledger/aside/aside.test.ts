@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import type { ContentPolicy, PackedContent, PackedLineage } from "../../../src/canon/index.ts";
+import type { ContentPolicy, LineageRecord, PackedContent, PackedLineage } from "../../../src/canon/index.ts";
+import { textHash } from "../../../src/ledger/lineage/record.ts";
 import { ManualClock } from "../../../src/kit/index.ts";
 import { ANSWER, Aside, WANTS, type AsideDeps, type Remnant } from "../../../src/ledger/aside/index.ts";
 
@@ -57,26 +58,16 @@ function remnant(
   } = {},
 ): Remnant {
   const { wants = WANTS.lineage, text = body("hello"), answer = STREAM, dialect = "openai-chat" } = change;
-  const bytes = Buffer.from(answer).toString("latin1");
-  return [
-    wants,
-    callId,
-    "key_1",
-    5,
-    dialect,
-    "generate",
-    null,
-    "body",
+  const form = answer === "" ? ANSWER.none : ANSWER.frames;
+  const chosen = change.policy ?? 0;
+  // Cut anywhere: frames are found again, whatever pieces they were in.
+  const pieces = answer === "" ? [] : [Buffer.from(answer).subarray(0, 17), Buffer.from(answer).subarray(17)];
+  return {
     text,
-    answer === "" ? ANSWER.none : ANSWER.frames,
-    bytes,
-    "lab",
-    "c",
-    null,
-    null,
-    null,
-    change.policy ?? 0,
-  ];
+    answer: pieces,
+    policy: chosen,
+    head: [wants, callId, "key_1", 5, dialect, "generate", null, "body", form, "lab", "c", null, null, null, chosen],
+  };
 }
 
 describe("what is left of a call", () => {
@@ -100,8 +91,18 @@ describe("what is left of a call", () => {
     const { aside, clock, lineage } = world();
     aside.add(remnant("c1"));
     clock.advance(20);
+    await expect.poll(() => lineage.length, { timeout: 10_000 }).toBe(1);
+  });
+
+  it("comes through whole, however long it is and whatever its letters take", async () => {
+    const { aside, lineage, reports } = world();
+    const texts = Array.from({ length: 40 }, (_, call) => `${call}${"漢字é".repeat(call % 7 === 0 ? 120_000 : 3000)}`);
+    for (const [call, text] of texts.entries()) aside.add(remnant(`c${call}`, { text: body(text) }));
     await aside.flush();
-    expect(lineage).toHaveLength(1);
+    expect(reports).toEqual([]);
+    const hashes = lineage.map(([, , , record]) => (JSON.parse(record) as LineageRecord).documents[0]?.hash);
+    expect(hashes).toEqual(texts.map(textHash));
+    expect(aside.counts.full).toBe(0);
   });
 
   it("is not recorded where its own language cannot read it, which is reported without its words", async () => {
