@@ -1,4 +1,12 @@
-import type { ContentPolicy, Dialect, LineageRecord, PackedContent, PackedLineage, Redactor } from "../../canon/index.ts";
+import {
+  ProblemError,
+  type ContentPolicy,
+  type Dialect,
+  type LineageRecord,
+  type PackedContent,
+  type PackedLineage,
+  type Redactor,
+} from "../../canon/index.ts";
 import { packedContent } from "../content/entry.ts";
 import { lineageOf, linksOf } from "../lineage/record.ts";
 import { readRemnant, type Read } from "./read.ts";
@@ -41,7 +49,7 @@ export function make(batch: readonly Unpacked[], { dialects, policies }: MakeDep
       if (entry === "too long") tooLong++;
       else content.push(entry);
     } catch (error) {
-      unread.push([callId, error instanceof Error ? error.message : String(error)]);
+      unread.push([callId, whyOf(error)]);
     }
   }
   return {
@@ -52,6 +60,12 @@ export function make(batch: readonly Unpacked[], { dialects, policies }: MakeDep
     tooLong,
     unread,
   };
+}
+
+/** Messages may quote what was said, and this goes into the log. */
+function whyOf(error: unknown): string {
+  if (error instanceof ProblemError) return error.problem.kind;
+  return error instanceof Error ? error.name : "unknown";
 }
 
 function packedLineage(head: RemnantHead, { call, answer }: Read): PackedLineage {
