@@ -35,6 +35,9 @@ export interface HttpProviderParts {
 const JSON_TYPE = "application/json";
 const STREAM_TYPE = "text/event-stream";
 
+/** The version that a path begins with. */
+const VERSION = /^(\/v\d)\//;
+
 /** Longest that a list of models or a check may take, in milliseconds. */
 const ASK_MS = 10_000;
 
@@ -153,7 +156,8 @@ export class HttpProvider implements Provider {
       return `${row.dated.deploymentPath.replace("{model}", () => encodeURIComponent(model))}${path}?api-version=${options.apiVersion}`;
     }
     // Some dialects name the version themselves; it must not stand there twice.
-    return below + (path.startsWith("/v1/") && address.baseUrl.endsWith("/v1") ? path.slice(3) : path);
+    const version = VERSION.exec(path)?.[1];
+    return below + (version !== undefined && address.baseUrl.endsWith(version) ? path.slice(version.length) : path);
   }
 }
 
