@@ -14,6 +14,8 @@ export interface Issued {
   readonly roles: readonly Role[];
   /** As the audit names them. */
   readonly actor: string;
+  /** When the token itself ends, milliseconds since 1970. */
+  readonly expiresAt: number;
   /** Until when this may be remembered, milliseconds since 1970. */
   readonly until: number;
 }

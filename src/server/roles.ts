@@ -156,7 +156,7 @@ async function askerOf({ adminToken, byKey, byToken, sessions }: SignInDeps, { r
   const issued = await byToken(credential);
   if (issued) {
     if (issued.roles.length === 0) throw noAdmin(`"${issued.actor}"`);
-    return { actor: issued.actor, roles: issued.roles, by: "token", expiresAt: issued.until };
+    return { actor: issued.actor, roles: issued.roles, by: "token", expiresAt: issued.expiresAt };
   }
   throw new ProblemError({
     kind: "unauthenticated",

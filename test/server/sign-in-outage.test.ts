@@ -145,6 +145,11 @@ describe("a token", () => {
       ["oidc", ["admin"], undefined],
       "refused",
     ]);
+    for (const [azp, says] of [
+      ["c", "oidc"],
+      ["another client", "refused"],
+    ])
+      expect(JSON.stringify(await identity.tokens.verify(await sign(5, { aud: ["c", "x"], azp }))?.catch(() => "refused"))).toContain(says);
     // The same issuer's token for services is theirs.
     expect(await rolesFor(AUDIENCE)).toEqual(["lab", [], "jwt:lab:s"]);
     expect(await ask(await sign(5, { aud: "c", groups: ["a"] }))).toBe("forbidden");

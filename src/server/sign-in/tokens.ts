@@ -112,6 +112,10 @@ export class Tokens implements Issuers {
     const { sub = "", jti, exp = 0 } = payload;
     if (typeof sub !== "string" || sub === "" || sub.length > SUBJECT_LETTERS)
       throw refused(`The token's subject is not a text of 1 to ${SUBJECT_LETTERS} characters.`);
+    // Source: OpenID Connect Core 1.0, section 3.1.3.7: a token that was made for another party's use, though this one may read it.
+    const { azp: party } = payload;
+    if (people && party !== undefined && !trusted.audience.some((one) => one === party))
+      throw refused("The token was made for another client to use.");
     const expiresAt = exp * MS_PER_SECOND + toleranceMs;
     const roles = people?.roles ?? services?.roles;
     const caller = services && callerFromClaims(services, sub, payload, expiresAt);
@@ -122,7 +126,8 @@ export class Tokens implements Issuers {
       ...(caller && { caller }),
       roles: roles ? rolesOf(roles, payload) : [],
       actor: caller?.id ?? `${name}:${sub}`,
-      until: Math.min(expiresAt, this.#options.clock.now() + keys.goodForMs),
+      expiresAt,
+      until: Math.min(expiresAt, this.#options.clock.now() + Math.floor(keys.goodForMs)),
     };
   }
 
