@@ -1,9 +1,11 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openHouse, type House } from "../../src/house.ts";
+import { runCli } from "../../src/cli/index.ts";
+import { bookOf, openHouse, type House } from "../../src/house.ts";
+import { SeededRandomness, systemClock } from "../../src/kit/index.ts";
 
 const CONFIG = `version: 1
 models:
@@ -193,5 +195,47 @@ describe("prompts and answers stored by a policy", () => {
     expect(JSON.stringify(entries)).not.toContain("eve");
     const { partitions } = (await admin("GET", "/content")).body as { partitions: { expires: string; calls: number }[] };
     expect(partitions.map(({ expires }) => expires)).toEqual(partitions.map(({ expires }) => expires).toSorted());
+  });
+});
+
+async function cli(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+  writeFileSync(join(folder, "server.json"), JSON.stringify({ url: house.url, pid: 1 }));
+  let out = "";
+  let err = "";
+  const none = (): never => {
+    throw new Error("not needed here");
+  };
+  const code = await runCli([...argv, "--data", folder], {
+    env: { GIMBAL_ADMIN_TOKEN: house.adminToken.reveal() },
+    cwd: folder,
+    root: folder,
+    version: "0",
+    nodeVersion: "26.0.0",
+    clock: systemClock,
+    randomness: new SeededRandomness(1),
+    book: bookOf,
+    isRunning: () => true,
+    fetch,
+    out: (text) => void (out += text),
+    err: (text) => void (err += text),
+    serve: () => Promise.resolve(0),
+    openStores: none,
+    discover: () => Promise.resolve({ providers: {}, models: {} }),
+    openProviders: () => Promise.resolve(new Map()),
+    openStage: none,
+  });
+  return { code, out, err };
+}
+
+describe("gimbal ledger content, stored and erase", () => {
+  it("show, count and erase what is stored", async () => {
+    const call = await chat("kept", "from the command line", { user: "ann" });
+    const shown = await cli("ledger", "content", call, "--json");
+    expect(JSON.parse(shown.out)).toMatchObject({ id: call, prompt: { items: [{ parts: [{ text: "from the command line" }] }] } });
+    expect((await cli("ledger", "stored")).out).toMatch(/^EXPIRES +CALLS\n\d{4}-\d\d-\d\d +\d+/);
+    expect((await cli("ledger", "erase", "--end-user", "ann")).out).toContain("of 1 call were erased");
+    const gone = await cli("ledger", "content", call);
+    expect([gone.code, gone.err]).toEqual([1, expect.stringContaining("stored")]);
+    for (const flags of [[], ["--call", "a", "--key", "b"], ["--call", ""]]) expect((await cli("ledger", "erase", ...flags)).code).toBe(2);
   });
 });
