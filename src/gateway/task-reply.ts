@@ -143,7 +143,7 @@ class TaskBytes implements Reply {
   end(): Problem | undefined {
     const { live } = this.#context;
     if (this.#size === 0) return broken("The provider's answer is empty.");
-    this.#usage = this.#about.codec.readRaw?.({ task: this.#about.task, headers: this.#headers, tail: this.#tail, size: this.#size });
+    this.#usage = this.#used();
     this.#over = true;
     if (live.committed) {
       live.end();
@@ -158,8 +158,15 @@ class TaskBytes implements Reply {
     return { "content-type": this.#headers["content-type"] ?? "application/octet-stream" };
   }
 
+  #used(): Usage | undefined {
+    return this.#about.codec.readRaw?.({ task: this.#about.task, headers: this.#headers, tail: this.#tail, size: this.#size });
+  }
+
+  /** What broke was made and is charged for all the same. */
   report(): AnswerReport {
-    return this.#over ? { stop: "end", usage: this.#usage, outputCharacters: 0 } : NOTHING;
+    if (this.#over) return { stop: "end", usage: this.#usage, outputCharacters: 0 };
+    const usage = this.#size > 0 ? this.#used() : undefined;
+    return usage ? { usage: { ...usage, estimated: true }, outputCharacters: 0 } : NOTHING;
   }
   answer(): undefined {
     return undefined;

@@ -163,7 +163,7 @@ describe("speech", () => {
     expect(response.status).toBe(200);
     const outcome = await response.arrayBuffer().catch(() => "broken");
     expect(outcome).toBe("broken");
-    expect(await gateway.lastRow()).toMatchObject({ state: "failed", stream: true });
+    expect(await gateway.lastRow()).toMatchObject({ state: "failed", stream: true, usage: { media: { characters: 5 }, estimated: true } });
     answer = (response_) => {
       response_.writeHead(200, { "content-type": "audio/mpeg", "content-length": "500000" });
       response_.write(Buffer.alloc(10, 3), () => setImmediate(() => response_.destroy()));

@@ -17,6 +17,8 @@ beforeAll(async () => {
     trusting: true,
     config: `providers:
   lab: { ${lab}, tasks: { embed: { maxInputs: 100, maxInputTokens: 50 }, transcribe: { maxFileBytes: 100000 }, image: false }, models: { paid: { price: { inputUsd: 1 } }, pictures: { price: { imageUsd: 0.5 } } } }
+  judge: { kind: mistral, baseUrl: "${upstream.url}/v1", apiKey: x, allowPrivateNetwork: true }
+  trip: { kind: voyage, baseUrl: "${upstream.url}/v1", apiKey: x, allowPrivateNetwork: true }
   talk: { kind: anthropic, baseUrl: "${upstream.url}", apiKey: x, allowPrivateNetwork: true }
 models:
   cached: { targets: [lab/paid], cache: { ttlSeconds: 600 } }
@@ -172,6 +174,39 @@ describe("what an upstream may get wrong", () => {
   });
 });
 
+describe("vendors of their own words", () => {
+  it("a verdict without the word is flagged by its categories", async () => {
+    const results = [true, false].map((found) => ({
+      categories: { sexual: false, violence_and_threats: found },
+      category_scores: { sexual: 0.1 },
+    }));
+    upstream.answerWith(jsonAnswer({ id: "mod-1", model: "mistral-moderation-2603", results }));
+    const answer = await post("/v1/moderations", { model: "judge/mistral-moderation-latest", input: ["a", "b"] });
+    expect((answer.body as { results: { flagged: boolean }[] }).results.map(({ flagged }) => flagged)).toEqual([true, false]);
+    expect(upstream.requests.at(-1)?.body).toEqual({ model: "mistral-moderation-latest", input: ["a", "b"] });
+    const image = await post("/v1/moderations", {
+      model: "judge/m",
+      input: [{ type: "image_url", image_url: { url: "https://example.com/a.png" } }],
+    });
+    expect([image.status, image.headers.get("x-gimbal-problem")]).toEqual([400, "unsupported"]);
+  });
+
+  it("fields have the provider's own names", async () => {
+    upstream.answerWith(jsonAnswer({ data: [{ index: 0, embedding: [1, 2] }], model: "m", usage: { prompt_tokens: 1, total_tokens: 1 } }));
+    await post("/v1/embeddings", { model: "judge/mistral-embed", input: "a", dimensions: 2, user: "u" });
+    expect(upstream.requests.at(-1)?.body).toEqual({ model: "mistral-embed", input: "a", output_dimension: 2 });
+    await post("/v1/embeddings", { model: "trip/voyage-4", input: "a", dimensions: 2, input_type: "query" });
+    expect(upstream.requests.at(-1)?.body).toEqual({
+      model: "voyage-4",
+      input: "a",
+      truncation: false,
+      input_type: "query",
+      output_dimension: 2,
+    });
+    expect(await gateway.lastRow()).toMatchObject({ target: "trip/voyage-4", costNanodollars: 60, fastPath: false });
+  });
+});
+
 describe("what a caller may get wrong", () => {
   it.each([
     ["no input", { input: [] }, "`input` is empty"],
@@ -222,6 +257,17 @@ describe("the rest of the pipeline", () => {
     expect(upstream.requests.length - before).toBe(2);
     const rows = await gateway.rows();
     expect(rows.at(-2)).toMatchObject({ cache: "hit", costNanodollars: 0, savedNanodollars: 1000 });
+  });
+
+  it("calls that are the same at the same time ask once", async () => {
+    let asked = 0;
+    upstream.answerWith((response, request) => {
+      asked++;
+      setTimeout(() => embedder(response, request), 50);
+    });
+    const answers = await Promise.all(Array.from({ length: 20 }, () => post("/v1/embeddings", { model: "cached", input: ["text 11"] })));
+    expect([asked, new Set(answers.map(({ text }) => text.replace(/"id":"[^"]*",/, ""))).size]).toEqual([1, 1]);
+    expect(answers.filter(({ headers }) => headers.get("x-gimbal-cache") === "hit")).toHaveLength(19);
   });
 
   it("an idempotency key is paid once, and means one request", async () => {
