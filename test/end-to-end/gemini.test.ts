@@ -195,6 +195,23 @@ describe("the door", () => {
     if (model === "brain") expect(upstream.requests.at(-1)?.path).toMatch(/:streamGenerateContent\?alt=sse$/);
   });
 
+  it.each(["", "?alt=sse"])("resumes with the very frames that were sent (%j)", async (query) => {
+    const headers = { "x-goog-api-key": key };
+    const answer = await post(`/v1beta/models/sim/talk:streamGenerateContent${query}`, { contents: CONTENTS }, headers);
+    const whole = await answer.text();
+    const id = answer.headers.get("x-gimbal-call-id") ?? "";
+    const after = async (count: number): Promise<string> => {
+      const resumed = await fetch(`${gateway.url}/v1/calls/${id}/events?after=${count}`, { headers });
+      expect(resumed.status).toBe(200);
+      return (await resumed.text()).replaceAll(/^id: \d+\n/gm, "");
+    };
+    expect(await after(0)).toBe(whole);
+    const rest = await after(1);
+    expect(rest.length).toBeGreaterThan(0);
+    expect(rest.length).toBeLessThan(whole.length);
+    expect(whole.endsWith(rest)).toBe(true);
+  });
+
   it.each(["", "?alt=sse"])("tells of a stream that broke, still well formed (%j)", async (query) => {
     upstream.answerWith(streamAnswer(sse(response([{ text: "One" }]))));
     const text = await (await post(`/v1beta/models/brain:streamGenerateContent${query}`, { contents: CONTENTS })).text();
