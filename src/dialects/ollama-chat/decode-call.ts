@@ -64,13 +64,17 @@ export function needs(body: JsonObject): Needs {
 /** @throws ProblemError invalid_request */
 export function decodeCall(body: JsonObject, context: DoorContext): Call {
   const shape = shapeIn(body, context);
-  const { messages: _messages, tools: _tools, ...rest } = body;
-  const { prompt: _prompt, images: _images, ...withoutPrompt } = rest;
-  const native = shape === "generate" ? withoutPrompt : rest;
+  const items = shape === "chat" ? decodeMessages(read(body, "messages", "list") ?? []) : promptOf(body);
+  const { tools: _tools, ...all } = body;
+  const { messages: _messages, ...withoutList } = all;
+  const { prompt: _prompt, images: _images, ...withoutPrompt } = all;
+  // What says nothing became no item, and is kept as it is written.
+  const native = items.length === 0 ? all : shape === "generate" ? withoutPrompt : withoutList;
   const format = decodeFormat(body["format"]);
   const reasoning = decodeThink(body["think"]);
   const maxOutputTokens = capIn(body);
   const unspoken = unspokenFields(native, FIELDS);
+  const tools = decodeTools(body);
   const system = shape === "generate" ? read(body, "system", "string") : undefined;
   return {
     operation: context.operation,
@@ -78,14 +82,14 @@ export function decodeCall(body: JsonObject, context: DoorContext): Call {
     model: demand(body, "model", "string"),
     stream: streams(body),
     ...(system && { instructions: { parts: [{ type: "text", text: system }], origin: ORIGIN } }),
-    items: shape === "chat" ? decodeMessages(read(body, "messages", "list") ?? []) : promptOf(body),
-    tools: decodeTools(body),
+    items,
+    tools,
     sampling: decodeSampling(body),
     ...(format && { output: { format } }),
     ...(reasoning && { reasoning }),
     ...(maxOutputTokens !== undefined && { maxOutputTokens }),
     // An empty list declares nothing, and is kept as it is.
-    native: isList(body["tools"]) && body["tools"].length === 0 ? { ...native, tools: [] } : native,
+    native: tools.length === 0 && body["tools"] !== undefined ? { ...native, tools: body["tools"] } : native,
     ...(unspoken.length > 0 && { unspoken }),
     touched: new Set(),
   };
@@ -98,6 +102,9 @@ const OPTIONS = ["temperature", "top_p", "top_k", "seed", "presence_penalty", "f
 const FIELDS: FieldTable = {
   model: true,
   stream: true,
+  messages: true,
+  prompt: true,
+  images: true,
   system: true,
   think: true,
   options: OPTIONS,

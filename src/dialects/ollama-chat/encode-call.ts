@@ -26,10 +26,11 @@ export function encodeCall(given: Call, target: EncodeTarget, tell: Note): WireR
   const call = own ? given : narrowToAllowed(given, note);
   const prompt = shapeOf(call) === "generate" && !call.touched.has("instructions") ? promptOf(call.items) : undefined;
   const flat = flattenTools(offeredTools(chosen(call, note)), note);
-  const { system: _system, ...native } = call.native;
-  const said = prompt
-    ? { ...call.native, ...prompt }
-    : { ...(own && native), messages: encodeMessages(call, { target, tools: flat, note }) };
+  const { system: _system, ...rest } = call.native;
+  const native = shapeOf(call) === "generate" ? rest : call.native;
+  const nothing = prompt !== undefined || (own && call.items.length === 0 && !call.instructions);
+  const messages = nothing ? undefined : encodeMessages(call, { target, tools: flat, note });
+  const said = prompt ? { ...call.native, ...prompt } : { ...(own && native), ...(messages && { messages }) };
   const body: Draft = { ...said, ...encodeTools(flat, target, note), model: target.model };
   // Without the field an answer is a stream.
   if (!own || call.touched.has("stream")) body["stream"] = call.stream;

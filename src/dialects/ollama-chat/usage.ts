@@ -47,6 +47,10 @@ export function createdAt(body: JsonObject): number {
   return Number.isNaN(at) ? 0 : Math.floor(at / 1000);
 }
 
+/** The end of time as dates have it, in seconds. Source: ECMA-262, "Time Values and Time Range". */
+const MOST_SECONDS = 8.64e12;
+
+/** A time as the language writes it; the beginning of 1970 for what is none. */
 export function timeOf(seconds: number): string {
-  return new Date(seconds * 1000).toISOString();
+  return new Date(Math.abs(seconds) <= MOST_SECONDS ? seconds * 1000 : 0).toISOString();
 }

@@ -37,6 +37,7 @@ export const CHATS: Readonly<Record<string, JsonObject>> = {
     logprobs: true,
     top_logprobs: 2,
     unknown: { kept: true },
+    system: "a field of the other door",
   },
   empty: { model: "m", messages: [], tools: [], keep_alive: 0 },
 };
