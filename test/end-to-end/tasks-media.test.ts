@@ -60,6 +60,10 @@ function sound(model: string, bytes: number, fields: Readonly<Record<string, str
 const send = (path: string, body: FormData | string | Uint8Array, headers: Record<string, string> = {}): Promise<Response> =>
   fetch(gateway.url + path, { method: "POST", body: body as string, headers });
 
+const field = (name: string, text: string): string => `--b\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${text}\r\n`;
+const SOUND = '--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\nContent-Type: audio/wav\r\n\r\nsound\r\n';
+const formOf = (...parts: readonly string[]): string => `${parts.join("")}--b--`;
+
 describe("a transcription", () => {
   it("passes byte for byte but for the model, and costs what was heard", async () => {
     answer = json({ text: "hello", usage: { type: "duration", seconds: 90 } });
@@ -113,26 +117,23 @@ describe("a transcription", () => {
   });
 
   it.each([
-    ["JSON", "{}", "application/json", 400],
-    ["no form at all", "hello", "text/plain", 400],
-    ["a form without a boundary", "hello", "multipart/form-data", 400],
-    ["a form that is cut", '--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nlab/ear', "multipart/form-data; boundary=b", 400],
+    ["JSON", "{}", "application/json", "`model` is missing"],
+    ["no form at all", "hello", "text/plain", "takes a form"],
+    ["a form without a boundary", "hello", "multipart/form-data", "with a boundary"],
     [
-      "two models",
-      `${["sim/echo", "lab/ear"].map((model) => `--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n${model}\r\n`).join("")}--b--`,
+      "a form that is cut",
+      '--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nlab/ear',
       "multipart/form-data; boundary=b",
-      400,
+      "cut short",
     ],
-    [
-      "a header in a name",
-      '--b\r\nContent-Disposition: form-data; name="model\r\nX-Api-Key: 1"\r\n\r\nlab/ear\r\n--b--',
-      "multipart/form-data; boundary=b",
-      400,
-    ],
-  ])("that comes as %s is refused", async (_what, body, type, status) => {
+    ["two models", formOf(field("model", "sim/echo"), field("model", "lab/ear"), SOUND), "multipart/form-data; boundary=b", "twice"],
+    ["two files", formOf(field("model", "lab/ear"), SOUND, SOUND), "multipart/form-data; boundary=b", "twice"],
+    ["a header in a name", formOf(field("model\r\nX-Api-Key: 1", "lab/ear"), SOUND), "multipart/form-data; boundary=b", "part 1"],
+  ])("that comes as %s is refused", async (_what, body, type, words) => {
     const before = seen.length;
     const response = await send("/v1/audio/transcriptions", body, { "content-type": type });
-    expect([response.status, response.headers.get("x-gimbal-problem"), seen.length]).toEqual([status, "invalid_request", before]);
+    expect([response.status, response.headers.get("x-gimbal-problem"), seen.length]).toEqual([400, "invalid_request", before]);
+    expect(await response.text()).toContain(words);
   });
 
   it("of nothing is refused", async () => {

@@ -292,6 +292,17 @@ describe("the rest of the pipeline", () => {
     guard = undefined;
   });
 
+  it("what a guard made of a task is another task to the cache", async () => {
+    upstream.answerWith(embedder);
+    const ask = async (input: string): Promise<string | null> => {
+      guard = (task) =>
+        task.operation === "embed" ? { verdict: "change", value: { ...task, inputs: [input] }, reason: "test" } : { verdict: "allow" };
+      return (await post("/v1/embeddings", { model: "cached", input: "the same" })).headers.get("x-gimbal-cache");
+    };
+    expect([await ask("text 21"), await ask("text 22"), await ask("text 21")]).toEqual(["miss", "miss", "hit"]);
+    guard = undefined;
+  });
+
   it("a budget holds what a task may cost by tokens and by images", async () => {
     upstream.answerWith(embedder);
     const key = await gateway.key({ name: "poor", team: "poor" });
