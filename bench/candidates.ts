@@ -20,7 +20,7 @@ export interface Call {
 
 /** Something a call can go through on its way to the mock upstream. */
 export interface Candidate {
-  readonly id: "direct" | "nginx" | "bare" | "wire" | "gimbal" | "peer";
+  readonly id: "direct" | "nginx" | "bare" | "wire" | "gimbal" | "workers" | "peer";
   readonly title: string;
   readonly version: string;
   readonly port: number;
@@ -157,11 +157,11 @@ export interface Gimbal extends Candidate {
   readonly key: string;
 }
 
-/** The gateway with a key, limits, ledger and span; the simulator is not used. */
-export async function gimbal(folder: string, upstream: number, more: readonly string[] = []): Promise<Gimbal> {
+/** The gateway with a key, limits, ledger and span; the simulator is not used. `options`: more of the configuration. */
+export async function gimbal(folder: string, upstream: number, more: readonly string[] = [], options = ""): Promise<Gimbal> {
   const data = join(folder, "data");
   const config = join(folder, "gimbal.yaml");
-  writeFileSync(config, gimbalConfig(upstream));
+  writeFileSync(config, `${gimbalConfig(upstream)}${options}`);
   const made = execFileSync(process.execPath, [...GIMBAL, "keys", "create", "--name", "bench", "--json", "--data", data], {
     encoding: "utf8",
   });

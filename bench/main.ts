@@ -13,9 +13,10 @@ import { canPin } from "./processes.ts";
 import { report, targetsOf } from "./report.ts";
 import type { Measured } from "./report.ts";
 import { survive } from "./survive.ts";
+import { workersCase } from "./workers.ts";
 
 const ROOT = join(import.meta.dirname, "..");
-const PARTS = ["plain", "10k", "stream", "translated", "latency", "idle", "start", "survive"];
+const PARTS = ["plain", "10k", "stream", "translated", "latency", "workers", "idle", "start", "survive"];
 /** Load average above which others were at work when the bench began. */
 const QUIET_LOAD = 0.5;
 
@@ -84,6 +85,8 @@ async function measure(folder: string): Promise<Measured> {
     wanted("latency") ? plan.rates.map((rate) => [rate, run("latency", "plain", { mode: "open", rate, ...plan.open }, unpaid)]) : [],
   );
   for (const candidate of all) await candidate.stop();
+  if (wanted("workers")) say("measuring: two workers");
+  const workers = wanted("workers") ? await workersCase(helpers, bodies, folder, upstream.port, plan) : [];
   const idle = wanted("idle") ? await idleCase(folder, helpers, bodies, upstream.port, plan) : undefined;
   await upstream.stop();
   const start = wanted("start") ? await startCase(folder, notes) : undefined;
@@ -97,6 +100,7 @@ async function measure(folder: string): Promise<Measured> {
     chatToMessages,
     messagesToChat,
     latency,
+    workers,
     ...(idle && { idle }),
     ...(start && { start }),
     ...(survived && { survive: survived }),

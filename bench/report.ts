@@ -12,6 +12,7 @@ export interface Measured {
   readonly chatToMessages?: readonly Row[];
   readonly messagesToChat?: readonly Row[];
   readonly latency?: ReadonlyMap<number, readonly Row[]>;
+  readonly workers?: readonly Row[];
   readonly idle?: IdleFigures;
   readonly start?: StartFigures;
   readonly survive?: SurviveFigures;
@@ -89,6 +90,13 @@ export function targetsOf(measured: Measured): Target[] {
       unit: "µs",
     },
     ...latencyTargets(measured.latency),
+    {
+      what: "1 kB plain with limits and budgets, two workers against one process",
+      kind: "gate",
+      figure: over(cpuOf(measured.workers, "workers"), cpuOf(measured.workers, "gimbal")),
+      limit: 1.15,
+      unit: "x",
+    },
     { what: `memory of an idle stream, ${idle?.open ?? 0} open`, kind: "gate", figure: idle?.kbPerStream, limit: 33, unit: "kB" },
     {
       what: "memory after the idle streams, against before",
@@ -134,6 +142,7 @@ export function report(measured: Measured): string {
     ...[...(measured.latency ?? [])].flatMap(([rate, rows]) =>
       section(`Latency at ${rate} calls/s`, `open loop, 1 kB plain, counted from the moment a call was due`, rows, 1),
     ),
+    ...section("Two workers", "as 1 kB plain call, with two budgets; CPU of the primary counts", measured.workers, 1),
     ...idleSection(measured.idle),
     ...(measured.survive ? surviveSection(measured.survive) : []),
     ...(measured.notes.length > 0 ? ["## Notes", "", ...measured.notes.map((note) => `- ${note}`), ""] : []),
