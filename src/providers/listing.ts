@@ -63,7 +63,9 @@ export function modelNames(text: string): readonly { readonly name: string; read
   if (!Array.isArray(list)) return [];
   const names: { name: string; ownedBy: string | undefined }[] = [];
   for (const entry of list.slice(0, LIST_NAMES) as readonly unknown[]) {
-    const name = member(entry, "id") ?? member(entry, "name");
+    const given = member(entry, "id") ?? member(entry, "name");
+    // Some lists name a model by its place in them.
+    const name = typeof given === "string" ? given.replace(/^models\//, "") : given;
     const ownedBy = member(entry, "owned_by");
     if (typeof name === "string" && name !== "") names.push({ name, ownedBy: typeof ownedBy === "string" ? ownedBy : undefined });
   }

@@ -268,6 +268,21 @@ describe("the door", () => {
   });
 });
 
+describe("the provider", () => {
+  it("lists its models by the names that calls have, without those that hold no conversation", async () => {
+    const names = ["gemini-3-flash", "gemini-embedding-001", "veo-3", "gemini-2.5-flash-preview-tts"].map((name) => `models/${name}`);
+    upstream.answerWith(jsonAnswer({ models: names.map((name) => ({ name })) }));
+    const provider = gateway.house.snapshot().providers.get("lab");
+    expect(await provider?.models(new AbortController().signal)).toEqual(["gemini-3-flash"]);
+    expect(upstream.requests.at(-1)).toMatchObject({ path: "/v1beta/models?pageSize=1000", headers: { "x-goog-api-key": "lab-key" } });
+    expect(await provider?.check(new AbortController().signal)).toMatchObject({ ok: true });
+    upstream.answerWith(jsonAnswer({ totalTokens: 11 }));
+    const counted = await post("/v1beta/models/lab/models/gemini-x:countTokens", { contents: CONTENTS });
+    expect(await counted.json()).toEqual({ totalTokens: 11 });
+    expect(upstream.requests.at(-1)?.path).toBe("/v1beta/models/gemini-x:countTokens");
+  });
+});
+
 describe("the provider's second language", () => {
   afterEach(() => upstream.answerWith(jsonAnswer({})));
 

@@ -91,6 +91,9 @@ describe("the catalogue", () => {
       "jina",
       "tei",
       "infinity",
+      "gemini",
+      "vertex",
+      "vertex-anthropic",
     ];
     expect(providerKinds.toSorted()).toEqual(promised.toSorted());
   });

@@ -26,7 +26,11 @@ const WRAPPED = "generateContentRequest";
 
 /** A path below the provider's base, for a model whose name may hold slashes. Streams are always asked for as events. */
 export function pathOf(model: string, method: "generate" | "stream" | "count"): string {
-  const name = model.split("/").map(encodeURIComponent).join("/");
+  const name = model
+    .replace(/^models\//, "")
+    .split("/")
+    .map(encodeURIComponent)
+    .join("/");
   if (method === "stream") return `/models/${name}:streamGenerateContent?alt=sse`;
   return `/models/${name}:${method === "count" ? "countTokens" : "generateContent"}`;
 }
