@@ -28,3 +28,4 @@ export * from "./lineage.ts";
 export * from "./content.ts";
 export * from "./budget.ts";
 export * from "./report.ts";
+export * from "./tool-pin.ts";

@@ -12,6 +12,7 @@ import type { LineageStore } from "./lineage.ts";
 import type { ProblemKind } from "./problem.ts";
 import type { LedgerPage, LedgerPageQuery, Repricing, RepricingRun } from "./repricing.ts";
 import type { ReportStore } from "./report.ts";
+import type { ToolPinStore } from "./tool-pin.ts";
 import type { Usage } from "./usage.ts";
 
 /** How a call ended. `open` is never final: a start-up turns what a crash left open into `interrupted`. */
@@ -357,6 +358,7 @@ export interface Stores {
   readonly keys: KeyStore;
   readonly config: ConfigStore;
   readonly switches: SwitchStore;
+  readonly toolPins: ToolPinStore;
   readonly budgets: BudgetStore;
   readonly journal: JournalStore;
   readonly idempotency: IdempotencyStore;

@@ -1,5 +1,5 @@
 import { hash } from "node:crypto";
-import type { AuditCheckpoint, AuditLink, AuditNote, AuditRecord, AuditStore, ConfigVersion, Stores } from "../canon/index.ts";
+import type { AuditCheckpoint, AuditLink, AuditNote, AuditRecord, AuditStore, ConfigVersion, Stores, ToolPin } from "../canon/index.ts";
 import { canonicalJson } from "../kit/index.ts";
 import type { Backend, Command, WriteName, Writes } from "./backend.ts";
 
@@ -34,6 +34,12 @@ function isNoted(command: Command): command is Command<"noted"> {
  */
 export function noteOf(note: AuditNote, { name, args }: Command, result: unknown): AuditNote | undefined {
   if (result === false) return undefined;
+  if (name === "pinTool") {
+    const [{ hash, author, createdAt: pinnedAt }] = args as Writes["pinTool"]["args"];
+    const kept = result as ToolPin;
+    // An earlier pin stayed.
+    return kept.hash === hash && kept.author === author && kept.createdAt === pinnedAt ? note : undefined;
+  }
   if (name !== "appendConfig") return note;
   const { version, createdAt, author } = result as ConfigVersion;
   const [askedAt, asker] = args as Writes["appendConfig"]["args"];
@@ -96,7 +102,7 @@ export function memoryAudit(): AuditStore {
 
 /** Stores in memory whose changes leave their notes, as those over a backend do. */
 export function noting(stores: Stores): Stores {
-  const { audit, keys, config, switches, cache } = stores;
+  const { audit, keys, config, switches, toolPins, cache } = stores;
   const leave = async <T>(change: Promise<T>, note: AuditNote | undefined, command?: Command): Promise<T> => {
     const result = await change;
     const told = note && noteOf(note, command ?? { name: "probe", args: [] }, result);
@@ -126,6 +132,11 @@ export function noting(stores: Stores): Stores {
       ...switches,
       put: (entry, note) => leave(switches.put(entry), note),
       remove: (id, note) => leave(switches.remove(id), note),
+    },
+    toolPins: {
+      ...toolPins,
+      pin: (pin, first, note) => leave(toolPins.pin(pin, first), note, { name: "pinTool", args: [pin, first] }),
+      unpin: (server, tool, note) => leave(toolPins.unpin(server, tool), note),
     },
     cache: { ...cache, forget: (selection, note) => leave(cache.forget(selection), note) },
   };

@@ -32,6 +32,7 @@ import type {
   Signals,
   StoredContent,
   Switch,
+  ToolPin,
 } from "../canon/index.ts";
 import type { ResealPlace, ResealState } from "./sealing/rotation.ts";
 import type { Spill } from "./journal-block.ts";
@@ -121,6 +122,8 @@ export interface Writes {
   configInForce: { args: readonly [version: number, node: string, at: number]; result: void };
   putSwitch: { args: readonly [entry: Switch]; result: void };
   removeSwitch: { args: readonly [id: string]; result: boolean };
+  pinTool: { args: readonly [pin: ToolPin, first: boolean]; result: ToolPin };
+  unpinTool: { args: readonly [server: string, tool: string]; result: boolean };
   appendAudit: { args: readonly [note: AuditNote]; result: AuditLink };
   /** Another write and the note of it: both or neither. A write that changed nothing leaves no note. */
   noted: { args: readonly [note: AuditNote, write: Command]; result: unknown };
@@ -197,6 +200,7 @@ export interface Reads {
   config: { args: readonly [version: number]; result: ConfigVersion | undefined };
   configs: { args: readonly [limit: number]; result: readonly ConfigVersion[] };
   switches: { args: readonly []; result: readonly Switch[] };
+  toolPins: { args: readonly []; result: readonly ToolPin[] };
   lineage: { args: readonly [callId: string]; result: string | undefined };
   lineageBy: { args: readonly [link: string, limit: number]; result: readonly string[] };
   content: { args: readonly [callId: string, at: number, now: number]; result: StoredContent | undefined };
@@ -253,7 +257,7 @@ export interface Backend {
   journal(write: JournalWrite): Promise<number>;
   /** To and from the other processes that use the same record; undefined: there are none. */
   readonly signals?: Signals;
-  /** Of keys, configuration versions and switches together; rises with every change. */
+  /** Of keys, configuration versions, switches and pins of tools together; rises with every change. */
   generation(): number;
   flush(): Promise<void>;
   failure(): string | undefined;

@@ -13,6 +13,8 @@ import type {
   Stores,
   Switch,
   SwitchStore,
+  ToolPin,
+  ToolPinStore,
 } from "../canon/index.ts";
 import { memoryAudit, noting } from "./audit.ts";
 import { memoryAccess } from "./memory-access.ts";
@@ -40,6 +42,7 @@ export function memoryStores(clock: Clock): Stores {
     keys: memoryKeys(keys),
     config: memoryConfig(),
     switches: memorySwitches(),
+    toolPins: memoryToolPins(),
     budgets: counters,
     journal: memoryJournal(),
     idempotency: memoryIdempotency(),
@@ -251,6 +254,33 @@ function memorySwitches(): SwitchStore {
     list: async () => structuredClone([...entries.values()].toSorted((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1))),
     watch: (listener) => changed.add(listener),
   };
+}
+
+function memoryToolPins(): ToolPinStore {
+  const pins = new Map<string, ToolPin>();
+  const changed = new Listeners();
+  const idOf = (server: string, tool: string): string => JSON.stringify([server, tool]);
+  return {
+    async pin(pin, first) {
+      const id = idOf(pin.server, pin.tool);
+      const before = pins.get(id);
+      if (first && before) return structuredClone(before);
+      pins.set(id, structuredClone(pin));
+      changed.tell();
+      return structuredClone(pin);
+    },
+    async unpin(server, tool) {
+      const removed = pins.delete(idOf(server, tool));
+      if (removed) changed.tell();
+      return removed;
+    },
+    list: async () => structuredClone([...pins.values()].toSorted((a, b) => compare(a.server, b.server) || compare(a.tool, b.tool))),
+    watch: (listener) => changed.add(listener),
+  };
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 class Listeners {

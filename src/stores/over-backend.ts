@@ -14,6 +14,7 @@ import type {
   Signals,
   Stores,
   SwitchStore,
+  ToolPinStore,
 } from "../canon/index.ts";
 import type { Backend, RepricedEntry, HeldColumns } from "./backend.ts";
 import { packAnswer, packSpill, unpackAnswer } from "./journal-block.ts";
@@ -50,6 +51,7 @@ export function storesOver(backend: Backend, clock: Clock, close: () => Promise<
     keys: keyStore(backend),
     config: configStore(backend),
     switches: switchStore(backend),
+    toolPins: toolPinStore(backend),
     budgets: budgetStore(backend),
     journal: journalStore(backend),
     idempotency: idempotencyStore(backend),
@@ -227,6 +229,15 @@ function switchStore(backend: Backend): SwitchStore {
   };
 }
 
+function toolPinStore(backend: Backend): ToolPinStore {
+  return {
+    pin: (pin, first, note) => writeNoted(backend, note, "pinTool", [pin, first]),
+    unpin: (server, tool, note) => writeNoted(backend, note, "unpinTool", [server, tool]),
+    list: () => backend.read("toolPins", []),
+    watch: (listener) => whenRaised(backend, listener),
+  };
+}
+
 function budgetStore(backend: Backend): BudgetStore {
   return {
     lease: (node, asks, now) => backend.write("lease", [node, now, asks]),
@@ -242,7 +253,7 @@ function budgetStore(backend: Backend): BudgetStore {
   };
 }
 
-/** The generation covers keys, configuration and switches together: a false alarm costs one read, a table of generations more. */
+/** The generation covers keys, configuration, switches and pins together: a false alarm costs one read, a table of generations more. */
 function whenRaised(backend: Backend, listener: () => void): () => void {
   let known = backend.generation();
   return backend.watch(() => {

@@ -12,6 +12,7 @@ import { reportsContract } from "./reports.contract.ts";
 import { repricingContract } from "./repricing.contract.ts";
 import { contentContract } from "./content.contract.ts";
 import { lineageContract } from "./lineage.contract.ts";
+import { pinContract } from "./pins.contract.ts";
 import { storeContract } from "./stores.contract.ts";
 
 const clock = new ManualClock(START);
@@ -52,6 +53,10 @@ storeContract("sqlite by way of another process", openRemote);
 accessContract("memory", async () => memoryStores(clock));
 accessContract("sqlite", openFolder);
 accessContract("sqlite by way of another process", openRemote);
+
+pinContract("memory", async () => memoryStores(clock));
+pinContract("sqlite", openFolder);
+pinContract("sqlite by way of another process", openRemote);
 
 journalContract("memory", async () => memoryStores(clock));
 journalContract("sqlite", openFolder);

@@ -1,4 +1,4 @@
-import type { ConfigVersion, Denial, JsonObject, KeyRecord, KeyStore, Stores, Switch } from "../../canon/index.ts";
+import type { AuditEvent, ConfigVersion, Denial, JsonObject, KeyRecord, KeyStore, Stores, Switch, ToolPin } from "../../canon/index.ts";
 import { hashOf, type Audit } from "./audit.ts";
 
 export interface AuditingOptions {
@@ -9,7 +9,7 @@ export interface AuditingOptions {
 
 /** The same stores, whose every change of keys, configuration, switches and kept answers carries its note: nobody can forget it. */
 export function auditing(stores: Stores, { audit, diff }: AuditingOptions): Stores {
-  const { keys, config, switches, cache, dataKeys, content } = stores;
+  const { keys, config, switches, toolPins, cache, dataKeys, content } = stores;
   return {
     ...stores,
     keys: auditingKeys(keys, audit),
@@ -34,6 +34,12 @@ export function auditing(stores: Stores, { audit, diff }: AuditingOptions): Stor
           note ?? audit.draft({ action: `switch.${entry.kind}`, subject: `${entry.scope}:${entry.value}`, details: aboutSwitch(entry) }),
         ),
       remove: (id, note) => switches.remove(id, note ?? audit.draft({ action: "switch.lift", subject: `switch:${id}` })),
+    },
+    toolPins: {
+      ...toolPins,
+      pin: (pin, first, note) => toolPins.pin(pin, first, note ?? audit.draft(aboutPin(pin))),
+      unpin: (server, tool, note) =>
+        toolPins.unpin(server, tool, note ?? audit.draft({ action: "tool.unpin", subject: `tool:${server}/${tool}` })),
     },
     dataKeys: {
       async rotate() {
@@ -143,6 +149,10 @@ function aboutDenial({ kind, issuer, value, reason, expiresAt }: Denial): JsonOb
     ...(reason !== undefined && { reason: hashOf(reason) }),
     ...(expiresAt !== undefined && { expiresAt }),
   };
+}
+
+function aboutPin({ server, tool, hash, author }: ToolPin): AuditEvent {
+  return { action: "tool.pin", subject: `tool:${server}/${tool}`, details: { hash: `sha256:${hash}`, author } };
 }
 
 function aboutSwitch({ id, reason }: Switch): JsonObject {

@@ -7,6 +7,7 @@ import { GroupCommit } from "../sqlite/group-commit.ts";
 import type { Keyring } from "../sealing/keyring.ts";
 import { Rotation } from "../sealing/rotation.ts";
 import { accessReads } from "./access-tables.ts";
+import { pinReads } from "./pin-table.ts";
 import { adminReads } from "./admin-tables.ts";
 import { auditReads } from "./audit-table.ts";
 import type { BatchWriter } from "./batch.ts";
@@ -32,6 +33,7 @@ import { turnReads } from "./turn-tables.ts";
 const reads: PostgresReads = {
   ...adminReads,
   ...accessReads,
+  ...pinReads,
   ...auditReads,
   ...cacheReads,
   ...contentReads,

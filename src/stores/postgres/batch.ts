@@ -2,6 +2,7 @@ import { ProblemError } from "../../canon/index.ts";
 import type { BatchOutcome, Command, Outcome, WriteName, Writes } from "../backend.ts";
 import type { Sealer } from "../sealing/sealer.ts";
 import { accessWrites } from "./access-tables.ts";
+import { pinWrites } from "./pin-table.ts";
 import { adminWrites } from "./admin-tables.ts";
 import { auditWrites } from "./audit-table.ts";
 import { CACHE_PARTS, cacheWrites } from "./cache-tables.ts";
@@ -23,6 +24,7 @@ const PROBE = statement("probe", "SELECT 1");
 const plain: Omit<PostgresWrites, AuditWrite> = {
   ...adminWrites,
   ...accessWrites,
+  ...pinWrites,
   ...cacheWrites,
   ...counterWrites,
   ...repricingWrites,

@@ -349,4 +349,18 @@ export const postgresMigrations: readonly PostgresMigration[] = [
       CREATE INDEX content_by_end_user ON content (end_user) WHERE end_user IS NOT NULL;
     `,
   },
+  {
+    number: 8,
+    name: "pins of tools",
+    sql: `
+      CREATE TABLE tool_pins (
+        server text NOT NULL,
+        tool text NOT NULL,
+        hash text NOT NULL,
+        author text NOT NULL,
+        created_at bigint NOT NULL,
+        PRIMARY KEY (server, tool)
+      );
+    `,
+  },
 ];

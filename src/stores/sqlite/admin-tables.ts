@@ -12,6 +12,7 @@ import {
 } from "../admin-columns.ts";
 import { ACCESS_WRITES, type AccessWrites } from "../access-columns.ts";
 import type { ReadTable, WriteTable } from "../backend.ts";
+import { PIN_WRITES, type PinWrites } from "../pin-columns.ts";
 import { conflict, staleBase } from "../problems.ts";
 import { sealConfigText } from "../sealing/config-text.ts";
 import type { Sealer } from "../sealing/sealer.ts";
@@ -25,7 +26,7 @@ type AdminWrites = "createKey" | "rotateKey" | "revokeKey" | "appendConfig" | "c
 type AdminReads = "keyByHash" | "keys" | "config" | "configs" | "switches";
 
 /** Each of these writes raises the generation: what other processes hold of these tables is then out of date. */
-export const RAISES_GENERATION: ReadonlySet<string> = new Set<AdminWrites | AccessWrites | "reseal">([
+export const RAISES_GENERATION: ReadonlySet<string> = new Set<AdminWrites | AccessWrites | PinWrites | "reseal">([
   "createKey",
   "rotateKey",
   "revokeKey",
@@ -34,6 +35,7 @@ export const RAISES_GENERATION: ReadonlySet<string> = new Set<AdminWrites | Acce
   "removeSwitch",
   "reseal",
   ...ACCESS_WRITES,
+  ...PIN_WRITES,
 ]);
 
 export function adminWrites(database: DatabaseSync, sealer: Sealer): Pick<WriteTable, AdminWrites> {

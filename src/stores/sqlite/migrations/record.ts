@@ -246,4 +246,18 @@ export const recordMigrations: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    number: 10,
+    name: "pins of tools",
+    sql: `
+      CREATE TABLE tool_pins (
+        server TEXT NOT NULL,
+        tool TEXT NOT NULL,
+        hash TEXT NOT NULL,
+        author TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        PRIMARY KEY (server, tool)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];
