@@ -11,5 +11,5 @@ export { FOLDER_IN_USE, reasonOf, unavailable } from "./problems.ts";
 export { lockHolder } from "./sqlite/lock.ts";
 export { backupFolder, type BackupManifest, type FolderUpgrade, pendingUpgrade, restoreFolder, upgradeFolder } from "./sqlite/maintain.ts";
 export { interruptLeft, settleLeft } from "./left.ts";
-export { databaseUrl, openRecord, type RecordOptions } from "./open-record.ts";
+export { openRecord, type RecordOptions } from "./open-record.ts";
 export { sweeper } from "./sweep.ts";

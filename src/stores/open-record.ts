@@ -19,7 +19,7 @@ export function openRecord({ env, log, brief = false, ...rest }: RecordOptions):
   return url === undefined ? openSqlite({ ...rest, env, onFailure }) : openPostgres({ ...rest, url, env, log, brief, onFailure });
 }
 
-export function databaseUrl(env: Readonly<Record<string, string | undefined>>): string | undefined {
+function databaseUrl(env: Readonly<Record<string, string | undefined>>): string | undefined {
   const url = env[DATABASE_VARIABLE];
   return url === "" ? undefined : url;
 }

@@ -73,7 +73,7 @@ it("a budget is no fuller and no emptier after the clock stepped back, within it
   expect(await statuses(key, "sim/penny", 1)).toEqual([402]);
   const counters = async (): Promise<readonly unknown[]> =>
     (await house.stores.budgets.list(0, 100))
-      .filter(({ key }) => key.startsWith("budget"))
+      .filter((counter) => counter.key.startsWith("budget"))
       .map(({ spent, leased, begins, ends }) => [spent, leased, ends - begins]);
   const full = [50_000_000, 0, 24 * HOUR_MS];
   await expect.poll(counters, SOON).toEqual([full, full]);
@@ -99,8 +99,8 @@ it("rows have no negative times, and a call is read back and expires as it would
     expect(row.timings.totalMs).toBeGreaterThanOrEqual(0);
     for (const { startedMs, endedMs } of row.attempts) expect(endedMs).toBeGreaterThanOrEqual(startedMs);
   }
-  const events = async (call: string): Promise<number> =>
-    (await fetch(`${house.url}/v1/calls/${call}/events?after=1`, { headers: { authorization: `Bearer ${key}` } })).status;
+  const events = async (callId: string): Promise<number> =>
+    (await fetch(`${house.url}/v1/calls/${callId}/events?after=1`, { headers: { authorization: `Bearer ${key}` } })).status;
   expect(await events(id)).toBe(200);
   const later = after.headers.get("x-gimbal-call-id") ?? "";
   expect(await events(later)).toBe(200);
