@@ -1,11 +1,10 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { CounterHold } from "../../canon/index.ts";
-import type { Command, ReadTable, WriteTable } from "../backend.ts";
+import type { ReadTable, WriteTable } from "../backend.ts";
 import { type OpenColumns, openOf, rowOfOpen } from "../open-columns.ts";
 import { CounterBook } from "./counter-table.ts";
 import type { Rollups } from "./rollup-table.ts";
-import { LEDGER_COLUMNS, rowFromColumns, type RowValues, rowToValues } from "../ledger-values.ts";
-import { isAboutStatement } from "./statement-errors.ts";
+import { LEDGER_COLUMNS, rowFromColumns, rowToValues } from "../ledger-values.ts";
 
 export function ledgerWrites(database: DatabaseSync, rollups: Rollups): Pick<WriteTable, "open" | "settle" | "interrupt" | "probe"> {
   const marks = (count: number): string => Array.from({ length: count }, () => "?").join(",");
@@ -48,66 +47,6 @@ export function ledgerWrites(database: DatabaseSync, rollups: Rollups): Pick<Wri
     },
     probe: () => void probe.run(),
   };
-}
-
-/** Rows of one statement: starting one costs as much as a third of a row. Measured: 3.9 µs a row by one, 3.2 by eight. */
-const ROWS_TOGETHER = 8;
-
-/** Writes rows that follow each other in a batch together. */
-export interface RowGroups {
-  /** How many commands from place `from` on were written: 0 or ROWS_TOGETHER. Throws what is about the disk. */
-  settle(commands: readonly Command[], from: number): number;
-}
-
-export function rowGroups(database: DatabaseSync, rollups: Rollups): RowGroups {
-  const one = `(${LEDGER_COLUMNS.map(() => "?").join(",")})`;
-  const insert = database.prepare(
-    `INSERT INTO ledger (${LEDGER_COLUMNS.join(",")}) VALUES ${Array.from({ length: ROWS_TOGETHER }, () => one).join(",")}
-     ON CONFLICT (call_id) DO NOTHING`,
-  );
-  /** Undefined: one of them is no row, so nothing was written, and each is to be tried alone. */
-  const tryInsert = (values: RowValues): ReturnType<typeof insert.run> | undefined => {
-    try {
-      return insert.run(...values);
-    } catch (error) {
-      if (isAboutStatement(error)) return undefined;
-      throw error;
-    }
-  };
-  const idsAfter = database.prepare("SELECT call_id FROM ledger WHERE seq > ?");
-  /** Those of some rows that were new: the last so many of the ledger. */
-  const newAmong = (rows: readonly RowValues[], count: number, lastSeq: number): readonly RowValues[] => {
-    if (count === rows.length) return rows;
-    const added = count === 0 ? [] : idsAfter.all(lastSeq - count);
-    const ids = new Set(added.map((columns) => columns["call_id"]));
-    return rows.filter(([callId = null]) => ids.delete(callId));
-  };
-  const deleteOpen = database.prepare("DELETE FROM open_calls WHERE call_id = ?");
-  return {
-    settle(commands, from) {
-      const settles = plainSettles(commands, from);
-      if (!settles) return 0;
-      const rows = settles.map(({ args: [, row] }) => row);
-      const values: (string | number | null)[] = [];
-      for (const row of rows) values.push(...row);
-      const written = tryInsert(values);
-      if (!written) return 0;
-      const { changes, lastInsertRowid } = written;
-      const added = newAmong(rows, Number(changes), Number(lastInsertRowid));
-      if (added.length > 0) rollups.settledTogether(added, Number(lastInsertRowid));
-      for (const { args } of settles) if (args[0] === 1) deleteOpen.run(args[1][0] ?? null);
-      return ROWS_TOGETHER;
-    },
-  };
-}
-
-/** As many as one statement takes, and nothing else: rows that book what budgets have to hold go in alone. */
-function plainSettles(commands: readonly Command[], from: number): readonly Command<"settle">[] | undefined {
-  for (let at = from; at < from + ROWS_TOGETHER; at++) {
-    const command = commands[at];
-    if (command?.name !== "settle" || command.args.length !== 2) return undefined;
-  }
-  return commands.slice(from, from + ROWS_TOGETHER) as readonly Command<"settle">[];
 }
 
 export function ledgerReads(database: DatabaseSync): Pick<ReadTable, "row" | "rows" | "rowsWhere" | "count" | "openRecord"> {

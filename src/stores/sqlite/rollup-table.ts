@@ -108,17 +108,11 @@ export class Rollups {
 
   /** A row that was just inserted. */
   settled(row: RowValues, seq: number): void {
-    this.settledTogether([row], seq);
-  }
-
-  /** Rows that were just inserted by one statement. */
-  settledTogether(rows: readonly RowValues[], lastSeq: number): void {
     if (this.#gathered) {
-      for (const row of rows) this.#gathered.addRow(row);
-      this.#gatheredSeq = lastSeq;
+      this.#gathered.addRow(row);
+      this.#gatheredSeq = seq;
     }
-    this.#gatheredRows += rows.length;
-    if (this.#gatheredRows >= ROWS_AT_ONCE) this.write();
+    if (++this.#gatheredRows >= ROWS_AT_ONCE) this.write();
   }
 
   /** What was appended is read when sums are written the next time. */
