@@ -15,7 +15,7 @@ import { ContentFiles } from "./content-files.ts";
 import { counterReads, counterWrites } from "./counter-table.ts";
 import { idempotencyReads, idempotencyWrites } from "./idempotency-table.ts";
 import type { JournalFile } from "./journal-file.ts";
-import { ledgerReads, ledgerWrites, type RowGroups, rowGroups } from "./ledger-table.ts";
+import { ledgerReads, ledgerWrites } from "./ledger-table.ts";
 import { repricingReads, repricingWrites } from "./repricing-table.ts";
 import { lineageReads, lineageWrites } from "./lineage-table.ts";
 import { versionOf } from "./migrate.ts";
@@ -46,7 +46,6 @@ const LOG_BYTES = 64 * 1024 * 1024;
 interface Writer {
   readonly database: DatabaseSync;
   readonly table: WriteTable;
-  readonly rows: RowGroups;
   readonly generation: () => number;
   readonly begin: StatementSync;
   readonly commit: StatementSync;
@@ -125,15 +124,10 @@ function transact(writer: Writer, commands: readonly Command[]): BatchOutcome {
   let raised = false;
   writer.begin.run();
   if (commands.length === 0) writer.table.probe([]);
-  for (let index = 0; index < commands.length;) {
-    const together = writer.rows.settle(commands, index);
-    index += together;
-    const command = together === 0 ? commands[index] : undefined;
-    if (!command) continue;
+  for (const [index, command] of commands.entries()) {
     const outcome = attempt(writer.table, command.name, command.args);
     if (outcome) (outcomes ??= [])[index] = outcome;
     raised ||= RAISES_GENERATION.has(innerName(command));
-    index++;
   }
   writer.commit.run();
   return { ...(outcomes && { outcomes }), ...(raised && { generation: writer.generation() }) };
@@ -186,7 +180,6 @@ function openWriter(folder: string, sealer: Sealer, content: ContentFiles): Writ
     return {
       database,
       table: { ...plain, ...auditWrites(database, plain) },
-      rows: rowGroups(database, rollups),
       generation: keyGeneration(database),
       begin: database.prepare("BEGIN"),
       commit: database.prepare("COMMIT"),
