@@ -97,6 +97,14 @@ const TASKS_ONLY = { auth: { style: "bearer" }, dialects: [], wire: {}, assume: 
 
 /** Providers with which no conversation can be had. */
 export const TASK_CATALOG: Readonly<Record<string, CatalogRow>> = {
+  cohere: {
+    ...TASKS_ONLY,
+    title: "Cohere",
+    baseUrl: "https://api.cohere.com",
+    environment: ["COHERE_API_KEY", "CO_API_KEY"],
+    needsKey: true,
+    quirks: ["must be told what vectors are for"],
+  },
   voyage: {
     ...TASKS_ONLY,
     title: "Voyage AI",

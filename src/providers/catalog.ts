@@ -114,6 +114,7 @@ const HOSTED = {
 
 /** The catalogue, by the name under which `providers:` knows it. */
 export const CATALOG: Readonly<Record<string, CatalogRow>> = {
+  ...TASK_CATALOG,
   openai: {
     ...HOSTED,
     title: "OpenAI",
@@ -398,7 +399,6 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
     wire: chat({ reasoningField: "reasoning_content" }),
     quirks: [],
   },
-  ...TASK_CATALOG,
   "openai-compatible": {
     title: "Anything that speaks chat completions",
     auth: BEARER,

@@ -87,6 +87,7 @@ describe("the catalogue", () => {
       "sambanova",
       "moonshot",
       "openai-compatible",
+      "cohere",
       "voyage",
       "jina",
       "tei",
