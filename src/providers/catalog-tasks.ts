@@ -29,11 +29,11 @@ const OWN_SERVER: TaskRow = {
 };
 const OPENAI_EMBED: TaskSupport = inOne(OPENAI, { maxInputs: 2048, maxInputTokens: 8192, maxTotalTokens: 300_000 });
 
-/** By kind of provider. Limits are those that the vendors publish. */
+/** By kind of provider. Limits are those that vendors and servers state for their usual models; the configuration corrects them. */
 const TASKS: Readonly<Record<string, TaskRow>> = {
   openai: {
     embed: OPENAI_EMBED,
-    moderate: inOne(OPENAI, { maxInputs: 32 }),
+    moderate: inOne(OPENAI),
     image: inOne(OPENAI),
     speech: inOne(OPENAI),
     transcribe: inOne(OPENAI, { maxFileBytes: SOUND_BYTES }),
@@ -78,7 +78,7 @@ const TASKS: Readonly<Record<string, TaskRow>> = {
   sglang: { embed: inOne(OPENAI), rerank: inOne(JINA) },
   "openai-compatible": OWN_SERVER,
   jina: {
-    embed: inOne(OPENAI, { maxInputs: 512, renames: { encoding_format: "embedding_type", user: null } }),
+    embed: inOne(OPENAI, { renames: { encoding_format: "embedding_type", user: null } }),
     rerank: inOne(JINA, { maxInputs: 2048 }),
   },
   voyage: {

@@ -1,4 +1,4 @@
-import { defineTaskDialect } from "../task-dialect.ts";
+import { bearer, defineTaskDialect } from "../task-dialect.ts";
 import { embed, ID, VARIANT } from "./embed.ts";
 
 /** Embeddings of the Gemini API, one or many at a time, under both versions of its paths. */
@@ -14,7 +14,7 @@ export default defineTaskDialect({
       does: { kind: "call" as const, operation: "embed" as const },
     })),
   ),
-  credentials: (headers) => headers["x-goog-api-key"]?.trim() || undefined,
+  credentials: (headers) => headers["x-goog-api-key"]?.trim() || bearer(headers),
   tasks: { embed },
   problemBody({ message, kind }, callId) {
     const { status, code } = WORDS[kind] ?? { status: "INTERNAL", code: 500 };
