@@ -42,7 +42,7 @@ const SURFACES: readonly Surface[] = [
 ];
 
 describe.each(SURFACES)("ai with $title", ({ title, model, thinking, shows }) => {
-  describe.each(ROUTES)("through %s", (route) => {
+  describe.each([...ROUTES, "labgemini/sim/"])("through %s", (route) => {
     it("gets a plain answer", async () => {
       const { text, finishReason, usage } = await generateText({ model: model(`${route}plain`), prompt: "Say hello.", maxRetries: 0 });
       expect({ text, finishReason }).toEqual({ text: TEXT, finishReason: "stop" });

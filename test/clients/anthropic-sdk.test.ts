@@ -29,7 +29,7 @@ afterAll(() => pair.close());
 const HELLO = [{ role: "user" as const, content: "Say hello." }];
 const textOf = (content: readonly { type: string; text?: string }[]): string => content.map((block) => block.text ?? "").join("");
 
-describe.each(ROUTES)("@anthropic-ai/sdk through %s", (route) => {
+describe.each([...ROUTES, "labgemini/sim/"])("@anthropic-ai/sdk through %s", (route) => {
   it("gets a plain answer", async () => {
     const message = await client.messages.create({ model: `${route}plain`, max_tokens: 100, system: "Be brief.", messages: HELLO });
     expect(textOf(message.content)).toBe(TEXT);

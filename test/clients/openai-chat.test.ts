@@ -13,7 +13,7 @@ afterAll(() => pair.close());
 
 const HELLO = [{ role: "user" as const, content: "Say hello." }];
 
-describe.each(ROUTES)("openai (chat completions) through %s", (route) => {
+describe.each([...ROUTES, "labgemini/sim/"])("openai (chat completions) through %s", (route) => {
   it("gets a plain answer", async () => {
     const completion = await client.chat.completions.create({
       model: `${route}plain`,

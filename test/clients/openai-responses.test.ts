@@ -22,7 +22,7 @@ const WEATHER = {
 };
 const QUESTION = "How is the weather in Oslo and Rome?";
 
-describe.each(ROUTES)("openai (responses) through %s", (route) => {
+describe.each([...ROUTES, "labgemini/sim/"])("openai (responses) through %s", (route) => {
   it("gets a plain answer", async () => {
     const response = await client.responses.create({
       model: `${route}plain`,
