@@ -32,11 +32,11 @@ import { Playback } from "./playback.ts";
 import type { AnswerReport, Reply } from "./reply.ts";
 import type { CallRequest } from "./request.ts";
 import { callOf, operationOf, stop, type GatewayDeps, type Run } from "./run.ts";
-
 import { taskOf, taskOperation } from "./task.ts";
 
 /** Tasks that a model answers the same way each time. */
 const REPEATABLE_TASKS: ReadonlySet<Operation> = new Set<Operation>(["embed", "rerank", "moderate"]);
+
 /** Endings at which an answer is all that was to be said. Cut by a limit, refused or filtered, another try may say more. */
 const COMPLETE: ReadonlySet<StopReason> = new Set<StopReason>(["end", "tool_calls", "stop_sequence"]);
 
