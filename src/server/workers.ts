@@ -22,7 +22,10 @@ export interface WorkersOptions {
 /** By this variable a worker is told its name in the ledger. */
 export const NODE_VARIABLE = "GIMBAL_NODE";
 
-/** By this one a worker that is born later is told the port: where any was taken, the first ones have said which, and all may have died since. */
+/**
+ * By this one a worker is told the port where its siblings no longer hold it. As long as one of them lives, whoever is born asks for what they
+ * asked for ("any"), because processes share a port under the name by which the first one asked.
+ */
 export const PORT_VARIABLE = "GIMBAL_WORKER_PORT";
 
 /** What a worker says when it listens. */
@@ -49,6 +52,8 @@ export function startWorkers(options: WorkersOptions): Workers {
   let reviveMs = REVIVE_MS;
   let url = "";
   let born = 0;
+  const listening = new Set<Worker>();
+  let byNumber = false;
   let waiting = count;
   let started!: (url: string) => void;
   let failed!: (error: Error) => void;
@@ -62,15 +67,20 @@ export function startWorkers(options: WorkersOptions): Workers {
 
   function start(): void {
     const node = `${options.node}.${++born}`;
-    const worker = cluster.fork({ [NODE_VARIABLE]: node, ...(url !== "" && { [PORT_VARIABLE]: new URL(url).port }) });
+    if (url !== "" && listening.size === 0) byNumber = true;
+    const worker = cluster.fork({ [NODE_VARIABLE]: node, ...(byNumber && { [PORT_VARIABLE]: new URL(url).port }) });
     const since = clock.monotonic();
     options.adopt(worker);
     worker.on("message", (message: unknown) => {
       if (!isReady(message)) return;
+      // The last sibling died while this one was on its way to the port: "any" has become another one, where nobody looks for it.
+      if (url !== "" && message.url !== url) return void worker.process.kill("SIGKILL");
       url = message.url;
+      listening.add(worker);
       if (--waiting === 0) started(url);
     });
     worker.on("exit", (code, signal) => {
+      listening.delete(worker);
       options.bury(node);
       if (stopping) return;
       if (waiting > 0) return failed(new Error(`A serving process ended before it was ready (${signal ?? `exit code ${code}`}).`));
