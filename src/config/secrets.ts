@@ -11,6 +11,9 @@ const NOT_IN_A_NAME = /[^A-Za-z0-9]+/g;
 /** What stands in a masked key's place. */
 const MASK = '"***"';
 
+/** Secrets of a provider that are no API keys, and how their variables end. */
+const NETWORK_SECRETS: Readonly<Record<string, string>> = { proxy: "PROXY", "tls.key": "TLS_KEY", "tls.passphrase": "TLS_PASSPHRASE" };
+
 interface WrittenSecret {
   /** Whose it is: a provider's name, `telemetry` or `identity`. */
   readonly provider: string;
@@ -23,7 +26,8 @@ interface WrittenSecret {
  */
 export function writtenSecrets(document: ConfigDocument): ConfigProblem[] {
   return secretsIn(document).map(({ provider, path }) => {
-    const variable = `${provider.replaceAll(NOT_IN_A_NAME, "_").toUpperCase()}_API_KEY`;
+    const what = NETWORK_SECRETS[path.slice(2).join(".")] ?? "API_KEY";
+    const variable = `${provider.replaceAll(NOT_IN_A_NAME, "_").toUpperCase()}_${what}`;
     return {
       ...document.problem(
         path,
@@ -60,6 +64,12 @@ function secretsIn(document: ConfigDocument): WrittenSecret[] {
     };
     look(members.get("apiKey"), "apiKey");
     look(members.get("serviceAccount"), "serviceAccount");
+    const proxy = members.get("proxy");
+    if (typeof proxy === "string" && proxy.includes("@")) look(proxy, "proxy");
+    const { key, passphrase } = Object.fromEntries(membersOf(members.get("tls")));
+    // Otherwise it is the path of a file.
+    if (typeof key === "string" && key.includes("-----BEGIN")) look(key, "tls", "key");
+    look(passphrase, "tls", "passphrase");
     const keys = members.get("apiKeys");
     for (const [index, entry] of (Array.isArray(keys) ? (keys as Json[]) : []).entries()) {
       look(entry, "apiKeys", index);

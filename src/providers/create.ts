@@ -7,6 +7,7 @@ import { catalogRow, GENERIC_KIND, providerKinds, type CatalogRow } from "./cata
 import { HttpProvider } from "./http.ts";
 import { tasksFrom } from "./task-options.ts";
 import { keysOf } from "./keys.ts";
+import { networkOf } from "./network.ts";
 import type { ProviderOptions } from "./options.ts";
 
 export interface ProviderDeps {
@@ -57,6 +58,7 @@ function plainProvider(name: string, options: ProviderOptions, row: CatalogRow, 
     dataTimeoutMs: options.dataTimeoutMs,
     maxConnections: options.maxConnections,
     maxHeaderBytes: options.maxHeaderBytes,
+    ...networkOf(name, options, address.baseUrl, deps.env),
   });
   return new HttpProvider({
     name,

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Secret } from "../canon/index.ts";
-import { capabilityOptions, priceOptions, type ModelOverlay, type ModelOverride } from "../models/index.ts";
+import { capabilityOptions, modelFactShape, priceOptions, type ModelOverlay, type ModelOverride } from "../models/index.ts";
 import { placeName, placeShape } from "./place.ts";
 import { taskOptions } from "./task-options.ts";
 
@@ -30,6 +30,29 @@ const MOST_KEYS = 100;
 const MOST_ATTEMPTS = 1_000_000;
 const MOST_WEIGHT = 1_000_000;
 
+const PEM_CHARACTERS = 1_048_576;
+const pem = (meaning: string) => z.string().min(1).max(PEM_CHARACTERS).describe(`${meaning} PEM, or the path of a file that holds it.`);
+const secretPem = (meaning: string) => pem(meaning).transform((value) => new Secret(value));
+
+/** How its handshakes go. */
+const tlsOptions = z
+  .strictObject({
+    ca: pem("Certificates of the authorities that it may be vouched for by, instead of the system's.").optional(),
+    cert: pem("The certificate that this gateway shows it (mutual TLS); goes with `key`.").optional(),
+    key: secretPem("The certificate's private key.").optional(),
+    passphrase: secret.optional().describe("What the private key is encrypted with."),
+    servername: z
+      .string()
+      .max(253)
+      .regex(/^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$/, "must be a host name")
+      .optional()
+      .describe("The name that its certificate must be for, where that is not the host of baseUrl."),
+  })
+  .refine(({ cert, key }) => (cert === undefined) === (key === undefined), {
+    error: "`cert` and `key` belong together: set both or neither.",
+    path: ["key"],
+  });
+
 const concurrency = (meaning: string) => z.int().min(1).max(MOST_ATTEMPTS).optional().describe(meaning);
 
 const keyWithLimits = z.strictObject({
@@ -58,6 +81,7 @@ const modelOptions = z.strictObject({
   contextTokens: z.int().positive().optional().describe("Tokens it can read and write in one call."),
   maxOutputTokens: z.int().positive().optional().describe("Tokens it can write in one answer."),
   capabilities: capabilityOptions.optional(),
+  ...modelFactShape,
   concurrency: concurrency("Attempts at it that run at once; further ones wait, see `health.queue`."),
 });
 
@@ -110,6 +134,12 @@ const providerFields = z.strictObject({
     .boolean()
     .optional()
     .describe("May what this machine has be used: `GOOGLE_APPLICATION_CREDENTIALS`, a sign-in by `gcloud`, or its metadata server?"),
+  proxy: secret
+    .optional()
+    .describe(
+      "Reach it through a proxy: `http://host:port` or `https://host:port`, with `user:password@` where it asks for them; or `environment`: as HTTPS_PROXY, HTTP_PROXY and NO_PROXY say. See docs/network.md.",
+    ),
+  tls: tlsOptions.optional().describe("Whom to trust and what to show when connecting. See docs/network.md."),
   maxConnections: z.int().positive().max(100_000).default(20_000).describe("Connections open at once."),
   maxHeaderBytes: z.int().min(1024).max(1_048_576).default(65_536).describe("Largest head of an answer, in bytes."),
   capabilities: capabilityOptions.optional(),

@@ -13,6 +13,7 @@ import {
 import { openJson, replaceMembers } from "../kit/index.ts";
 import type { CatalogRow, OwnProvider } from "./catalog.ts";
 import { credentialsOf, refuse } from "./vertex-credentials.ts";
+import { networkOf } from "./network.ts";
 import { TokenSource, tokenHostOf } from "./vertex-token.ts";
 
 /** Whose models they are, and how their requests are said here. */
@@ -69,6 +70,8 @@ export function vertexProvider(publisher: Publisher): OwnProvider {
         dataTimeoutMs,
         maxConnections,
         maxHeaderBytes,
+        // What is shown in handshakes is for the models' own host.
+        ...networkOf(name, { proxy: options.proxy, tls: options.tls?.ca === undefined ? undefined : { ca: options.tls.ca } }, baseUrl, env),
       }),
       deps.clock,
     );

@@ -7,10 +7,12 @@ import type { BodyDecoder } from "./decoding.ts";
 import { AddressRefused, guardedLookup, isInside } from "./dial.ts";
 import { brokenAnswer, connectionProblem, LOCAL } from "./failures.ts";
 import { requestHead } from "./request-text.ts";
+import { ProxyFailure } from "./proxy.ts";
+import { clientContext } from "./secure.ts";
 import { Slots } from "./slots.ts";
 import { Dialler } from "./upstream-dial.ts";
 import type { Asker, UpstreamConnection } from "./upstream.ts";
-import type { ClientHandle, ClientOptions, ClientRequest, ClientSink, HttpClient } from "./types.ts";
+import type { ClientHandle, ClientOptions, ClientRequest, ClientSink, HttpClient, ProxyAddress } from "./types.ts";
 
 /** Requests that wait for a connection, as a multiple of the connections. */
 const WAITING_PER_CONNECTION = 1;
@@ -27,6 +29,8 @@ class UpstreamClient implements HttpClient {
   readonly host: string;
   readonly basePath: string;
   readonly slots: Slots;
+  /** Set where requests go whole to a proxy that passes them on. */
+  readonly forwarded: { readonly origin: string; readonly proxy: ProxyAddress } | undefined;
   readonly #options: ClientOptions;
   readonly #clock: Clock;
   readonly #waiting = new Set<Exchange>();
@@ -47,8 +51,19 @@ class UpstreamClient implements HttpClient {
     if (!options.allowPrivateNetwork && isIP(literal) !== 0 && isInside(literal)) {
       this.#refusal = connectionProblem(new AddressRefused("private"), this.host, false);
     }
-    const lookup = options.allowPrivateNetwork ? options.lookup : guardedLookup(options.lookup);
-    this.slots = new Slots(new Dialler(url, lookup), options, this.#clock);
+    const { proxy, tls } = options;
+    // A request in the clear names its whole address to the proxy (RFC 9112, section 3.2.2).
+    this.forwarded = proxy !== undefined && url.protocol === "http:" ? { origin: url.origin, proxy } : undefined;
+    const context = clientContext(tls);
+    const way = {
+      lookup: options.allowPrivateNetwork ? options.lookup : guardedLookup(options.lookup),
+      proxyLookup: options.lookup,
+      proxy,
+      context,
+      proxyContext: tls?.ca === undefined ? undefined : clientContext({ ca: tls.ca }),
+      serverName: tls?.servername,
+    };
+    this.slots = new Slots(new Dialler(url, way), options, this.#clock);
   }
 
   open(request: ClientRequest, sink: ClientSink): ClientHandle {
@@ -132,9 +147,10 @@ class Exchange implements ClientHandle, Asker {
     this.stopTimer?.();
     this.#started = true;
     const { method, path, headers, body } = this.#request;
-    const { host, basePath, slots } = this.#owner;
+    const { host, basePath, slots, forwarded } = this.#owner;
     const bytes = body === undefined ? undefined : Buffer.byteLength(body);
-    const head = requestHead(method, basePath + path, host, headers, bytes);
+    const target = forwarded === undefined ? basePath + path : forwarded.origin + basePath + path;
+    const head = requestHead(method, target, host, forwarded === undefined ? headers : withProxy(headers, forwarded.proxy), bytes);
     // Not before `open` has returned: its caller does not hold the handle yet.
     if (head === undefined) return queueMicrotask(() => this.onBroken(LOCAL.unsendable));
     this.#connection = slots.take();
@@ -171,6 +187,9 @@ class Exchange implements ClientHandle, Asker {
 
   onHead(status: number, headers: Headers): void {
     this.#answered = true;
+    const { forwarded, host } = this.#owner;
+    if (status === 407 && forwarded)
+      return this.#fail(connectionProblem(new ProxyFailure("credentials", new URL(forwarded.proxy.url).host, "HTTP 407"), host, false));
     const encoding = headers["content-encoding"];
     if (isEncoded(encoding)) this.#decode(status, headers, encoding);
     else this.#sink.onHead(status, headers);
@@ -233,6 +252,10 @@ class Exchange implements ClientHandle, Asker {
     const { "content-encoding": _encoding, "content-length": _length, ...plain } = headers;
     this.#sink.onHead(status, plain);
   }
+}
+
+function withProxy(headers: Readonly<Record<string, string>>, { authorization }: ProxyAddress): Readonly<Record<string, string>> {
+  return authorization ? { ...headers, "proxy-authorization": authorization.reveal() } : headers;
 }
 
 function baseUrl(text: string): URL {

@@ -1,5 +1,7 @@
 import type { Problem, ProblemKind } from "../canon/index.ts";
 import { ADDRESS_REFUSED } from "./dial.ts";
+import { ProxyFailure } from "./proxy.ts";
+import type { ProxyFault } from "./proxy.ts";
 
 interface Failure {
   readonly kind: ProblemKind;
@@ -41,16 +43,66 @@ const FAILURES: Readonly<Record<string, Failure>> = {
   [LOCAL.unsendable.code]: { kind: "internal", code: "request_unsendable", says: "was not called: the request cannot be written as HTTP" },
 };
 
+/** Certificates that were not believed, and handshakes that asked for more: what to configure. Source: Node's table of X.509 codes. */
+const TLS_REASONS: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: "shows a certificate that has expired; whoever runs it must renew it",
+  CERT_NOT_YET_VALID: "shows a certificate that is not valid yet; compare the clocks of both machines",
+  ERR_TLS_CERT_ALTNAME_INVALID: "shows a certificate for another name; correct baseUrl, or set tls.servername to the name it is for",
+  HOSTNAME_MISMATCH: "shows a certificate for another name; correct baseUrl, or set tls.servername to the name it is for",
+  CERT_REVOKED: "shows a certificate that was revoked",
+  ...Object.fromEntries(
+    [
+      "DEPTH_ZERO_SELF_SIGNED_CERT",
+      "SELF_SIGNED_CERT_IN_CHAIN",
+      "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+      "UNABLE_TO_GET_ISSUER_CERT",
+      "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+      "CERT_UNTRUSTED",
+    ].map((code) => [code, "shows a certificate that no trusted authority has signed; set tls.ca to its authority's certificate"] as const),
+  ),
+  ...Object.fromEntries(
+    [
+      "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED",
+      "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA",
+      "ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE",
+      "ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE",
+      "ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE",
+      "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE",
+    ].map((code) => [code, "did not accept who we are; set tls.cert and tls.key to the certificate and key it expects"] as const),
+  ),
+  ...Object.fromEntries(
+    ["ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_PACKET_LENGTH_TOO_LONG", "EPROTO"].map(
+      (code) => [code, "does not speak TLS at this port; correct baseUrl"] as const,
+    ),
+  ),
+};
+
+const PROXY_FAULTS: Readonly<Record<ProxyFault, { readonly kind: ProblemKind; readonly code: string; readonly says: string }>> = {
+  unreachable: { kind: "upstream_unavailable", code: "proxy_unreachable", says: "cannot be reached; check the provider's `proxy`" },
+  credentials: {
+    kind: "upstream_unavailable",
+    code: "proxy_credentials",
+    says: "wants other credentials; set `proxy` with its user and password: http://user:password@host:port",
+  },
+  refused: { kind: "upstream_unavailable", code: "proxy_refused", says: "would not open a way to it" },
+  garbled: { kind: "upstream_unavailable", code: "proxy_garbled", says: "did not answer as a proxy does; check the provider's `proxy`" },
+};
+
 const CUT: Failure = { kind: "upstream_broken", code: "cut", says: "closed the connection in the middle of its answer" };
 const CLOSED: Failure = { kind: "upstream_unavailable", code: "closed", says: "closed the connection before it answered" };
 const TLS: Failure = { kind: "upstream_unavailable", code: "tls", says: "could not be reached over TLS" };
 
 /** What happened, in a sentence that names the host and nothing that could be a secret (no header, no query, no body). */
 export function connectionProblem(error: unknown, host: string, answered: boolean): Problem {
+  if (error instanceof ProxyFailure) {
+    const { kind, code: fault, says } = PROXY_FAULTS[error.fault];
+    return { kind, code: fault, message: `The upstream ${host} was not reached: its proxy ${error.proxy} ${says} (${error.detail}).` };
+  }
   const code = codeOf(error);
   const failure = FAILURES[code] ?? classify(code, answered);
   const detail = failure === TLS ? ` (${code})` : "";
-  return { kind: failure.kind, code: failure.code, message: `The upstream ${host} ${failure.says}${detail}.` };
+  const says = failure === TLS ? (TLS_REASONS[code] ?? failure.says) : failure.says;
+  return { kind: failure.kind, code: failure.code, message: `The upstream ${host} ${says}${detail}.` };
 }
 
 /** A problem with what an upstream sent, found on this side. */

@@ -1,5 +1,5 @@
 import type { LookupFunction } from "node:net";
-import type { Clock, Headers, Problem } from "../canon/index.ts";
+import type { Clock, Headers, Problem, Secret } from "../canon/index.ts";
 
 /** One request as the front end hands it over. The body is read only when the handler asks. */
 export interface FrontRequest {
@@ -100,8 +100,32 @@ export interface ClientOptions {
   readonly maxHeaderBytes: number;
   /** Resolves names; what it finds is checked all the same. Default: the system's. */
   readonly lookup?: LookupFunction;
+  /** The upstream is reached through it. Then the proxy resolves the upstream's name, and its own address may be private. Default: none. */
+  readonly proxy?: ProxyAddress;
+  /** Whom to trust and what to show in handshakes. Default: the system's authorities, and nothing. */
+  readonly tls?: ClientTls;
   /** For every time limit, and for how long idle connections are kept. Default: the system's. */
   readonly clock?: Clock;
+}
+
+/** A proxy: tunnels to `https` upstreams (CONNECT), whole requests for `http` ones. */
+export interface ProxyAddress {
+  /** `http://host:port` or `https://host:port`, without credentials. */
+  readonly url: string;
+  /** Value of `proxy-authorization`. */
+  readonly authorization?: Secret;
+}
+
+/** Each text is PEM, or the path of a file that holds it. */
+export interface ClientTls {
+  /** Trusted instead of the system's authorities. */
+  readonly ca?: string;
+  /** Shown to the upstream; goes with `key`. */
+  readonly cert?: string;
+  readonly key?: Secret;
+  readonly passphrase?: Secret;
+  /** The name that the upstream's certificate must be for. */
+  readonly servername?: string;
 }
 
 export interface ClientRequest {
