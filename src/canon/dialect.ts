@@ -1,5 +1,7 @@
+import type { BatchLanguage } from "./batch.ts";
 import type { Call, Diagnostic, Operation } from "./call.ts";
 import type { Answer, Event, StopReason } from "./event.ts";
+import type { FileLanguage } from "./file.ts";
 import type { Item } from "./item.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { Problem } from "./problem.ts";
@@ -396,6 +398,10 @@ export interface Dialect {
   readonly tasks?: TaskCodecs;
   /** It has nothing else: no conversation can be had in it. */
   readonly tasksOnly?: true;
+  /** Files that its clients keep here. */
+  readonly files?: FileLanguage;
+  /** Calls of this language, and of others of its house, that nobody waits for. */
+  readonly batches?: BatchLanguage;
 }
 
 /** How a limit stands. */

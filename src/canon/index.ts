@@ -29,3 +29,5 @@ export * from "./content.ts";
 export * from "./budget.ts";
 export * from "./report.ts";
 export * from "./tool-pin.ts";
+export * from "./file.ts";
+export * from "./batch.ts";

@@ -1,9 +1,11 @@
 import type { AccountChange, Denial, GroupBound, ScopesChange } from "./access.ts";
 import type { AuditNote, AuditStore } from "./audit.ts";
 import type { Budget, BudgetStore, CounterHold, CounterSpend } from "./budget.ts";
+import type { BatchStore } from "./batch.ts";
 import type { CacheStore } from "./cache.ts";
 import type { Diagnostic } from "./call.ts";
 import type { Caller, RequestLimit, Scopes } from "./caller.ts";
+import type { FileStore } from "./file.ts";
 import type { Item } from "./item.ts";
 import type { IdempotencyStore, JournalStore, Signals } from "./journal.ts";
 import type { Json, JsonObject } from "./json.ts";
@@ -360,6 +362,8 @@ export interface Stores {
   readonly switches: SwitchStore;
   readonly toolPins: ToolPinStore;
   readonly budgets: BudgetStore;
+  readonly files: FileStore;
+  readonly batches: BatchStore;
   readonly journal: JournalStore;
   readonly idempotency: IdempotencyStore;
   readonly signals: Signals;

@@ -16,6 +16,7 @@ import type {
   GroupBound,
   JournalEntry,
   JournalPage,
+  KeptLine,
   KeyRecord,
   LedgerPage,
   LeaseAnswer,
@@ -33,7 +34,9 @@ import type {
   StoredContent,
   Switch,
   ToolPin,
+  LineOutcome,
 } from "../canon/index.ts";
+import type { BatchRow, FileRow, PageArgs } from "./file-columns.ts";
 import type { ResealPlace, ResealState } from "./sealing/rotation.ts";
 import type { Spill } from "./journal-block.ts";
 import type { RowValues } from "./ledger-values.ts";
@@ -141,6 +144,41 @@ export interface Writes {
     result: { readonly erased: number; readonly next: string | undefined };
   };
   dropContent: { args: readonly [now: number]; result: number };
+  /** `id` here and in `filePiece`: as `pieceId` makes it. */
+  keepPiece: { args: readonly [scope: string, id: string, expiresAt: number, content: Uint8Array]; result: void };
+  keepFile: {
+    args: readonly [
+      scope: string,
+      id: string,
+      purpose: string,
+      bytes: number,
+      createdAt: number,
+      expiresAt: number,
+      maxBytes: number,
+      content: string,
+    ];
+    result: boolean;
+  };
+  deleteFile: { args: readonly [scope: string, id: string]; result: boolean };
+  /** At most `limit` rows of each kind. */
+  expireFiles: { args: readonly [now: number, limit: number]; result: number };
+  createBatch: {
+    args: readonly [scope: string, id: string, dialect: string, createdAt: number, expiresAt: number, mostOpen: number, content: string];
+    result: boolean;
+  };
+  leaseBatches: { args: readonly [node: string, now: number, until: number, most: number]; result: readonly BatchRow[] };
+  releaseBatches: { args: readonly [node: string | null]; result: void };
+  updateBatch: {
+    args: readonly [scope: string, id: string, node: string, over: 0 | 1, dropLines: boolean, content: string];
+    result: boolean;
+  };
+  cancelBatch: { args: readonly [scope: string, id: string, at: number]; result: boolean };
+  /** `id`: as `lineId` makes it. */
+  keepLine: {
+    args: readonly [scope: string, batch: string, id: string, node: string, expiresAt: number, outcome: LineOutcome, content: string];
+    result: boolean;
+  };
+  deleteBatch: { args: readonly [scope: string, id: string]; result: boolean };
   /** Adds up some rows that wait for their sums; `restart`: after forgetting all sums. */
   rollUp: { args: readonly [restart: boolean]; result: RollupState };
   followRollups: { args: readonly [metadata: readonly string[], values: number]; result: void };
@@ -203,6 +241,14 @@ export interface Reads {
   toolPins: { args: readonly []; result: readonly ToolPin[] };
   lineage: { args: readonly [callId: string]; result: string | undefined };
   lineageBy: { args: readonly [link: string, limit: number]; result: readonly string[] };
+  file: { args: readonly [scope: string, id: string, now: number]; result: FileRow | undefined };
+  files: { args: readonly [...place: PageArgs, purpose: string | null, now: number]; result: readonly FileRow[] };
+  filePiece: { args: readonly [scope: string, id: string]; result: Uint8Array | undefined };
+  batch: { args: readonly [scope: string, id: string, now: number]; result: BatchRow | undefined };
+  batches: { args: readonly [...place: PageArgs, dialect: string, now: number]; result: readonly BatchRow[] };
+  batchCounts: { args: readonly [scope: string, id: string]; result: readonly (readonly [LineOutcome, number])[] };
+  batchLines: { args: readonly [scope: string, id: string, after: number, limit: number]; result: readonly KeptLine[] };
+  batchLinesDone: { args: readonly [scope: string, id: string]; result: readonly number[] };
   content: { args: readonly [callId: string, at: number, now: number]; result: StoredContent | undefined };
   contentPartitions: { args: readonly []; result: readonly ContentPartition[] };
   auditHead: { args: readonly []; result: AuditLink | undefined };
@@ -295,6 +341,11 @@ export function sizeOf(name: WriteName, args: readonly unknown[]): number {
     case "keepLineage":
     case "keepLineages":
     case "keepContents":
+    case "keepPiece":
+    case "keepFile":
+    case "createBatch":
+    case "updateBatch":
+    case "keepLine":
       return SMALL_CHARACTERS + lengthOf(args.at(-1));
     case "reprice":
       return SMALL_CHARACTERS * (1 + (args as Writes["reprice"]["args"])[3].length);

@@ -18,6 +18,7 @@ import type {
 } from "../canon/index.ts";
 import { memoryAudit, noting } from "./audit.ts";
 import { memoryAccess } from "./memory-access.ts";
+import { memoryFiles } from "./memory-files.ts";
 import { memoryContent } from "./content.ts";
 import { memoryLineage } from "./lineage.ts";
 import { memoryCache } from "./cache-stores.ts";
@@ -44,6 +45,7 @@ export function memoryStores(clock: Clock): Stores {
     switches: memorySwitches(),
     toolPins: memoryToolPins(),
     budgets: counters,
+    ...memoryFiles(),
     journal: memoryJournal(),
     idempotency: memoryIdempotency(),
     signals: NO_SIGNALS,

@@ -21,6 +21,7 @@ import { packAnswer, packSpill, unpackAnswer } from "./journal-block.ts";
 import { auditStore, writeNoted } from "./audit.ts";
 import { cacheStore } from "./cache-stores.ts";
 import { contentStore } from "./content.ts";
+import { batchStore, fileStore } from "./file-stores.ts";
 import { lineageStore } from "./lineage.ts";
 import { rowFromValues, rowToValues } from "./ledger-values.ts";
 import { packItems, packTurn, unpackItems, unpackTurn } from "./turn-text.ts";
@@ -53,6 +54,8 @@ export function storesOver(backend: Backend, clock: Clock, close: () => Promise<
     switches: switchStore(backend),
     toolPins: toolPinStore(backend),
     budgets: budgetStore(backend),
+    files: fileStore(backend),
+    batches: batchStore(backend),
     journal: journalStore(backend),
     idempotency: idempotencyStore(backend),
     signals: backend.signals ?? NO_SIGNALS,

@@ -13,6 +13,7 @@ import { repricingContract } from "./repricing.contract.ts";
 import { contentContract } from "./content.contract.ts";
 import { lineageContract } from "./lineage.contract.ts";
 import { pinContract } from "./pins.contract.ts";
+import { fileContract } from "./files.contract.ts";
 import { storeContract } from "./stores.contract.ts";
 
 const clock = new ManualClock(START);
@@ -57,6 +58,10 @@ accessContract("sqlite by way of another process", openRemote);
 pinContract("memory", async () => memoryStores(clock));
 pinContract("sqlite", openFolder);
 pinContract("sqlite by way of another process", openRemote);
+
+fileContract("memory", async () => memoryStores(clock));
+fileContract("sqlite", openFolder);
+fileContract("sqlite by way of another process", openRemote);
 
 journalContract("memory", async () => memoryStores(clock));
 journalContract("sqlite", openFolder);

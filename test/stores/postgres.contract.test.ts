@@ -3,6 +3,7 @@ import type { Stores } from "../../src/canon/index.ts";
 import { ManualClock } from "../../src/kit/index.ts";
 import { openPostgres } from "../../src/stores/index.ts";
 import { accessContract } from "../contracts/access.contract.ts";
+import { fileContract } from "../contracts/files.contract.ts";
 import { pinContract } from "../contracts/pins.contract.ts";
 import { auditContract } from "../contracts/audit.contract.ts";
 import { contentContract } from "../contracts/content.contract.ts";
@@ -27,6 +28,7 @@ describe.skipIf(!hasPostgres)("PostgreSQL", () => {
   storeContract("postgres", open);
   accessContract("postgres", open);
   pinContract("postgres", open);
+  fileContract("postgres", open);
   journalContract("postgres", open);
   cacheContract("postgres", open);
   auditContract("postgres", open);

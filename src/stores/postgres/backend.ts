@@ -8,6 +8,8 @@ import type { Keyring } from "../sealing/keyring.ts";
 import { Rotation } from "../sealing/rotation.ts";
 import { accessReads } from "./access-tables.ts";
 import { pinReads } from "./pin-table.ts";
+import { batchReads } from "./batch-tables.ts";
+import { fileReads } from "./file-tables.ts";
 import { adminReads } from "./admin-tables.ts";
 import { auditReads } from "./audit-table.ts";
 import type { BatchWriter } from "./batch.ts";
@@ -34,6 +36,8 @@ const reads: PostgresReads = {
   ...adminReads,
   ...accessReads,
   ...pinReads,
+  ...fileReads,
+  ...batchReads,
   ...auditReads,
   ...cacheReads,
   ...contentReads,

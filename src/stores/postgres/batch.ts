@@ -3,6 +3,8 @@ import type { BatchOutcome, Command, Outcome, WriteName, Writes } from "../backe
 import type { Sealer } from "../sealing/sealer.ts";
 import { accessWrites } from "./access-tables.ts";
 import { pinWrites } from "./pin-table.ts";
+import { batchWrites } from "./batch-tables.ts";
+import { fileWrites } from "./file-tables.ts";
 import { adminWrites } from "./admin-tables.ts";
 import { auditWrites } from "./audit-table.ts";
 import { CACHE_PARTS, cacheWrites } from "./cache-tables.ts";
@@ -25,6 +27,8 @@ const plain: Omit<PostgresWrites, AuditWrite> = {
   ...adminWrites,
   ...accessWrites,
   ...pinWrites,
+  ...fileWrites,
+  ...batchWrites,
   ...cacheWrites,
   ...counterWrites,
   ...repricingWrites,

@@ -363,4 +363,59 @@ export const postgresMigrations: readonly PostgresMigration[] = [
       );
     `,
   },
+  {
+    number: 9,
+    name: "files and batches",
+    sql: `
+      CREATE TABLE kept_files (
+        scope text NOT NULL,
+        id text COLLATE "C" NOT NULL,
+        purpose text NOT NULL,
+        bytes bigint NOT NULL,
+        created_at bigint NOT NULL,
+        expires_at bigint NOT NULL,
+        key_id text NOT NULL,
+        sealed bytea NOT NULL,
+        PRIMARY KEY (scope, id)
+      );
+      CREATE INDEX kept_files_by_age ON kept_files (scope, created_at, id);
+      CREATE INDEX kept_files_by_expiry ON kept_files (expires_at);
+      CREATE TABLE file_pieces (
+        scope text NOT NULL,
+        id text COLLATE "C" NOT NULL,
+        expires_at bigint NOT NULL,
+        key_id text NOT NULL,
+        sealed bytea NOT NULL,
+        PRIMARY KEY (scope, id)
+      );
+      CREATE INDEX file_pieces_by_expiry ON file_pieces (expires_at);
+      CREATE TABLE batches (
+        scope text NOT NULL,
+        id text COLLATE "C" NOT NULL,
+        dialect text NOT NULL,
+        created_at bigint NOT NULL,
+        expires_at bigint NOT NULL,
+        over smallint NOT NULL,
+        cancelled_at bigint,
+        node text,
+        leased_until bigint NOT NULL,
+        key_id text NOT NULL,
+        sealed bytea NOT NULL,
+        PRIMARY KEY (scope, id)
+      );
+      CREATE INDEX batches_by_age ON batches (scope, dialect, created_at, id);
+      CREATE INDEX batches_open ON batches (created_at) WHERE over = 0;
+      CREATE INDEX batches_by_expiry ON batches (expires_at);
+      CREATE TABLE batch_lines (
+        scope text NOT NULL,
+        id text COLLATE "C" NOT NULL,
+        outcome text NOT NULL,
+        expires_at bigint NOT NULL,
+        key_id text NOT NULL,
+        sealed bytea NOT NULL,
+        PRIMARY KEY (scope, id)
+      );
+      CREATE INDEX batch_lines_by_expiry ON batch_lines (expires_at);
+    `,
+  },
 ];

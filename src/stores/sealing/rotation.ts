@@ -18,6 +18,10 @@ export const SEALED_TABLES: readonly SealedTable[] = [
   { table: "natives", id: "anchor", kind: "native" },
   { table: "idempotency", id: "key_hash", kind: "idempotency" },
   { table: "cached_answers", id: "key", kind: "answer" },
+  { table: "kept_files", id: "id", kind: "file" },
+  { table: "file_pieces", id: "id", kind: "piece" },
+  { table: "batches", id: "id", kind: "batch" },
+  { table: "batch_lines", id: "id", kind: "line" },
 ];
 
 /** Where sealing anew goes on: behind this row of this table. Table 0 is the configuration, whose `id` is a version. */

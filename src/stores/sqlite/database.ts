@@ -7,6 +7,8 @@ import type { BatchOutcome, Command, Outcome, ReadName, Reads, ReadTable, WriteN
 import { reasonOf } from "../problems.ts";
 import { accessReads, accessWrites } from "./access-tables.ts";
 import { pinReads, pinWrites } from "./pin-table.ts";
+import { batchReads, batchWrites } from "./batch-tables.ts";
+import { fileReads, fileWrites } from "./file-tables.ts";
 import { adminReads, adminWrites, keyGeneration, RAISES_GENERATION } from "./admin-tables.ts";
 import { auditReads, auditWrites } from "./audit-table.ts";
 import { cacheReads, cacheWrites } from "./cache-tables.ts";
@@ -172,6 +174,8 @@ function openWriter(folder: string, sealer: Sealer, content: ContentFiles): Writ
       ...adminWrites(database, sealer),
       ...accessWrites(database),
       ...pinWrites(database),
+      ...fileWrites(database, sealer),
+      ...batchWrites(database, sealer),
       ...lineageWrites(database),
       ...resealWrites(database, sealer),
       ...counterWrites(database),
@@ -205,6 +209,8 @@ function openReader(folder: string, sealer: Sealer, journal: JournalFile, conten
         ...adminReads(database, sealer),
         ...accessReads(database),
         ...pinReads(database),
+        ...fileReads(database, sealer),
+        ...batchReads(database, sealer),
         ...counterReads(database),
         ...auditReads(database),
         ...lineageReads(database),

@@ -84,4 +84,59 @@ export const servingMigrations: readonly Migration[] = [
       CREATE INDEX idempotency_by_expiry ON idempotency (expires_at);
     `,
   },
+  {
+    number: 4,
+    name: "files and batches",
+    sql: `
+      CREATE TABLE kept_files (
+        scope TEXT NOT NULL,
+        id TEXT NOT NULL,
+        purpose TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        key_id TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        UNIQUE (scope, id)
+      ) STRICT;
+      CREATE INDEX kept_files_by_age ON kept_files (scope, created_at, id);
+      CREATE INDEX kept_files_by_expiry ON kept_files (expires_at);
+      CREATE TABLE file_pieces (
+        scope TEXT NOT NULL,
+        id TEXT NOT NULL,
+        expires_at INTEGER NOT NULL,
+        key_id TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        UNIQUE (scope, id)
+      ) STRICT;
+      CREATE INDEX file_pieces_by_expiry ON file_pieces (expires_at);
+      CREATE TABLE batches (
+        scope TEXT NOT NULL,
+        id TEXT NOT NULL,
+        dialect TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        over INTEGER NOT NULL,
+        cancelled_at INTEGER,
+        node TEXT,
+        leased_until INTEGER NOT NULL,
+        key_id TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        UNIQUE (scope, id)
+      ) STRICT;
+      CREATE INDEX batches_by_age ON batches (scope, dialect, created_at, id);
+      CREATE INDEX batches_open ON batches (created_at) WHERE over = 0;
+      CREATE INDEX batches_by_expiry ON batches (expires_at);
+      CREATE TABLE batch_lines (
+        scope TEXT NOT NULL,
+        id TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        expires_at INTEGER NOT NULL,
+        key_id TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        UNIQUE (scope, id)
+      ) STRICT;
+      CREATE INDEX batch_lines_by_expiry ON batch_lines (expires_at);
+    `,
+  },
 ];
