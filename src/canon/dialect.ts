@@ -295,6 +295,8 @@ export interface Dialect {
   readonly queryHeaders?: Readonly<Record<string, string>>;
   /** The same language with another framing, where a client may choose one by the query; undefined: as it is. Towards providers it is not used. */
   framedFor?(params: Readonly<Record<string, string>>): Dialect | undefined;
+  /** The same language in the framing of a stream with this content type, as it was told once; undefined: as it is. */
+  framedAs?(contentType: string): Dialect | undefined;
   /** Listing of models in this dialect's shape; `undefined` when it shares another dialect's. Selected by `answersModels`. */
   /** `params`: the query, for languages that list in pages. @throws ProblemError invalid_request */
   encodeModels?(models: readonly ListedModel[], headers: Headers, params?: Readonly<Record<string, string>>): Json;
