@@ -100,6 +100,8 @@ class Pump implements Reader, Reading {
   #after: number;
   #live: LiveCall | undefined;
   #answerId: string | undefined;
+  /** Of the stream as its client got it: a language may have more framings than one. */
+  #contentType: string | undefined;
   #begun = false;
   /** The head of a reader that has come with a number not reached yet: should the call end before, there is nothing to read. */
   #held: { readonly status: number; readonly headers: Readonly<Record<string, string>> } | undefined;
@@ -132,6 +134,7 @@ class Pump implements Reader, Reading {
     this.#reader.whole(status, headers, body);
   }
   head(status: number, headers: Readonly<Record<string, string>>): void {
+    this.#contentType ??= headers["content-type"];
     if (this.#begun) return;
     this.#begun = true;
     if (this.#after > 0 && this.#after > (this.#live?.last ?? 0)) this.#held = { status, headers };
@@ -196,6 +199,7 @@ class Pump implements Reader, Reading {
       if (!page) return this.#fail(lost(this.#callId), undefined);
       const { entry, head, frames } = page;
       this.#answerId ??= head?.answerId;
+      this.#contentType ??= head?.headers["content-type"];
       if (head?.whole) return this.whole(head.status, head.headers, Buffer.concat(frames));
       if (frames.length > 0) {
         if (page.first > this.#after + 1) return this.#fail(lost(this.#callId), entry);
@@ -268,7 +272,8 @@ class Pump implements Reader, Reading {
 
   /** The language of the call, as the journal or the running call has it. */
   #language(entry: JournalEntry | undefined): Dialect | undefined {
-    return this.#deps.dialects.get(entry?.dialect ?? this.#live?.dialect ?? "");
+    const dialect = this.#deps.dialects.get(entry?.dialect ?? this.#live?.dialect ?? "");
+    return (this.#contentType !== undefined && dialect?.framedAs?.(this.#contentType)) || dialect;
   }
 
   async #untilDrained(): Promise<void> {

@@ -114,6 +114,59 @@ describe("a gateway killed while it goes on with a broken stream", () => {
   });
 });
 
+describe("a gateway killed while it tells a stream that is one JSON array", () => {
+  it("closes the array with the problem, for whoever comes back", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "gimbal-survive-"));
+    closing.push(() => rm(folder, { recursive: true, force: true }));
+    const file = join(folder, "gimbal.yaml");
+    await writeFile(
+      file,
+      "version: 1\nstorage: { openHoldMs: 1 }\nsim: { models: { talk: { length: 400, ttftMs: 1, tokensPerSecond: 40, seed: 1 } } }\n",
+    );
+    const before = await serve(folder, file);
+    const leave = new AbortController();
+    const response = await fetch(`${before.url}/v1beta/models/sim/talk:streamGenerateContent`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ contents: [{ role: "user", parts: [{ text: "Go on." }] }] }),
+      signal: leave.signal,
+    });
+    expect(response.headers.get("content-type")).toMatch(/^application\/json/);
+    const id = response.headers.get("x-gimbal-call-id") ?? "";
+    const heard = await someOf(response, 1500);
+    await before.kill();
+    leave.abort();
+    const after = await serve(folder, file);
+    const told = async (number: number): Promise<string> => {
+      const resumed = await fetch(`${after.url}/v1/calls/${id}/events?after=${number}`);
+      expect(resumed.headers.get("content-type")).toMatch(/^application\/json/);
+      return (await resumed.text()).replaceAll(/^id: \d+\n/gm, "");
+    };
+    const whole = await told(0);
+    const elements = JSON.parse(whole) as readonly { readonly error?: { readonly message: string } }[];
+    expect(elements.length).toBeGreaterThan(3);
+    expect(elements.slice(0, -1).every(({ error }) => error === undefined)).toBe(true);
+    expect(elements.at(-1)?.error?.message).toMatch(TERMINAL);
+    expect(whole.slice(0, 200)).toBe(heard.slice(0, 200));
+    const rest = await told(2);
+    expect(rest.startsWith(",")).toBe(true);
+    expect(whole.endsWith(rest)).toBe(true);
+  });
+});
+
+/** Reads until so many characters are here, and time for them to be journaled has passed: a later piece has come. */
+async function someOf(response: Response, characters: number): Promise<string> {
+  const reader = response.body?.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  while (text.length < characters) {
+    const piece = await reader?.read();
+    if (!piece || piece.done) break;
+    text += decoder.decode(piece.value, { stream: true });
+  }
+  return text;
+}
+
 describe("a data folder that a gateway holds", () => {
   it("is refused to a second one at once, and the first goes on undisturbed", async () => {
     const first = await startShaky(() => ({ does: "answer" }), SLOW_TOKENS_PER_SECOND);

@@ -1,4 +1,5 @@
 import type { Dialect, EmitFrame, EventEncoder, FrameCutter, Framing } from "../../canon/index.ts";
+import { mediaType } from "../../kit/index.ts";
 
 const OPENING = "[";
 const SEPARATOR = ",\r\n";
@@ -13,7 +14,7 @@ const decoder = new TextDecoder();
  */
 const ARRAY: Framing = {
   contentType: "application/json; charset=utf-8",
-  cutter: () => new WholeCutter(),
+  cutter: (maxBytes) => new ElementCutter(maxBytes),
   parse(frame) {
     const data = decoder
       .decode(frame)
@@ -24,15 +25,57 @@ const ARRAY: Framing = {
   format: (_event, data) => encoder.encode(data),
 };
 
-/** Nobody reads such a stream but its client: providers are asked for events. What was written is a frame already. */
-class WholeCutter implements FrameCutter {
+const [QUOTE, ESCAPE] = [0x22, 0x5c];
+const OPENERS: ReadonlySet<number> = new Set([0x5b, 0x7b]);
+const CLOSERS: ReadonlySet<number> = new Set([0x5d, 0x7d]);
+/** Inside the array, and outside its elements. */
+const BETWEEN = 1;
+
+/**
+ * Cuts the array into its elements, for whoever reads again what a client was told: providers are asked for events. Works on bytes, because
+ * no byte of a longer UTF-8 character looks like a bracket or a quote.
+ */
+class ElementCutter implements FrameCutter {
+  readonly #maxBytes: number;
+  #element: number[] = [];
+  #depth = 0;
+  #quoted = false;
+  #escaped = false;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
   push(chunk: Uint8Array, emit: (frame: Uint8Array) => void): boolean {
-    emit(chunk);
+    for (const byte of chunk) {
+      const before = this.#depth;
+      this.#read(byte);
+      if (before <= BETWEEN && this.#depth <= BETWEEN) continue;
+      this.#element.push(byte);
+      if (this.#element.length > this.#maxBytes) return false;
+      if (this.#depth !== BETWEEN) continue;
+      emit(Uint8Array.from(this.#element));
+      this.#element = [];
+    }
     return true;
   }
   rest(): Uint8Array {
-    return new Uint8Array(0);
+    return Uint8Array.from(this.#element);
   }
+
+  #read(byte: number): void {
+    if (this.#escaped) this.#escaped = false;
+    else if (byte === ESCAPE) this.#escaped = this.#quoted;
+    else if (byte === QUOTE) this.#quoted = !this.#quoted;
+    else if (this.#quoted) return;
+    else if (OPENERS.has(byte)) this.#depth++;
+    else if (CLOSERS.has(byte)) this.#depth--;
+  }
+}
+
+/** Is a stream of this content type such an array? */
+export function isArrayStream(contentType: string): boolean {
+  return mediaType(contentType) === mediaType(ARRAY.contentType);
 }
 
 /** The language with its streams as arrays. */

@@ -1,7 +1,7 @@
 import { defineDialect, type Door, type Headers, type Json, type JsonObject } from "../../canon/index.ts";
 import { commonLimits } from "../shared-limits.ts";
 import { decodeAnswer, encodeAnswer, readAnswer } from "./answer.ts";
-import { asArrayStream } from "./array-stream.ts";
+import { asArrayStream, isArrayStream } from "./array-stream.ts";
 import { decodeCall, outline, streamOf } from "./decode-call.ts";
 import { ResponseDecoder } from "./decode-events.ts";
 import { encodeCall, pathOf } from "./encode-call.ts";
@@ -47,6 +47,7 @@ const language = defineDialect({
   credentials,
   queryHeaders: { key: "x-goog-api-key" },
   framedFor: (params) => (streamOf({ params }).array ? arrayStream : undefined),
+  framedAs: (contentType) => (isArrayStream(contentType) ? arrayStream : undefined),
   encodeModels,
   encodeModel,
   answersModels: (headers) => headers["x-goog-api-key"] !== undefined,
