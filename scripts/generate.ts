@@ -5,6 +5,7 @@ import { providersDoc } from "./generate-providers-doc.ts";
 import { cliDoc } from "./generate/cli.ts";
 import { configurationDoc } from "./generate/configuration.ts";
 import { lossTable } from "./generate/loss-table.ts";
+import { modelsDoc } from "./generate/models.ts";
 import { rehearsalDoc } from "./generate/rehearsal.ts";
 import { dialectModules, registrySource } from "./generate/registry.ts";
 
@@ -16,6 +17,7 @@ function generatedFiles(root: string): ReadonlyMap<string, string> {
     ["docs/cli.md", cliDoc()],
     ["docs/rehearsal.md", rehearsalDoc()],
     ["docs/providers.md", providersDoc()],
+    ["docs/models.md", modelsDoc()],
     ["docs/dialects.md", lossTable()],
   ]);
 }

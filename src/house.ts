@@ -274,6 +274,8 @@ export function joined({ book, health, log, logs, ...rest }: Joined): GatewayDep
       cost: (...asked) => book().cost(...asked),
       ownCost: (...asked) => book().ownCost?.(...asked),
       isFree: (...asked) => book().isFree?.(...asked) ?? false,
+      prices: (...asked) => book().prices?.(...asked),
+      known: (...asked) => book().known?.(...asked) ?? [],
       upperBound: (...asked) => book().upperBound?.(...asked),
       countTokens: (...asked) => book().countTokens(...asked),
       estimator: (model) => book().estimator?.(model) ?? ((text) => book().countTokens(text, model)),

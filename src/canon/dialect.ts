@@ -4,6 +4,7 @@ import type { Answer, Event, StopReason } from "./event.ts";
 import type { FileLanguage } from "./file.ts";
 import type { Item } from "./item.ts";
 import type { Json, JsonObject } from "./json.ts";
+import type { ModelCard } from "./model-card.ts";
 import type { Problem } from "./problem.ts";
 import type { TaskCodecs } from "./task.ts";
 import type { Usage } from "./usage.ts";
@@ -431,6 +432,8 @@ export interface ListedModel {
   readonly displayName: string;
   readonly contextTokens?: number;
   readonly maxOutputTokens?: number;
+  /** Everything that is known of it; clients get it as a member of its own. */
+  readonly card?: ModelCard;
 }
 
 export type PendingState = "queued" | "in_progress" | "cancelled" | "failed";

@@ -18,6 +18,7 @@ export * from "./journal.ts";
 export * from "./guard.ts";
 export * from "./secret.ts";
 export * from "./price.ts";
+export * from "./model-card.ts";
 export * from "./repricing.ts";
 export * from "./fold.ts";
 export * from "./check.ts";

@@ -1,6 +1,7 @@
 import type { Usage } from "./usage.ts";
 import type { Nanodollars } from "./money.ts";
 import type { Capabilities } from "./dialect.ts";
+import type { Modality, ModelOperation, ModelPrices } from "./model-card.ts";
 
 /** What is known of one model. */
 export interface ModelFacts {
@@ -8,6 +9,12 @@ export interface ModelFacts {
   readonly maxOutputTokens?: number;
   readonly displayName?: string;
   readonly capabilities: Capabilities;
+  /** All that it can be asked for; undefined: whatever its provider takes. */
+  readonly operations?: readonly ModelOperation[];
+  /** What comes out of it besides what its operations say. */
+  readonly makes?: readonly Modality[];
+  /** Days that its provider keeps what it is sent, unless a contract says otherwise. */
+  readonly retentionDays?: number;
 }
 
 /** What is known of a call that bears on the most it can cost. */
@@ -37,6 +44,10 @@ export interface ModelBook {
   ownCost?(provider: string, model: string, usage: Usage, at: number, durationMs?: number): Nanodollars | undefined;
   /** Has somebody said that the model costs nothing? */
   isFree?(provider: string, model: string, at: number): boolean;
+  /** Prices in force at a time; undefined when they are unknown. */
+  prices?(provider: string, model: string, at: number): ModelPrices | undefined;
+  /** Names of the models of a provider that the price book lists; empty where it has none. */
+  known?(provider: string): readonly string[];
   /** No attempt of this size costs more; undefined when the price is unknown. */
   upperBound?(
     provider: string,

@@ -4,11 +4,12 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type { CallExtent, ModelBook, Nanodollars, Usage } from "../canon/index.ts";
 import { FACTS, HOUR_WRITE_ROWS, MEDIA_UNITS, PRICED_AS, STANDARD_TIERS, TIER_ROWS } from "./catalog.ts";
-import { entriesOf, type Entry } from "./entry.ts";
+import { entriesOf, kindOf, knownModels, type Entry } from "./entry.ts";
 import { ONE, partOf, type Fraction } from "./fraction.ts";
 import { inForce } from "./local.ts";
 import type { ModelOverlay } from "./overlay.ts";
 import { bareModel, compilePattern } from "./pattern.ts";
+import { pricesOfSheet } from "./shown-prices.ts";
 import { costBySheet, largestCost, type Sheet } from "./sheet.ts";
 import { countTokensOf, tokenEstimator } from "./tokens.ts";
 
@@ -49,6 +50,11 @@ export function createModelBook(overlay: ModelOverlay = {}): ModelBook {
     },
     ownCost,
     isFree: (provider, model, at) => priceOf(entryOf(provider, model), model, undefined, at)?.sheet.free === true,
+    prices(provider, model, at) {
+      const price = priceOf(entryOf(provider, model), model, undefined, at);
+      return price && pricesOfSheet(price.sheet, price.part);
+    },
+    known: (provider) => knownModels(kindOf(overlay, provider)),
     upperBound(provider, model, inputTokens, maxOutputTokens, at, call = {}) {
       const entry = entryOf(provider, model);
       const extent = extentOf(inputTokens, maxOutputTokens, call);

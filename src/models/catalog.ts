@@ -77,22 +77,24 @@ const ALL: Capabilities = { reasoning: true, vision: true, files: true, tools: t
 const NO_REASONING: Capabilities = { reasoning: false, vision: true, files: true, tools: true, structuredOutput: true };
 const TEXT: Capabilities = { reasoning: false, vision: false, files: false, tools: true, structuredOutput: true };
 const TEXT_REASONING: Capabilities = { ...TEXT, reasoning: true };
+/** Schemas for answers and files in the input came with the models of 2024. */
+const BEFORE_SCHEMAS: Capabilities = { reasoning: false, vision: false, files: false, audio: false, tools: true, structuredOutput: false };
 /** Sampling is fixed while these models reason; the API answers 400 to any other value. */
 const FIXED_SAMPLING = ["temperature", "top_p", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "logit_bias"];
 
 export const FACTS: readonly FactsRow[] = [
-  { models: ["gpt-3.5*"], contextTokens: 16_385, maxOutputTokens: 4096, capabilities: { tools: true, vision: false, reasoning: false } },
+  { models: ["gpt-3.5*"], contextTokens: 16_385, maxOutputTokens: 4096, capabilities: BEFORE_SCHEMAS },
   {
-    models: ["gpt-4", "gpt-4-0*"],
-    contextTokens: 8192,
-    maxOutputTokens: 8192,
-    capabilities: { tools: true, vision: false, reasoning: false },
+    models: ["gpt-3.5-turbo-instruct*", "babbage*", "davinci*", "curie*", "text-davinci-*"],
+    capabilities: { ...BEFORE_SCHEMAS, tools: false },
   },
+  { models: ["gpt-4", "gpt-4-0*", "gpt-4-32k*"], contextTokens: 8192, maxOutputTokens: 8192, capabilities: BEFORE_SCHEMAS },
+  { models: ["gpt-4-32k*"], contextTokens: 32_768 },
   {
-    models: ["gpt-4-turbo*"],
+    models: ["gpt-4-turbo*", "gpt-4-vision*"],
     contextTokens: 128_000,
     maxOutputTokens: 4096,
-    capabilities: { tools: true, vision: true, reasoning: false },
+    capabilities: { ...BEFORE_SCHEMAS, vision: true },
   },
   { models: ["gpt-4o*", "chatgpt-4o*"], contextTokens: 128_000, maxOutputTokens: 16_384, capabilities: NO_REASONING },
   { models: ["gpt-4o-audio*", "gpt-4o-mini-audio*", "gpt-audio*"], capabilities: { audio: true, vision: false } },

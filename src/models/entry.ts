@@ -3,8 +3,10 @@ import type { Capabilities, ModelFacts } from "../canon/index.ts";
 import { HOUR_WRITE_ROWS, PRICED_AS } from "./catalog.ts";
 import { factsFromRows, withMaximum } from "./facts.ts";
 import { localRules, type LocalRules } from "./local.ts";
+import { operationsFromRows } from "./operations.ts";
 import type { ModelOverlay, ModelOverride } from "./overlay.ts";
 import { bareModel, compilePattern } from "./pattern.ts";
+import { platformOf } from "./platforms.ts";
 import { sheetFromPackage, type Sheet } from "./sheet.ts";
 import { sheetFromOptions } from "./written.ts";
 
@@ -54,7 +56,7 @@ function lookUp(overlay: ModelOverlay, override: Overrides, provider: string, mo
   const base =
     own?.sameAs && slash > 0 && hops > 0
       ? lookUp(overlay, override, own.sameAs.slice(0, slash), own.sameAs.slice(slash + 1), hops - 1)
-      : fromTables(overlay.kinds?.[provider] ?? provider, model);
+      : fromTables(kindOf(overlay, provider), model);
   if (!own) return base;
   return {
     ...base,
@@ -64,14 +66,16 @@ function lookUp(overlay: ModelOverlay, override: Overrides, provider: string, mo
 }
 
 function correctedFacts(facts: ModelFacts | undefined, own: ModelOverride): ModelFacts | undefined {
-  const { contextTokens, displayName, maxOutputTokens, capabilities } = own;
-  if (!facts && contextTokens === undefined && displayName === undefined && maxOutputTokens === undefined && !capabilities)
-    return undefined;
+  const { contextTokens, displayName, maxOutputTokens, capabilities, operations, retentionDays } = own;
+  const said = [contextTokens, displayName, maxOutputTokens, capabilities, operations, retentionDays];
+  if (!facts && said.every((value) => value === undefined)) return undefined;
   return {
     ...facts,
     ...(contextTokens !== undefined && { contextTokens }),
     ...(displayName !== undefined && { displayName }),
     ...(maxOutputTokens !== undefined && { maxOutputTokens }),
+    ...(operations !== undefined && { operations }),
+    ...(retentionDays !== undefined && { retentionDays }),
     capabilities: withMaximum({ ...facts?.capabilities, ...defined(capabilities) }, maxOutputTokens),
   };
 }
@@ -86,12 +90,16 @@ function fromTables(kind: string, model: string): Entry {
   const [pricedAs, name] = pricedAsOf(kind, model);
   const found = pricedAs === undefined ? undefined : calcPrice({}, name, { providerId: pricedAs, timestamp: new Date(0) })?.model;
   const contextTokens = rows?.contextTokens ?? found?.context_window;
+  const asked = operationsFromRows(model);
+  const { retentionDays } = platformOf(kind);
   const facts: ModelFacts | undefined =
-    rows || found
+    rows || found || asked || retentionDays !== undefined
       ? {
           ...(contextTokens !== undefined && { contextTokens }),
           ...(rows?.maxOutputTokens !== undefined && { maxOutputTokens: rows.maxOutputTokens }),
           ...(found?.name !== undefined && { displayName: found.name }),
+          ...asked,
+          ...(retentionDays !== undefined && { retentionDays }),
           capabilities: rows?.capabilities ?? {},
         }
       : undefined;
@@ -104,9 +112,32 @@ function fromTables(kind: string, model: string): Entry {
   };
 }
 
+function packageName(kind: string): string {
+  return (Object.hasOwn(PRICED_AS, kind) ? PRICED_AS[kind] : undefined) ?? kind;
+}
+
+/** What a provider is: callers choose names, so only the overlay's own count. */
+export function kindOf(overlay: ModelOverlay, provider: string): string {
+  const { kinds } = overlay;
+  return (kinds && Object.hasOwn(kinds, provider) ? kinds[provider] : undefined) ?? provider;
+}
+
+/** Names of the models that the price package lists of a kind of provider, as they stand there. */
+export function knownModels(kind: string): readonly string[] {
+  // A row with a suffix stands for several lists, of which none is the kind's own.
+  const name = packageName(kind);
+  const provider = findProvider({ providerId: name });
+  if (provider?.id !== name) return [];
+  const { only, not = [] } = platformOf(kind);
+  const [wanted, unwanted] = [only?.map(compilePattern), not.map(compilePattern)];
+  return provider.models
+    .map(({ id }) => id)
+    .filter((id) => (wanted?.some((matches) => matches(id)) ?? true) && !unwanted.some((matches) => matches(id)));
+}
+
 /** Only an exact name counts: the package also guesses providers from likeness, which would price a stranger's models. */
 function pricedAsOf(kind: string, model: string): readonly [provider: string | undefined, model: string] {
-  const row = PRICED_AS[kind] ?? kind;
+  const row = packageName(kind);
   const colon = row.includes("{suffix}") ? model.lastIndexOf(":") : -1;
   const provider = colon < 0 ? row : row.replace("{suffix}", () => model.slice(colon + 1));
   const known = provider !== "" && findProvider({ providerId: provider })?.id === provider;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { ModelOperation } from "../canon/index.ts";
 import { nanodollarsOf } from "./decimal.ts";
 
 /** Dearest price of a million units, and of one. */
@@ -91,3 +92,32 @@ export const capabilityOptions = z
   .describe("Corrections to what is known of the model's abilities.");
 
 export type CapabilityOptions = z.infer<typeof capabilityOptions>;
+
+const OPERATIONS = [
+  "generate",
+  "realtime",
+  "embed",
+  "rerank",
+  "moderate",
+  "image",
+  "speech",
+  "transcribe",
+] as const satisfies ModelOperation[];
+/** A century. */
+const MOST_RETENTION_DAYS = 36_525;
+
+/** What else a person may correct: members of a model's options. */
+export const modelFactShape = {
+  operations: z
+    .array(z.enum(OPERATIONS))
+    .optional()
+    .describe(
+      "All that it can be asked for; other calls go to other targets. Default: what is known of its name, else whatever its provider takes.",
+    ),
+  retentionDays: z
+    .int()
+    .min(0)
+    .max(MOST_RETENTION_DAYS)
+    .optional()
+    .describe("Days that its provider keeps what it is sent, by your contract; shown by `gimbal models`."),
+} as const;

@@ -1,3 +1,4 @@
+import type { ModelOperation } from "../canon/index.ts";
 import type { LocalPrices } from "./local-options.ts";
 import type { CapabilityOptions, PriceOptions } from "./options.ts";
 
@@ -10,6 +11,8 @@ export interface ModelOverride {
   readonly contextTokens?: number | undefined;
   readonly maxOutputTokens?: number | undefined;
   readonly capabilities?: CapabilityOptions | undefined;
+  readonly operations?: readonly ModelOperation[] | undefined;
+  readonly retentionDays?: number | undefined;
 }
 
 /** The configuration's part of the model book. */

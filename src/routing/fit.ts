@@ -3,12 +3,13 @@ import {
   TASKS,
   type Alias,
   type ModelBook,
-  type Place,
+  type ModelOperation,
   type Requirements,
   type Snapshot,
   type Target,
   type TaskOperation,
 } from "../canon/index.ts";
+import { placeOfTarget } from "../models/index.ts";
 import { hasGaps, lacks, outOfPlace, unknowns } from "./capabilities.ts";
 import type { CallFacts } from "./facts.ts";
 
@@ -16,7 +17,6 @@ import type { CallFacts } from "./facts.ts";
 const ESTIMATE_FACTOR = 2;
 /** Vocabularies differ: a count may be this much too high before a call is kept from a model. */
 const COUNT_SLACK = 0.9;
-const NOWHERE: Place = {};
 
 type FitBook = Pick<ModelBook, "facts" | "countTokens">;
 
@@ -42,6 +42,7 @@ export class Fit {
   fault(target: Target): string | undefined {
     const { operation } = this.#facts.source;
     if (isTask(operation)) return this.#outOfPlace(target) ?? this.#unfit(target, operation);
+    if (this.#answers && !this.#does(target, "generate")) return this.#outOfPlace(target) ?? "takes no conversations";
     return this.#outOfPlace(target) ?? (this.#answers ? (this.#incapable(target) ?? this.#tooLong(target)) : undefined);
   }
 
@@ -62,8 +63,7 @@ export class Fit {
 
   #outOfPlace(target: Target): string | undefined {
     if (!this.#required) return undefined;
-    const place = { ...(this.#snapshot.places?.get(target.provider) ?? NOWHERE), ...target.place };
-    return outOfPlace(place, ...this.#required);
+    return outOfPlace(placeOfTarget(target, this.#snapshot.places), ...this.#required);
   }
 
   #incapable(target: Target): string | undefined {
@@ -71,11 +71,16 @@ export class Fit {
     return capabilities && hasGaps(capabilities) ? lacks(capabilities, this.#facts.needs) : undefined;
   }
 
+  /** Nobody knows of a model without `operations` what it cannot do. */
+  #does(target: Target, operation: ModelOperation): boolean {
+    return this.#book?.facts(target.provider, target.model)?.operations?.includes(operation) ?? true;
+  }
+
   /** A provider that is not there is told by whoever asks it. */
   #unfit(target: Target, operation: TaskOperation): string | undefined {
     const provider = this.#snapshot.providers.get(target.provider);
     const support = provider?.tasks?.[operation];
-    if (provider && !support) return `takes no ${TASKS[operation].plural}`;
+    if ((provider && !support) || !this.#does(target, operation)) return `takes no ${TASKS[operation].plural}`;
     return support && this.#facts.source.excess?.(support, target);
   }
 

@@ -11,6 +11,7 @@ import {
 } from "../canon/index.ts";
 import { problemHeaders } from "../gateway/refuse.ts";
 import { nearest, openJson } from "../kit/index.ts";
+import { cardOf, placeOfTarget } from "../models/index.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
 import { identifyAndCount } from "./calls.ts";
@@ -117,12 +118,15 @@ const oneModel =
 
 /** What a key may name: the aliases, with what is known of their first target. */
 export function listModels(deps: GatewayDeps, scopes: Scopes): ListedModel[] {
-  const snapshot = deps.snapshot();
+  const { book, clock } = deps;
+  const { aliases, providers, places } = deps.snapshot();
+  const at = clock.now();
   const models: ListedModel[] = [];
-  for (const alias of snapshot.aliases.values()) {
+  for (const alias of aliases.values()) {
     const [first] = alias.targets;
     if (!first || !mayUseModel(scopes, alias.name)) continue;
-    const facts = deps.book.facts(first.provider, first.model);
+    const provider = providers.get(first.provider);
+    const facts = book.facts(first.provider, first.model);
     models.push({
       id: alias.name,
       provider: first.provider,
@@ -130,6 +134,7 @@ export function listModels(deps: GatewayDeps, scopes: Scopes): ListedModel[] {
       displayName: facts?.displayName ?? alias.name,
       ...(facts?.contextTokens !== undefined && { contextTokens: facts.contextTokens }),
       ...(facts?.maxOutputTokens !== undefined && { maxOutputTokens: facts.maxOutputTokens }),
+      ...(provider && { card: cardOf({ book, provider, model: first.model, place: placeOfTarget(first, places), at }) }),
     });
   }
   return models;

@@ -286,7 +286,7 @@ describe("gimbal models, ledger and init", () => {
   it("lists models with their targets", async () => {
     writeFileSync(join(folder, "gimbal.yaml"), "version: 1\nmodels: { fast: sim/echo }\n");
     expect(await run(["models", "--json"])).toBe(0);
-    expect((printed()["models"] as unknown[])[0]).toEqual({ id: "fast", strategy: "fallback", targets: ["sim/echo"] });
+    expect((printed()["models"] as unknown[])[0]).toMatchObject({ id: "fast", strategy: "fallback", targets: ["sim/echo"] });
     writeFileSync(join(folder, "gimbal.yaml"), "version: 1\nmodles: {}\n");
     expect(await run(["models"])).toBe(1);
     expect(complaints).toContain('gimbal.yaml:2:1 Unknown key "modles". Did you mean "models"?');

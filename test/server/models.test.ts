@@ -25,6 +25,44 @@ describe("the list of models", () => {
     expect(await anthropic().models.retrieve("sim/echo")).toMatchObject({ id: "sim/echo", type: "model" });
   });
 
+  it("tells what is known of each in every language, beside the language's own fields", async () => {
+    const knowing = await startGateway({
+      config: `providers:
+  openai: { apiKey: x, region: eu-west-1 }
+models: { smart: openai/gpt-5-mini, vectors: openai/text-embedding-3-small }
+`,
+    });
+    const card = {
+      provider: "openai",
+      model: "gpt-5-mini",
+      contextTokens: 400_000,
+      maxOutputTokens: 128_000,
+      input: ["text", "image", "file"],
+      output: ["text"],
+      tools: true,
+      structuredOutput: true,
+      reasoning: true,
+      operations: ["generate"],
+      region: "eu-west-1",
+      retentionDays: 30,
+      languages: ["openai-responses", "openai-chat"],
+      prices: { inputUsd: "0.250000000", cacheReadUsd: "0.025000000", outputUsd: "2.000000000" },
+    };
+    const ask = async (path: string, init: RequestInit = {}): Promise<Record<string, unknown>> =>
+      (await (await fetch(`${knowing.url}${path}`, init)).json()) as Record<string, unknown>;
+    const versioned = { headers: { "anthropic-version": "2023-06-01" } };
+    expect(await ask("/v1/models/smart")).toMatchObject({ object: "model", owned_by: "openai", gimbal: card });
+    expect(await ask("/v1/models/smart", versioned)).toMatchObject({ type: "model", max_input_tokens: 400_000, gimbal: card });
+    const listed = (await ask("/v1beta/models"))["models"] as { name: string }[];
+    const gemini = (name: string) => listed.find((model) => model.name === `models/${name}`);
+    expect(gemini("smart")).toMatchObject({ inputTokenLimit: 400_000, thinking: true, gimbal: card });
+    expect(gemini("vectors")).toMatchObject({ supportedGenerationMethods: ["embedContent"] });
+    const show = (model: string) => ask("/api/show", { method: "POST", body: JSON.stringify({ model }) });
+    expect(await show("smart")).toMatchObject({ capabilities: ["completion", "vision", "tools", "thinking"], gimbal: card });
+    expect(await show("vectors")).toMatchObject({ capabilities: ["embedding"] });
+    await knowing.close();
+  });
+
   it("names the nearest one it has, in the asker's own kind of error", async () => {
     const mine = await openai()
       .models.retrieve("sim/ehco")

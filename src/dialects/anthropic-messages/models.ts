@@ -1,4 +1,4 @@
-import { invalid, type Headers, type JsonObject, type ListedModel } from "../../canon/index.ts";
+import { cardAsJson, invalid, type Headers, type JsonObject, type ListedModel } from "../../canon/index.ts";
 
 /** One model as SDK 1.12.0 reads it (`ModelInfo`). What the gateway does not know is null. */
 export function encodeModel(model: ListedModel): JsonObject {
@@ -14,6 +14,7 @@ export function encodeModel(model: ListedModel): JsonObject {
     deprecated_at: null,
     retires_at: null,
     line: null,
+    ...(model.card && { gimbal: cardAsJson(model.card) }),
   };
 }
 

@@ -1,4 +1,4 @@
-import { invalid, type Headers, type JsonObject, type ListedModel } from "../../canon/index.ts";
+import { cardAsJson, invalid, type Headers, type JsonObject, type ListedModel, type ModelCard } from "../../canon/index.ts";
 
 /** One model as `@google/genai` 3 reads it. */
 export function encodeModel(model: ListedModel): JsonObject {
@@ -9,8 +9,19 @@ export function encodeModel(model: ListedModel): JsonObject {
     displayName: model.displayName,
     ...(model.contextTokens !== undefined && { inputTokenLimit: model.contextTokens }),
     ...(model.maxOutputTokens !== undefined && { outputTokenLimit: model.maxOutputTokens }),
-    supportedGenerationMethods: ["generateContent", "streamGenerateContent", "countTokens"],
+    supportedGenerationMethods: methodsOf(model.card),
+    ...(model.card?.reasoning !== undefined && { thinking: model.card.reasoning }),
+    ...(model.card && { gimbal: cardAsJson(model.card) }),
   };
+}
+
+const OF_CONVERSATIONS = ["generateContent", "streamGenerateContent", "countTokens"];
+
+/** This language has no words for other operations. */
+function methodsOf(card: ModelCard | undefined): string[] {
+  if (!card) return OF_CONVERSATIONS;
+  const { operations } = card;
+  return [...(operations.includes("generate") ? OF_CONVERSATIONS : []), ...(operations.includes("embed") ? ["embedContent"] : [])];
 }
 
 /** Models on a page when the client names no size, and at most. Source: Gemini API reference, `models.list`. */

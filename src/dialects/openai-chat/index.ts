@@ -1,4 +1,4 @@
-import { defineDialect, type Json, type ListedModel } from "../../canon/index.ts";
+import { cardAsJson, defineDialect, type Json, type ListedModel } from "../../canon/index.ts";
 import { commonLimits } from "../shared-limits.ts";
 import { adaptations, renamedRoles, roleRenamed } from "./adapt.ts";
 import { decodeAnswer, encodeAnswer, readAnswer } from "./answer.ts";
@@ -57,6 +57,6 @@ export default defineDialect({
   encodeProblemFrames: (problem, callId, emit) => emit(undefined, JSON.stringify(errorBody(problem, callId))),
 });
 
-function listed({ id, createdAt, provider }: ListedModel): Json {
-  return { id, object: "model", created: createdAt, owned_by: provider };
+function listed({ id, createdAt, provider, card }: ListedModel): Json {
+  return { id, object: "model", created: createdAt, owned_by: provider, ...(card && { gimbal: cardAsJson(card) }) };
 }
