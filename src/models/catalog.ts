@@ -11,6 +11,7 @@ export const PRICED_AS: Readonly<Record<string, string>> = {
   gemini: "google",
   vertex: "google",
   "vertex-anthropic": "google",
+  bedrock: "aws",
   "workers-ai": "cloudflare",
   moonshot: "moonshotai",
   voyage: "voyageai",

@@ -1,4 +1,5 @@
 import type { Capabilities, Provider } from "../canon/index.ts";
+import { AWS_ROWS } from "./catalog-aws.ts";
 import { GOOGLE_ROWS } from "./catalog-google.ts";
 import { TASK_CATALOG } from "./catalog-tasks.ts";
 import type { ProviderDeps } from "./create.ts";
@@ -147,6 +148,7 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
     ],
   },
   ...GOOGLE_ROWS,
+  ...AWS_ROWS,
   azure: {
     ...HOSTED,
     title: "Azure OpenAI",

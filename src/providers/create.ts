@@ -45,7 +45,16 @@ export function createProvider(name: string, options: ProviderOptions, deps: Pro
 }
 
 /** Options that only some kinds know. */
-const CLOUD_OPTIONS = ["project", "location", "serviceAccount", "serviceAccountFile", "applicationDefault"] as const;
+const CLOUD_OPTIONS = [
+  "project",
+  "location",
+  "serviceAccount",
+  "serviceAccountFile",
+  "applicationDefault",
+  "accessKeyId",
+  "secretAccessKey",
+  "sessionToken",
+] as const;
 
 function plainProvider(name: string, options: ProviderOptions, row: CatalogRow, deps: ProviderDeps): Provider {
   const address = addressOf(name, options, row, deps.env);

@@ -140,6 +140,11 @@ const providerFields = z.strictObject({
       "Reach it through a proxy: `http://host:port` or `https://host:port`, with `user:password@` where it asks for them; or `environment`: as HTTPS_PROXY, HTTP_PROXY and NO_PROXY say. See docs/network.md.",
     ),
   tls: tlsOptions.optional().describe("Whom to trust and what to show when connecting. See docs/network.md."),
+  accessKeyId: secret
+    .optional()
+    .describe("Id of an access key with which requests are signed, for kinds whose cloud has such; see docs/providers.md."),
+  secretAccessKey: secret.optional().describe("The secret half of that access key; it signs and is never sent."),
+  sessionToken: secret.optional().describe("The session token of temporary access keys."),
   maxConnections: z.int().positive().max(100_000).default(20_000).describe("Connections open at once."),
   maxHeaderBytes: z.int().min(1024).max(1_048_576).default(65_536).describe("Largest head of an answer, in bytes."),
   capabilities: capabilityOptions.optional(),

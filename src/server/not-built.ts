@@ -14,7 +14,7 @@ export const NOT_BUILT: readonly { readonly method: string; readonly path: strin
     path,
     what: path,
   })),
-  { method: "POST", path: "/model/{model...}", what: "the converse language" },
+  { method: "POST", path: "/model/{model...}", what: "invoking models in their makers' own languages" },
   ...["GET", "POST", "PUT", "DELETE", "PATCH"].map((method) => ({
     method,
     path: "/passthrough/{rest...}",
