@@ -73,7 +73,9 @@ function local(): string {
 
 function table(rows: readonly (readonly [string, CatalogRow])[]): string {
   const lines = rows.map(([kind, row]) => {
-    const address = row.baseUrl ?? (row.baseUrlEnvironment ? `\`baseUrl\` or \`${row.baseUrlEnvironment[0]}\`` : "`baseUrl`");
+    const address = row.inProcess
+      ? "this machine"
+      : (row.baseUrl ?? (row.baseUrlEnvironment ? `\`baseUrl\` or \`${row.baseUrlEnvironment[0]}\`` : "`baseUrl`"));
     const key = row.environment.map((variable) => `\`${variable}\``).join(", ") || "-";
     const auth = row.auth.style === "bearer" ? "Bearer" : `\`${row.auth.name}\``;
     return `| \`${kind}\` | ${row.title} | ${address} | ${key}${row.needsKey || key === "-" ? "" : " (if any)"} | ${auth} | ${row.dialects.map((id) => `\`${id}\``).join(", ") || "-"} | ${Object.keys(tasksOf(kind)).join(", ") || "-"} |`;

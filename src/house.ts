@@ -130,7 +130,7 @@ async function furnish(
         () => book.version,
         () => clock.now() + config.limits.journalMs,
       );
-  let snapshot = snapshotOf(config, version?.version ?? 0, openProviders(config, { clock, env, randomness, book }));
+  let snapshot = snapshotOf(config, version?.version ?? 0, openProviders(config, { clock, env, randomness, book, dataFolder: folder }));
   const health = openHealth(config, snapshot, { clock, randomness, signals: stores.signals, log: logs.warn });
   const seal = await openDataSeal({ env, folder });
   // A rotation raises what this watches: tokens under the new key open from then on.
@@ -177,7 +177,7 @@ async function furnish(
     const before = snapshot;
     current = next;
     book = bookOf(next, local);
-    snapshot = snapshotOf(next, number, openProviders(next, { clock, env, randomness, book }));
+    snapshot = snapshotOf(next, number, openProviders(next, { clock, env, randomness, book, dataFolder: folder }));
     health.configure(snapshot, next.health);
     logs.configure(next.logs);
     telemetry.configure(next.telemetry);
@@ -321,6 +321,8 @@ function factsOf(book: ModelBook): ModelBook["facts"] {
   return (provider, model) => book.facts(provider, model);
 }
 
+  /** Where optional packages and downloaded models are kept. */
+  readonly dataFolder?: string | undefined;
 /** Facts and prices as a configuration corrects them, and a price file them. `prices`: a rehearsal's own. */
 export function bookOf(config: GimbalConfig, local?: LocalPrices, prices: StageParts["prices"] = new Map()): ModelBook {
   const models = overlayOf(config.providers);
@@ -339,11 +341,12 @@ export function bookOf(config: GimbalConfig, local?: LocalPrices, prices: StageP
 /** The running providers of a configuration, by name; the simulator is always among them. */
 export function openProviders(
   config: GimbalConfig,
-  { clock, env, randomness, book, connect: to = connect }: Wiring,
+  { clock, env, randomness, book, dataFolder, connect: to = connect }: Wiring,
 ): ReadonlyMap<string, Provider> {
   const facts = factsOf(book);
   const providers = new Map<string, Provider>([[SIM, createSimulator(SIM, config.sim, { dialects, clock, randomness })]]);
-  for (const [name, options] of config.providers) providers.set(name, createProvider(name, options, { connect: to, clock, env, facts }));
+  for (const [name, options] of config.providers)
+    providers.set(name, createProvider(name, options, { connect: to, clock, env, facts, randomness, dataFolder }));
   return providers;
 }
 

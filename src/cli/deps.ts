@@ -39,7 +39,7 @@ export interface CliDeps {
   /** What keys and servers the machine offers without any configuration. */
   discover(): Promise<Discovered>;
   /** The providers of a configuration, by name, ready to be asked. */
-  openProviders(config: GimbalConfig): Promise<ReadonlyMap<string, Provider>>;
+  openProviders(config: GimbalConfig, dataFolder?: string): Promise<ReadonlyMap<string, Provider>>;
   /** Facts and prices of models as a configuration corrects them, and a price file them. */
   book(config: GimbalConfig, prices?: LocalPrices): ModelBook;
   /** The gateway of a configuration for a rehearsal: in memory, with a stand-in for every provider. */

@@ -52,10 +52,10 @@ function count(number: number, noun: string): string {
 }
 
 /** Asks every provider whether it is there and takes the credentials; all at once, each within a bound. */
-export async function checkProviders(config: GimbalConfig, deps: CliDeps): Promise<readonly Finding[]> {
+export async function checkProviders(config: GimbalConfig, dataFolder: string, deps: CliDeps): Promise<readonly Finding[]> {
   let providers: ReadonlyMap<string, Provider>;
   try {
-    providers = await deps.openProviders(config);
+    providers = await deps.openProviders(config, dataFolder);
   } catch (error) {
     return [failure("providers", sentence(error), "Correct the provider's options in the configuration.")];
   }

@@ -3,7 +3,7 @@ import { checkClock, checkDatabase, checkFolder, checkPort, checkRuntime } from 
 import { checkConfig, checkProviders } from "./doctor-config.ts";
 import type { Finding } from "./finding.ts";
 import { checkWarm } from "./doctor-warm.ts";
-import { LISTEN_FLAGS, CONFIG_FLAG, DATA_FLAG } from "./settings.ts";
+import { LISTEN_FLAGS, CONFIG_FLAG, DATA_FLAG, dataFolderOf } from "./settings.ts";
 
 const MARKS: Readonly<Record<Finding["status"], string>> = { ok: "ok     ", warning: "warning", failure: "FAILURE" };
 
@@ -23,7 +23,7 @@ export const doctorCommand: Command = {
     add(await checkFolder(input, deps));
     const { config, findings: found } = await checkConfig(input, deps);
     add(found);
-    if (config) add(await checkProviders(config, deps));
+    if (config) add(await checkProviders(config, dataFolderOf(input, deps), deps));
     if (config) add(await checkWarm(config, input, deps));
     add(await checkClock(input, deps));
     add(await checkPort(input, config, deps));

@@ -54,6 +54,7 @@ const TASKS: Readonly<Record<string, TaskRow>> = {
     moderate: inOne(MISTRAL),
     transcribe: inOne(OPENAI),
   },
+  local: { embed: inOne(OPENAI), rerank: inOne(JINA), moderate: inOne(OPENAI) },
   groq: { speech: inOne(OPENAI), transcribe: inOne(OPENAI, { maxFileBytes: SOUND_BYTES }) },
   together: {
     embed: inOne(OPENAI, { renames: { user: null } }),

@@ -3,6 +3,7 @@ import { AWS_ROWS } from "./catalog-aws.ts";
 import { GOOGLE_ROWS } from "./catalog-google.ts";
 import { TASK_CATALOG } from "./catalog-tasks.ts";
 import type { ProviderDeps } from "./create.ts";
+import { LOCAL_ROWS } from "./local/row.ts";
 import type { ProviderOptions } from "./options.ts";
 
 /** How a provider wants its key. */
@@ -62,6 +63,8 @@ export interface CatalogRow {
   readonly hints: readonly string[];
   /** What it is beyond this row; it alone takes the options of a cloud (`project`, `location`, ...). */
   readonly create?: OwnProvider;
+  /** Its models run on this machine, in processes of their own. */
+  readonly inProcess?: true;
   /** For docs: what is unusual about it. */
   readonly quirks: readonly string[];
 }
@@ -116,6 +119,7 @@ const HOSTED = {
 /** The catalogue, by the name under which `providers:` knows it. */
 export const CATALOG: Readonly<Record<string, CatalogRow>> = {
   ...TASK_CATALOG,
+  ...LOCAL_ROWS,
   openai: {
     ...HOSTED,
     title: "OpenAI",

@@ -1,4 +1,4 @@
-import { ProblemError, type Clock, type Provider, type Secret, Secret as SecretValue } from "../canon/index.ts";
+import { ProblemError, type Clock, type Provider, type Randomness, type Secret, Secret as SecretValue } from "../canon/index.ts";
 import { nearest } from "../kit/index.ts";
 import type { ClientOptions, HttpClient } from "../wire/types.ts";
 import { addressOf, type Environment } from "./address.ts";
@@ -7,6 +7,7 @@ import { catalogRow, GENERIC_KIND, providerKinds, type CatalogRow } from "./cata
 import { HttpProvider } from "./http.ts";
 import { tasksFrom } from "./task-options.ts";
 import { keysOf } from "./keys.ts";
+import { LOCAL_OPTIONS } from "./local/options.ts";
 import { networkOf } from "./network.ts";
 import type { ProviderOptions } from "./options.ts";
 
@@ -16,6 +17,10 @@ export interface ProviderDeps {
   readonly env: Environment;
   /** What is known of models: `book.facts`. */
   readonly facts: LookUpFacts;
+  /** For ids of what is made here. Default: the system's. */
+  readonly randomness?: Randomness;
+  /** Where this gateway keeps what it needs. */
+  readonly dataFolder?: string | undefined;
 }
 
 /**
@@ -35,6 +40,7 @@ export function createProvider(name: string, options: ProviderOptions, deps: Pro
       param: `providers.${name}`,
     });
   }
+  if (!row.inProcess) refuseLocalOptions(name, options);
   if (row.create) return row.create({ name, options, row, deps, plain: (given) => plainProvider(name, options, given, deps) });
   for (const option of CLOUD_OPTIONS) {
     if (options[option] === undefined) continue;
@@ -55,6 +61,16 @@ const CLOUD_OPTIONS = [
   "secretAccessKey",
   "sessionToken",
 ] as const;
+
+/** @throws ProblemError invalid_request for options of models in process, where there are none */
+function refuseLocalOptions(name: string, { models = {} }: ProviderOptions): void {
+  for (const [model, own] of Object.entries(models)) {
+    const option = LOCAL_OPTIONS.find((one) => own[one] !== undefined);
+    if (option === undefined) continue;
+    const message = `The model "${model}" of the provider "${name}" takes no ${option}: that belongs to providers of kind: local.`;
+    throw new ProblemError({ kind: "invalid_request", message, param: `providers.${name}.models.${model}.${option}` });
+  }
+}
 
 function plainProvider(name: string, options: ProviderOptions, row: CatalogRow, deps: ProviderDeps): Provider {
   const address = addressOf(name, options, row, deps.env);

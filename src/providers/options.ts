@@ -1,8 +1,12 @@
 import { z } from "zod";
 import { Secret } from "../canon/index.ts";
 import { capabilityOptions, modelFactShape, priceOptions, type ModelOverlay, type ModelOverride } from "../models/index.ts";
+import { localModelShape } from "./local/options.ts";
 import { placeName, placeShape } from "./place.ts";
 import { taskOptions } from "./task-options.ts";
+
+/** The kind whose models run on this machine. */
+export const IN_PROCESS = "local";
 
 const name = z.string().min(1).max(200);
 const milliseconds = (fallback: number, meaning: string) => z.int().positive().max(3_600_000).default(fallback).describe(meaning);
@@ -82,6 +86,7 @@ const modelOptions = z.strictObject({
   maxOutputTokens: z.int().positive().optional().describe("Tokens it can write in one answer."),
   capabilities: capabilityOptions.optional(),
   ...modelFactShape,
+  ...localModelShape,
   concurrency: concurrency("Attempts at it that run at once; further ones wait, see `health.queue`."),
 });
 
@@ -168,7 +173,10 @@ export function overlayOf(providers: Iterable<readonly [string, ProviderOptions]
   const models: Record<string, ModelOverride> = {};
   for (const [provider, options] of providers) {
     if (options.kind !== undefined) kinds[provider] = options.kind;
-    for (const [model, override] of Object.entries(options.models ?? {})) models[`${provider}/${model}`] = override;
+    // What runs on one's own machine is charged for by nobody, unless the configuration says otherwise.
+    const free = (options.kind ?? provider) === IN_PROCESS;
+    for (const [model, override] of Object.entries(options.models ?? {}))
+      models[`${provider}/${model}`] = free && !override.price ? { ...override, price: { free: true } } : override;
   }
   return { kinds, models };
 }

@@ -57,7 +57,7 @@ describe("the catalogue", () => {
     expect(row.title).not.toBe("");
     expect(row.dialects.length + Object.keys(tasksOf(kind)).length).toBeGreaterThan(0);
     expect(URL.canParse((row.baseUrl ?? "https://example.com").replaceAll(/[{}]/g, ""))).toBe(true);
-    const reachable = row.baseUrl !== undefined || row.baseUrlEnvironment !== undefined || kind === "openai-compatible";
+    const reachable = row.baseUrl !== undefined || row.baseUrlEnvironment !== undefined || row.inProcess || kind === "openai-compatible";
     expect(reachable).toBe(true);
     expect(row.needsKey ? row.environment.length : 1).toBeGreaterThan(0);
   });
@@ -87,6 +87,7 @@ describe("the catalogue", () => {
       "sambanova",
       "moonshot",
       "openai-compatible",
+      "local",
       "cohere",
       "voyage",
       "jina",
