@@ -40,6 +40,7 @@ import type { BatchRow, FileRow, PageArgs } from "./file-columns.ts";
 import type { ResealPlace, ResealState } from "./sealing/rotation.ts";
 import type { Spill } from "./journal-block.ts";
 import type { RowValues } from "./ledger-values.ts";
+import type { PackedBatch } from "./pack.ts";
 import type { TurnHead } from "./turn-text.ts";
 
 /**
@@ -296,6 +297,8 @@ export interface Backend {
   open(args: Writes["open"]["args"]): void;
   /** Resolves when the row is durable. Waits out a disk that refuses, as long as the queue has room. `opened`: see Writes. */
   settle(callId: string, row: RowValues, opened?: 0 | 1, spends?: Spends): Promise<void>;
+  /** Rows of another process, packed: resolves when all are durable, with what is wrong with those that were refused. */
+  settleRows(packed: PackedBatch): Promise<RowProblems>;
   /** A row on its way to the disk: who asks for a call that has just ended must find it. */
   underWay(callId: string): RowValues | undefined;
   read<K extends ReadName>(name: K, args: Reads[K]["args"]): Promise<Reads[K]["result"]>;
@@ -315,6 +318,9 @@ export interface Backend {
   /** Tells of every change of `failure` or `generation`, until the function returned is called. */
   watch(listener: () => void): () => void;
 }
+
+/** By their place among rows that were written together: those that the record refused. */
+export type RowProblems = readonly (readonly [place: number, problem: Problem])[];
 
 /** One write on its way. */
 export interface Command<K extends WriteName = WriteName> {
@@ -359,7 +365,8 @@ export function sizeOf(name: WriteName, args: readonly unknown[]): number {
       return SMALL_CHARACTERS;
   }
 }
-const ROW_CHARACTERS = 500;
+/** Of a row beside its detail. */
+export const ROW_CHARACTERS = 500;
 const SMALL_CHARACTERS = 200;
 function lengthOf(value: unknown): number {
   return typeof value === "string" || value instanceof Uint8Array ? value.length : 0;

@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ManualClock } from "../../src/kit/index.ts";
 import { type Channel, type HostedStores, ipcChannel, openSqlite, primaryHost, workerStores } from "../../src/stores/index.ts";
+import type { ToHost } from "../../src/stores/cluster/channel.ts";
+import { type PackedBatch, unpackBatch } from "../../src/stores/pack.ts";
 import { DEFAULT_STORAGE } from "../../src/stores/options.ts";
 import { temporaryFolder } from "./folders.ts";
 import { keyRecord, ledgerRow, openRecord, START } from "./rows.ts";
@@ -19,7 +21,7 @@ function forkWorker(stores: HostedStores, name: string): ChildProcess {
 function report(child: ChildProcess): Promise<unknown> {
   return new Promise((resolve) => {
     child.on("message", (message) => {
-      if (typeof message === "object" && message !== null && "rows" in message) resolve(message);
+      if (typeof message === "object" && message !== null && "turn" in message) resolve(message);
     });
   });
 }
@@ -37,6 +39,7 @@ function scripted(): { channel: Channel; say: (message: object) => void; hangUp:
   };
   return { channel, say: (message) => say(message), hangUp: () => hangUp(), heard };
 }
+const rowsIn = (heard: readonly unknown[]): readonly PackedBatch[] => heard.flatMap((message) => (message as ToHost).rows?.[1] ?? []);
 const HEALTHY = { state: { generation: 3, failure: null } };
 
 describe("stores by way of the process that has the record", () => {
@@ -110,11 +113,34 @@ describe("stores by way of the process that has the record", () => {
     const stores = await opening;
     const rows = Promise.allSettled(Array.from({ length: 101 }, (_, number) => stores.ledger.settle(ledgerRow(`call_${number}`))));
     expect(stores.ledger.failure()).toContain("100 writes wait");
-    const answers = heard.flatMap((message) => (message as { writes?: [number][] }).writes ?? []).map(([id]) => [id, undefined]);
-    expect(answers).toHaveLength(100);
-    say({ answers });
+    const sent = heard.flatMap((message) => (message as ToHost).rows ?? []);
+    const packed = rowsIn(heard);
+    expect(packed.reduce((sum, one) => sum + one.rows, 0)).toBe(100);
+    say({ answers: sent.filter((part) => typeof part === "number").map((id) => [id, []]) });
     expect((await rows).filter((row) => row.status === "rejected")).toHaveLength(1);
     expect(stores.ledger.failure()).toBeUndefined();
+  });
+
+  it("tells the one row that was refused from its neighbours, finds all of them before, and a message's rows fail together", async () => {
+    const { channel, say, heard } = scripted();
+    const opening = workerStores(channel, clock, { ...DEFAULT_STORAGE, flushRows: 3 });
+    say(HEALTHY);
+    const stores = await opening;
+    const settled = (...ids: readonly string[]): Promise<PromiseSettledResult<void>[]> =>
+      Promise.allSettled(ids.map((id) => stores.ledger.settle(ledgerRow(id))));
+    const statuses = (results: readonly PromiseSettledResult<void>[]): string[] => results.map(({ status }) => status);
+    const three = settled("call_1", "call_2", "call_3");
+    const fourth = settled("call_4");
+    // One on its way, one that has not left.
+    expect((await stores.ledger.read("call_2"))?.callId).toBe("call_2");
+    expect((await stores.ledger.read("call_4"))?.callId).toBe("call_4");
+    const [sent] = heard.flatMap((message) => (message as ToHost).rows?.[0] ?? []);
+    say({ answers: [[sent, [[1, { kind: "storage_unavailable", message: "not this one" }]]]] });
+    expect(statuses(await three)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    const more = settled("call_5", "call_6");
+    const last = heard.flatMap((message) => (message as ToHost).rows?.[0] ?? []).at(-1);
+    say({ answers: [[last, undefined, { kind: "storage_unavailable", message: "none of them" }]] });
+    expect(statuses([...(await fourth), ...(await more)])).toEqual(["rejected", "rejected", "rejected"]);
   });
 
   it("spares the record of a call that ends in the moment it began", async () => {
@@ -124,7 +150,8 @@ describe("stores by way of the process that has the record", () => {
     const stores = await opening;
     stores.ledger.open(openRecord("call_1"));
     stores.ledger.settle(ledgerRow("call_1")).catch(() => {});
-    const commands = heard.flatMap((message) => (message as { writes?: [number, { name: string; args: unknown[] }][] }).writes ?? []);
-    expect(commands.map(([, command]) => [command.name, command.args[0]])).toEqual([["settle", 0]]);
+    const commands = rowsIn(heard).flatMap(unpackBatch);
+    expect(commands.map(({ name, args }) => [name, args[0]])).toEqual([["settle", 0]]);
+    expect(heard.some((message) => "opens" in (message as ToHost))).toBe(false);
   });
 });

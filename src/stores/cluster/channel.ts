@@ -1,5 +1,6 @@
 import type { Problem, Signal } from "../../canon/index.ts";
-import type { Command, JournalWrite, ReadName } from "../backend.ts";
+import type { Command, JournalWrite, ReadName, Writes } from "../backend.ts";
+import type { PackedBatch } from "../pack.ts";
 
 /**
  * Messages both ways between two processes, in order, as structured clones (Node's `serialization: "advanced"`): they hold bytes, and cost
@@ -46,9 +47,15 @@ interface Tagged {
   readonly tag: typeof TAG;
 }
 
-/** To the process that has the record: writes and reads since the last message, each with the sender's own number. */
+/**
+ * To the process that has the record: writes and reads since the last message, each with the sender's own number. Records of calls begun
+ * come first, then rows, then the rest: a row may be there before what was queued ahead of it, never behind its own call's beginning.
+ */
 export interface ToHost extends Tagged {
   readonly hello?: true;
+  readonly opens?: readonly Writes["open"]["args"][];
+  /** Under one number, and packed as the writer's thread takes them: the process between only passes them on. */
+  readonly rows?: readonly [id: number, packed: PackedBatch];
   readonly writes?: readonly (readonly [id: number, command: Command])[];
   readonly reads?: readonly (readonly [id: number, name: ReadName, args: readonly unknown[]])[];
   readonly journal?: readonly [id: number, write: JournalWrite];

@@ -5,6 +5,8 @@ import {
   type JournalWrite,
   type ReadName,
   type Reads,
+  rowAmong,
+  type RowProblems,
   sizeOf,
   type Spends,
   type WriteName,
@@ -14,6 +16,7 @@ import type { RowValues } from "../ledger-values.ts";
 import { OpenHold } from "../open-hold.ts";
 import { DEFAULT_STORAGE, type StorageOptions } from "../options.ts";
 import { type HostedStores, storesOver } from "../over-backend.ts";
+import { isPackable, packBatch, type PackedBatch } from "../pack.ts";
 import { Pace } from "../pace.ts";
 import { unavailable } from "../problems.ts";
 import { type Answered, type Channel, type FromHost, isTagged, TAG, type ToHost } from "./channel.ts";
@@ -28,14 +31,23 @@ export async function workerStores(channel: Channel, clock: Clock, options: Stor
   return storesOver(backend, clock, () => backend.close());
 }
 
+/** A row, until it is durable. */
+interface WaitingRow extends Command<"settle"> {
+  readonly size: number;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
 interface Waiting {
   readonly size: number;
-  readonly isWrite: boolean;
-  readonly row?: RowValues | undefined;
+  /** How many writes are answered with it; none of a read. */
+  readonly writes: number;
+  readonly rows: readonly WaitingRow[];
   readonly resolve: (value: never) => void;
   readonly reject: (error: Error) => void;
 }
 
+const NO_ROWS: readonly WaitingRow[] = [];
 const GONE = "The process that keeps the record is gone.";
 
 class RemoteBackend implements Backend {
@@ -54,11 +66,14 @@ class RemoteBackend implements Backend {
       return () => this.#signalled.delete(listener);
     },
   };
+  #opens: Writes["open"]["args"][] = [];
+  #rows: WaitingRow[] = [];
   #writes: (readonly [number, Command])[] = [];
   #reads: (readonly [number, ReadName, readonly unknown[]])[] = [];
   #soon = false;
   #nextId = 1;
   #waitingWrites = 0;
+  #waitingReads = 0;
   #size = 0;
   #generation = 0;
   #hostFailure: string | undefined;
@@ -70,7 +85,10 @@ class RemoteBackend implements Backend {
     this.#channel = channel;
     this.#options = options;
     this.#pace = new Pace(options, () => this.#sendQueued());
-    this.#hold = new OpenHold(options.openHoldMs, (args) => this.#queueWrite(0, { name: "open", args }, true));
+    this.#hold = new OpenHold(options.openHoldMs, (args) => {
+      this.#opens.push(args);
+      this.#queued(true);
+    });
     this.ready = new Promise((resolve, reject) => {
       channel.onMessage((message) => {
         if (!isTagged(message)) return;
@@ -96,23 +114,44 @@ class RemoteBackend implements Backend {
 
   settle(callId: string, row: RowValues, opened: 0 | 1 = 1, spends?: Spends): Promise<void> {
     const known = this.#hold.drop(callId) ? 0 : opened;
-    return this.#write({ name: "settle", args: spends ? [known, row, spends] : [known, row] }, row);
+    const command: Command<"settle"> = { name: "settle", args: spends ? [known, row, spends] : [known, row] };
+    const size = sizeOf("settle", command.args);
+    const why = this.#refusal(size);
+    if (why !== undefined) {
+      this.#lost++;
+      return Promise.reject(unavailable(why));
+    }
+    return new Promise((resolve, reject) => {
+      const waiting: WaitingRow = { ...command, size, resolve, reject };
+      this.#waitingWrites++;
+      this.#size += size;
+      if (isPackable(command)) this.#rows.push(waiting);
+      else this.#writes.push([this.#wait(rowsWaiting([waiting], resolve)), command]);
+      this.#queued(true);
+    });
+  }
+
+  settleRows(packed: PackedBatch): Promise<RowProblems> {
+    return this.#ask((id) => ({ rows: [id, packed] }));
   }
 
   underWay(callId: string): RowValues | undefined {
-    for (const { row } of this.#waiting.values()) if (row?.[0] === callId) return row;
+    const queued = rowAmong(callId, this.#rows);
+    if (queued) return queued;
+    for (const { rows } of this.#waiting.values()) {
+      const row = rowAmong(callId, rows);
+      if (row) return row;
+    }
     return undefined;
   }
 
   read<K extends ReadName>(name: K, args: Reads[K]["args"]): Promise<Reads[K]["result"]> {
     if (this.#ended !== undefined) return Promise.reject(unavailable(this.#ended));
-    if (this.#waiting.size - this.#waitingWrites >= this.#options.reads) {
+    if (this.#waitingReads >= this.#options.reads) {
       return Promise.reject(unavailable(`${this.#options.reads} reads wait for the record, which is the limit (storage.reads).`));
     }
     return new Promise((resolve, reject) => {
-      const id = this.#nextId++;
-      this.#waiting.set(id, { size: 0, isWrite: false, resolve, reject });
-      this.#reads.push([id, name, args]);
+      this.#reads.push([this.#wait({ size: 0, writes: 0, rows: NO_ROWS, resolve, reject }), name, args]);
       this.#sendSoon();
     });
   }
@@ -128,10 +167,16 @@ class RemoteBackend implements Backend {
   #ask<T>(message: (id: number) => Omit<ToHost, "tag">): Promise<T> {
     if (this.#ended !== undefined) return Promise.reject(unavailable(this.#ended));
     return new Promise((resolve, reject) => {
-      const id = this.#nextId++;
-      this.#waiting.set(id, { size: 0, isWrite: false, resolve, reject });
-      this.#send(message(id));
+      this.#send(message(this.#wait({ size: 0, writes: 0, rows: NO_ROWS, resolve, reject })));
     });
+  }
+
+  /** The number under which the answer comes. */
+  #wait(waiting: Waiting): number {
+    const id = this.#nextId++;
+    this.#waiting.set(id, waiting);
+    if (waiting.writes === 0) this.#waitingReads++;
+    return id;
   }
 
   generation(): number {
@@ -175,29 +220,29 @@ class RemoteBackend implements Backend {
     });
   }
 
-  #write<K extends WriteName>(command: Command<K>, row?: RowValues): Promise<Writes[K]["result"]> {
-    if (this.#ended !== undefined) {
-      if (row) this.#lost++;
-      return Promise.reject(unavailable(this.#ended));
-    }
+  #write<K extends WriteName>(command: Command<K>): Promise<Writes[K]["result"]> {
     const size = sizeOf(command.name, command.args);
-    if (this.#waitingWrites >= this.#options.queueRows || this.#size + size > this.#options.queueBytes) {
-      this.#overflow = `${this.#waitingWrites} writes wait for the record, which is the limit (storage.queueRows, storage.queueBytes): ${this.#hostFailure ?? "the disk is too slow"}`;
-      this.#changed();
-      if (row) this.#lost++;
-      return Promise.reject(unavailable(this.#overflow));
-    }
+    const why = this.#refusal(size);
+    if (why !== undefined) return Promise.reject(unavailable(why));
     return new Promise((resolve, reject) => {
-      const id = this.#nextId++;
-      this.#waiting.set(id, { size, isWrite: true, row, resolve, reject });
       this.#waitingWrites++;
       this.#size += size;
-      this.#queueWrite(id, command, command.name === "settle");
+      this.#writes.push([this.#wait({ size, writes: 1, rows: NO_ROWS, resolve, reject }), command]);
+      this.#queued(false);
     });
   }
 
-  #queueWrite(id: number, command: Command, patient: boolean): void {
-    if (this.#writes.push([id, command]) >= this.#options.flushRows) this.#sendQueued();
+  /** Why no write of this size is taken any more. */
+  #refusal(size: number): string | undefined {
+    if (this.#ended !== undefined) return this.#ended;
+    if (this.#waitingWrites < this.#options.queueRows && this.#size + size <= this.#options.queueBytes) return undefined;
+    this.#overflow = `${this.#waitingWrites} writes wait for the record, which is the limit (storage.queueRows, storage.queueBytes): ${this.#hostFailure ?? "the disk is too slow"}`;
+    this.#changed();
+    return this.#overflow;
+  }
+
+  #queued(patient: boolean): void {
+    if (this.#opens.length + this.#rows.length + this.#writes.length >= this.#options.flushRows) this.#sendQueued();
     else this.#pace.wait(patient);
   }
 
@@ -212,13 +257,23 @@ class RemoteBackend implements Backend {
   }
 
   #sendQueued(): void {
-    if (this.#writes.length === 0 && this.#reads.length === 0) return;
+    const opens = this.#opens;
+    const rows = this.#rows;
     const writes = this.#writes;
     const reads = this.#reads;
+    const writing = opens.length + rows.length + writes.length;
+    if (writing + reads.length === 0) return;
+    this.#opens = [];
+    this.#rows = [];
     this.#writes = [];
     this.#reads = [];
-    this.#pace.left(writes.length);
-    this.#send({ writes, reads });
+    this.#pace.left(writing);
+    this.#send({
+      ...(opens.length > 0 && { opens }),
+      ...(rows.length > 0 && { rows: [this.#wait(rowsWaiting(rows)), packBatch(rows)] }),
+      ...(writes.length > 0 && { writes }),
+      ...(reads.length > 0 && { reads }),
+    });
   }
 
   #send(message: Omit<ToHost, "tag">): void {
@@ -243,7 +298,8 @@ class RemoteBackend implements Backend {
     if (!waiting) return;
     this.#waiting.delete(id);
     this.#size -= waiting.size;
-    if (waiting.isWrite) this.#waitingWrites--;
+    this.#waitingWrites -= waiting.writes;
+    if (waiting.writes === 0) this.#waitingReads--;
     if (problem) waiting.reject(new ProblemError(problem));
     // JSON has no undefined, and no answer of a store is null.
     else waiting.resolve((value ?? undefined) as never);
@@ -253,15 +309,36 @@ class RemoteBackend implements Backend {
     if (this.#ended !== undefined) return;
     this.#ended = why;
     this.#pace.stop();
-    for (const { row, reject } of this.#waiting.values()) {
-      if (row && why === GONE) this.#lost++;
+    const left = [...this.#waiting.values(), rowsWaiting(this.#rows)];
+    this.#waiting.clear();
+    this.#rows = [];
+    for (const { rows, reject } of left) {
+      if (why === GONE) this.#lost += rows.length;
       reject(unavailable(why));
     }
-    this.#waiting.clear();
     this.#changed();
   }
 
   #changed(): void {
     for (const listener of this.#listeners) listener();
   }
+}
+
+/** Rows of one message wait together. */
+function rowsWaiting(rows: readonly WaitingRow[], one?: () => void): Waiting {
+  return {
+    size: rows.reduce((size, row) => size + row.size, 0),
+    writes: rows.length,
+    rows,
+    resolve: one ?? ((problems: RowProblems) => answerRows(rows, problems)),
+    reject: (error) => {
+      for (const row of rows) row.reject(error);
+    },
+  };
+}
+
+function answerRows(rows: readonly WaitingRow[], problems: RowProblems): void {
+  for (const [place, problem] of problems) rows[place]?.reject(new ProblemError(problem));
+  // Of one that was rejected this changes nothing any more.
+  for (const row of rows) row.resolve();
 }

@@ -1,6 +1,7 @@
 import { problemFrom, type Signal } from "../../canon/index.ts";
 import type { Backend, Command, JournalWrite, ReadName, Reads } from "../backend.ts";
 import type { HostedStores } from "../over-backend.ts";
+import { ownedRows } from "../pack.ts";
 import { type Answered, type Channel, type FromHost, isTagged, TAG, type ToHost } from "./channel.ts";
 
 /** The process that has the record serves it to its workers. */
@@ -44,12 +45,11 @@ function serve(backend: Backend, channel: Channel, workers: Set<Channel>): void 
   const unwatch = backend.watch(sayState);
   channel.onMessage((message) => {
     if (!isTagged(message)) return;
-    const { hello, writes = [], reads = [], journal, rekey, signal } = message as ToHost;
+    const { hello, opens = [], rows, writes = [], reads = [], journal, rekey, signal } = message as ToHost;
     if (hello) sayState();
-    for (const [id, command] of writes) {
-      if (command.name === "open") backend.open((command as Command<"open">).args);
-      else follow(id, write(backend, command));
-    }
+    for (const args of opens) backend.open(args);
+    if (rows) follow(rows[0], backend.settleRows(ownedRows(rows[1])));
+    for (const [id, command] of writes) follow(id, write(backend, command));
     if (rekey !== undefined) follow(rekey, backend.rekey());
     if (journal) follow(journal[0], backend.journal(owned(journal[1])));
     if (signal) passOn(signal, backend, channel, workers);

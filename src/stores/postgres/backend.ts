@@ -1,7 +1,8 @@
 import type { Clock, DataKeyRotation, Signals } from "../../canon/index.ts";
-import type { Backend, BatchOutcome, Command, JournalWrite, ReadName, Reads, Spends, WriteName, Writes } from "../backend.ts";
+import type { Backend, BatchOutcome, Command, JournalWrite, ReadName, Reads, RowProblems, Spends, WriteName, Writes } from "../backend.ts";
 import type { RowValues } from "../ledger-values.ts";
 import type { StorageOptions } from "../options.ts";
+import { commandsOf, type PackedBatch } from "../pack.ts";
 import { unavailable } from "../problems.ts";
 import { GroupCommit } from "../sqlite/group-commit.ts";
 import type { Keyring } from "../sealing/keyring.ts";
@@ -93,7 +94,7 @@ export class PostgresBackend implements Backend {
     });
     this.#spooling = new Spooling({ commit: (commands) => writer.commit(commands), spool, options, clock, log });
     this.#group = new GroupCommit(
-      (commands) => this.#commit(commands),
+      (entries) => this.#commit(commandsOf(entries)),
       options,
       clock,
       () => this.#changed(),
@@ -136,6 +137,11 @@ export class PostgresBackend implements Backend {
   settle(callId: string, row: RowValues, opened: 0 | 1 = 1, spends?: Spends): Promise<void> {
     if (++this.#notAddedUp >= ROWS_AT_ONCE) this.#addUp();
     return this.#group.settle(callId, opened, row, spends);
+  }
+  settleRows(packed: PackedBatch): Promise<RowProblems> {
+    this.#notAddedUp += packed.rows;
+    if (this.#notAddedUp >= ROWS_AT_ONCE) this.#addUp();
+    return this.#group.settleRows(packed);
   }
   underWay(callId: string): RowValues | undefined {
     return this.#group.underWay(callId);

@@ -1,7 +1,18 @@
 import { type Clock, ProblemError } from "../../canon/index.ts";
-import { type BatchOutcome, type Command, type Outcome, rowAmong, sizeOf, type Spends, type WriteName, type Writes } from "../backend.ts";
+import {
+  type BatchOutcome,
+  type Command,
+  type Outcome,
+  rowAmong,
+  type RowProblems,
+  sizeOf,
+  type Spends,
+  type WriteName,
+  type Writes,
+} from "../backend.ts";
 import type { RowValues } from "../ledger-values.ts";
 import { OpenHold } from "../open-hold.ts";
+import { type BatchEntry, dropOpened, type PackedBatch, sizeOfRows } from "../pack.ts";
 import type { StorageOptions } from "../options.ts";
 import { Pace } from "../pace.ts";
 import { unavailable } from "../problems.ts";
@@ -14,8 +25,18 @@ interface Waiting extends Command {
   readonly reject: (error: Error) => void;
 }
 
-/** Writes a batch in one transaction. Never rejects. */
-export type CommitBatch = (commands: readonly Command[]) => Promise<BatchOutcome>;
+/** Rows of another process, which are one entry of a batch. */
+interface WaitingRows {
+  readonly packed: PackedBatch;
+  readonly size: number;
+  readonly patient: true;
+  readonly resolve: (problems: RowProblems) => void;
+  readonly reject: (error: Error) => void;
+}
+type Entry = Waiting | WaitingRows;
+
+/** Writes a batch in one transaction. Never rejects. The outcomes are those of its writes one by one, packed or not. */
+export type CommitBatch = (entries: readonly BatchEntry[]) => Promise<BatchOutcome>;
 
 const ignore = (): void => {};
 
@@ -33,10 +54,12 @@ export class GroupCommit {
   readonly #changed: () => void;
   readonly #hold: OpenHold;
   readonly #pace: Pace;
-  #queue: Waiting[] = [];
+  #queue: Entry[] = [];
+  /** Writes in the queue: an entry may hold many. */
+  #queued = 0;
   /** Characters queued or under way. */
   #size = 0;
-  #underWay: readonly Waiting[] | undefined;
+  #underWay: readonly Entry[] | undefined;
   #due = false;
   #why: string | undefined;
   #overflow: string | undefined;
@@ -63,16 +86,26 @@ export class GroupCommit {
   }
 
   open(args: Writes["open"]["args"]): void {
-    if (!this.#closing && this.#queue.length + this.#hold.size < this.#options.queueRows) this.#hold.add(args);
+    if (!this.#closing && this.#queued + this.#hold.size < this.#options.queueRows) this.#hold.add(args);
   }
 
   underWay(callId: string): RowValues | undefined {
-    return rowAmong(callId, this.#underWay ?? []) ?? rowAmong(callId, this.#queue);
+    // Rows of other processes are asked for there.
+    return rowAmong(callId, commandsAmong(this.#underWay ?? [])) ?? rowAmong(callId, commandsAmong(this.#queue));
   }
 
   settle(callId: string, opened: 0 | 1, row: RowValues, spends?: Spends): Promise<void> {
     const known = this.#hold.drop(callId) ? 0 : opened;
     return this.#enqueue("settle", spends ? [known, row, spends] : [known, row], true);
+  }
+
+  /** As `settle`, of many rows at once. */
+  settleRows(packed: PackedBatch): Promise<RowProblems> {
+    const size = sizeOfRows(packed);
+    const why = this.#refusal(size);
+    if (why !== undefined) return this.#giveUp(packed.rows, why);
+    dropOpened(packed, (callId) => this.#hold.drop(callId));
+    return new Promise((resolve, reject) => this.#push({ packed, size, patient: true, resolve, reject }));
   }
 
   /** Rejects when the disk refuses. */
@@ -107,44 +140,45 @@ export class GroupCommit {
   }
 
   #enqueue<K extends WriteName>(name: K, args: Writes[K]["args"], patient: boolean): Promise<Writes[K]["result"]> {
-    if (this.#closing) return this.#giveUp(name, "The record is closed.");
     const size = sizeOf(name, args);
-    const full = this.#fullness(size);
-    if (full !== undefined) {
-      this.#tell(this.#why, full);
-      return this.#giveUp(name, full);
-    }
-    this.#size += size;
-    return new Promise((resolve, reject) => {
-      this.#queue.push({ name, args, size, patient, resolve, reject });
-      this.#schedule(patient);
-    });
+    const why = this.#refusal(size);
+    if (why !== undefined) return this.#giveUp(name === "settle" ? 1 : 0, why);
+    return new Promise((resolve, reject) => this.#push({ name, args, size, patient, resolve, reject }));
   }
 
-  #giveUp(name: WriteName, why: string): Promise<never> {
-    if (name === "settle") this.#lost++;
+  #push(entry: Entry): void {
+    this.#size += entry.size;
+    this.#queue.push(entry);
+    this.#queued += writesOf(entry);
+    if (this.#queued >= this.#options.flushRows) this.#post();
+    else this.#pace.wait(entry.patient);
+  }
+
+  /** `rows` of the ledger are lost with it. */
+  #giveUp(rows: number, why: string): Promise<never> {
+    this.#lost += rows;
     return Promise.reject(unavailable(why));
+  }
+
+  /** Why nothing of this size is taken any more. */
+  #refusal(size: number): string | undefined {
+    if (this.#closing) return "The record is closed.";
+    const full = this.#fullness(size);
+    if (full !== undefined) this.#tell(this.#why, full);
+    return full;
   }
 
   #fullness(size: number): string | undefined {
     const { queueRows, queueBytes } = this.#options;
     const reason = this.#why ?? "the disk is too slow";
-    if (this.#queue.length >= queueRows) return `${queueRows} writes wait for the disk, which is the limit (storage.queueRows): ${reason}`;
+    if (this.#queued >= queueRows) return `${queueRows} writes wait for the disk, which is the limit (storage.queueRows): ${reason}`;
     if (this.#size + size > queueBytes)
       return `Writes of ${queueBytes} characters wait for the disk, which is the limit (storage.queueBytes): ${reason}`;
     return undefined;
   }
 
   #openDue(args: Writes["open"]["args"]): void {
-    const size = sizeOf("open", args);
-    this.#size += size;
-    this.#queue.push({ name: "open", args, size, patient: true, resolve: ignore, reject: ignore });
-    this.#schedule(true);
-  }
-
-  #schedule(patient: boolean): void {
-    if (this.#queue.length >= this.#options.flushRows) this.#post();
-    else this.#pace.wait(patient);
+    this.#push({ name: "open", args, size: sizeOf("open", args), patient: true, resolve: ignore, reject: ignore });
   }
 
   #post(): void {
@@ -153,40 +187,58 @@ export class GroupCommit {
       return;
     }
     if (this.#cancelRetry || (this.#queue.length === 0 && this.#why === undefined)) return;
-    const batch = this.#queue.length <= this.#options.batchRows ? this.#queue : this.#queue.slice(0, this.#options.batchRows);
+    const batch =
+      this.#queued <= this.#options.batchRows ? this.#queue : this.#queue.slice(0, entriesOf(this.#queue, this.#options.batchRows));
+    const writes = batch === this.#queue ? this.#queued : writesAmong(batch);
     this.#queue = batch === this.#queue ? [] : this.#queue.slice(batch.length);
+    this.#queued -= writes;
     this.#due = this.#queue.length > 0;
     this.#underWay = batch;
-    this.#pace.left(batch.length);
+    this.#pace.left(writes);
     void this.#commit(batch).then((outcome) => this.#land(batch, outcome));
   }
 
-  #land(batch: readonly Waiting[], outcome: BatchOutcome): void {
+  #land(batch: readonly Entry[], outcome: BatchOutcome): void {
     this.#underWay = undefined;
     if (outcome.why !== undefined) this.#refused(batch, outcome.why);
     else {
-      for (const [index, waiting] of batch.entries()) {
-        this.#size -= waiting.size;
-        const said = outcome.outcomes?.[index];
-        if (waiting.name === "settle" && said && "problem" in said) this.#lost++;
-        answer(waiting, said);
+      let place = 0;
+      for (const entry of batch) {
+        this.#size -= entry.size;
+        if ("packed" in entry) this.#answerRows(entry, outcome.outcomes?.slice(place, place + entry.packed.rows));
+        else this.#answer(entry, outcome.outcomes?.[place]);
+        place += writesOf(entry);
       }
       this.#pauseMs = 0;
-      this.#tell(undefined, this.#queue.length > this.#options.queueRows / 2 ? this.#overflow : undefined);
-      if (this.#due || this.#queue.length >= this.#options.flushRows) this.#post();
+      this.#tell(undefined, this.#queued > this.#options.queueRows / 2 ? this.#overflow : undefined);
+      if (this.#due || this.#queued >= this.#options.flushRows) this.#post();
     }
     const landed = this.#landed;
     this.#landed = undefined;
     landed?.();
   }
 
-  #refused(batch: readonly Waiting[], why: string): void {
-    const kept: Waiting[] = [];
+  #answer(waiting: Waiting, outcome: Outcome): void {
+    if (outcome === undefined) return waiting.resolve(undefined);
+    if ("value" in outcome) return waiting.resolve(outcome.value);
+    if (waiting.name === "settle") this.#lost++;
+    waiting.reject(new ProblemError(outcome.problem));
+  }
+
+  #answerRows(rows: WaitingRows, outcomes: readonly Outcome[] = []): void {
+    const problems = outcomes.flatMap((outcome, place) => (outcome && "problem" in outcome ? [[place, outcome.problem] as const] : []));
+    this.#lost += problems.length;
+    rows.resolve(problems);
+  }
+
+  #refused(batch: readonly Entry[], why: string): void {
+    const kept: Entry[] = [];
     for (const waiting of [...batch, ...this.#queue]) {
       if (waiting.patient) kept.push(waiting);
       else this.#reject(waiting, unavailable(why));
     }
     this.#queue = kept;
+    this.#queued = writesAmong(kept);
     this.#tell(why, this.#overflow);
     this.#pauseMs = Math.min(this.#options.retryMaxMs, this.#pauseMs === 0 ? this.#options.retryMs : this.#pauseMs * 2);
     if (this.#closing) return;
@@ -199,13 +251,15 @@ export class GroupCommit {
   #rejectAll(error: ProblemError): void {
     const queue = this.#queue;
     this.#queue = [];
+    this.#queued = 0;
     for (const waiting of queue) this.#reject(waiting, error);
   }
 
-  #reject(waiting: Waiting, error: ProblemError): void {
-    this.#size -= waiting.size;
-    if (waiting.name === "settle") this.#lost++;
-    waiting.reject(error);
+  #reject(entry: Entry, error: ProblemError): void {
+    this.#size -= entry.size;
+    if ("packed" in entry) this.#lost += entry.packed.rows;
+    else if (entry.name === "settle") this.#lost++;
+    entry.reject(error);
   }
 
   #tell(why: string | undefined, overflow: string | undefined): void {
@@ -216,8 +270,21 @@ export class GroupCommit {
   }
 }
 
-function answer(waiting: Waiting, outcome: Outcome): void {
-  if (outcome === undefined) waiting.resolve(undefined);
-  else if ("problem" in outcome) waiting.reject(new ProblemError(outcome.problem));
-  else waiting.resolve(outcome.value);
+function writesOf(entry: Entry): number {
+  return "packed" in entry ? entry.packed.rows : 1;
+}
+
+function writesAmong(entries: readonly Entry[]): number {
+  return entries.reduce((writes, entry) => writes + writesOf(entry), 0);
+}
+
+/** How many entries hold so many writes; one at least. */
+function entriesOf(entries: readonly Entry[], most: number): number {
+  let writes = 0;
+  const beyond = entries.findIndex((entry) => (writes += writesOf(entry)) > most);
+  return beyond === -1 ? entries.length : Math.max(1, beyond);
+}
+
+function commandsAmong(entries: readonly Entry[]): readonly Command[] {
+  return entries.flatMap((entry) => ("packed" in entry ? [] : [entry]));
 }

@@ -1,10 +1,10 @@
 import type { Problem } from "../../canon/index.ts";
 import type { BatchOutcome, JournalWrite, ReadName } from "../backend.ts";
-import type { PackedBatch } from "./pack.ts";
+import type { PackedBatch } from "../pack.ts";
 
 /** What the writer's thread is told. */
 export type ToWriter =
-  | { readonly kind: "batch"; readonly batch: PackedBatch }
+  | { readonly kind: "batch"; readonly parts: readonly PackedBatch[] }
   | { readonly kind: "read"; readonly id: number; readonly name: ReadName; readonly args: readonly unknown[] }
   | { readonly kind: "journal"; readonly id: number; readonly write: JournalWrite }
   | { readonly kind: "keys"; readonly keys: readonly Uint8Array[] }

@@ -3,8 +3,8 @@ import type { JournalWrite, ReadName, Reads } from "../backend.ts";
 import { reasonOf } from "../problems.ts";
 import { Database } from "./database.ts";
 import { JournalFile } from "./journal-file.ts";
+import { unpackBatch } from "../pack.ts";
 import type { FromWriter, ToWriter } from "./messages.ts";
-import { unpackBatch } from "./pack.ts";
 import { type Keys, Sealer } from "../sealing/sealer.ts";
 
 /** What the thread is started with. */
@@ -24,7 +24,7 @@ function serve(port: NonNullable<typeof parentPort>, { folder, keys, journalDisk
   port.on("message", (message: ToWriter) => {
     switch (message.kind) {
       case "batch":
-        return say({ kind: "batch", outcome: database.commit(unpackBatch(message.batch)) });
+        return say({ kind: "batch", outcome: database.commit(message.parts.flatMap(unpackBatch)) });
       case "read":
         return say(read(database, message.id, message.name, message.args as Reads[ReadName]["args"]));
       case "journal":

@@ -1,14 +1,14 @@
 import { Worker } from "node:worker_threads";
 import { type Clock, type DataKeyRotation, ProblemError } from "../../canon/index.ts";
-import type { Backend, BatchOutcome, Command, JournalWrite, ReadName, Reads, Spends, WriteName, Writes } from "../backend.ts";
+import type { Backend, BatchOutcome, JournalWrite, ReadName, Reads, RowProblems, Spends, WriteName, Writes } from "../backend.ts";
 import type { RowValues } from "../ledger-values.ts";
 import type { StorageOptions } from "../options.ts";
+import { type BatchEntry, type PackedBatch, packEntries } from "../pack.ts";
 import { reasonOf, unavailable } from "../problems.ts";
 import type { Keyring } from "../sealing/keyring.ts";
 import { Rotation } from "../sealing/rotation.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { FromWriter, ToWriter } from "./messages.ts";
-import { packBatch } from "./pack.ts";
 import type { WriterData } from "./worker.ts";
 
 interface Asked {
@@ -45,7 +45,7 @@ export class WriterThread implements Backend {
     });
     this.#options = options;
     this.#group = new GroupCommit(
-      (commands) => this.#commit(commands),
+      (entries) => this.#commit(entries),
       options,
       clock,
       () => this.#changed(),
@@ -76,6 +76,9 @@ export class WriterThread implements Backend {
   }
   settle(callId: string, row: RowValues, opened: 0 | 1 = 1, spends?: Spends): Promise<void> {
     return this.#group.settle(callId, opened, row, spends);
+  }
+  settleRows(packed: PackedBatch): Promise<RowProblems> {
+    return this.#group.settleRows(packed);
   }
   underWay(callId: string): RowValues | undefined {
     return this.#group.underWay(callId);
@@ -136,10 +139,10 @@ export class WriterThread implements Backend {
     await ended;
   }
 
-  #commit(commands: readonly Command[]): Promise<BatchOutcome> {
+  #commit(entries: readonly BatchEntry[]): Promise<BatchOutcome> {
     return new Promise((resolve) => {
       this.#batch = resolve;
-      this.#post({ kind: "batch", batch: packBatch(commands) });
+      this.#post({ kind: "batch", parts: packEntries(entries) });
     });
   }
 
