@@ -9,10 +9,14 @@ export interface LineageRecord {
   readonly at: number;
   /** Of the canonical call: everything that the model was given. */
   readonly prompt: string;
-  /** Of the answer's text, where it has any. */
+  /** Of the answer's text, where it has any: what was said, or heard. */
   readonly output?: string;
-  /** Of all items of the answer. */
+  /** Of all items of the answer; of a task, of its result. */
   readonly answer?: string;
+  /** Images and sounds that the answer holds, by their bytes. */
+  readonly made?: readonly string[];
+  /** True: there was an answer, too long to be read back; it has no hash. */
+  readonly partial?: true;
   /** The answer's id as its client knows it. */
   readonly turn?: string;
   /** The same of the earlier answer that this call continued. */

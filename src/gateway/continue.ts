@@ -17,15 +17,13 @@ import { classOf } from "../routing/retry.ts";
 import { attemptOnce } from "./attempt-once.ts";
 import type { Exchange } from "./exchange.ts";
 import { anchorOf, type GoingOn } from "./joint.ts";
-import type { LiveCall } from "./live.ts";
 import { callOf, pause, type GatewayDeps, type Run } from "./run.ts";
 import { saidIn, type Said } from "./said.ts";
 import { ContinuedWriter, type Break } from "./stitch.ts";
+import { toldFrames } from "./told.ts";
 import { CHARACTERS_PER_TOKEN } from "./estimate.ts";
 import { usageOfCall } from "./usage.ts";
 
-/** Bytes of frames read from the journal at a time. */
-const PAGE_BYTES = 1024 * 1024;
 /** Characters of a JSON Schema that the request to go on repeats. */
 const SCHEMA_CHARACTERS = 20_000;
 
@@ -150,24 +148,10 @@ function complete(run: Run, exchange: Exchange, said: Said, stop: StopReason): v
 
 /** What the client was told, or undefined where it cannot be gone on from. */
 async function saidSoFar(deps: GatewayDeps, run: Run): Promise<Said | undefined> {
-  const frames = await framesOf(deps, run.live);
+  const frames = await toldFrames(deps, run.live);
   if (!frames || (callOf(run).sampling.n ?? 1) !== 1) return undefined;
   const said = saidIn(frames, run.request.dialect, run.target?.provider);
   return said.isWords ? said : undefined;
-}
-
-/** Every frame of the call: the oldest may be only in the journal by now. */
-async function framesOf(deps: GatewayDeps, live: LiveCall): Promise<readonly Uint8Array[] | undefined> {
-  if (live.told().first > 1) await deps.spilling.flush();
-  const frames: Uint8Array[] = [];
-  for (let from = 0; frames.length + 1 < live.told().first;) {
-    const page = await deps.journal.read(live.id, frames.length, PAGE_BYTES, deps.clock.now(), from);
-    if (!page || page.frames.length === 0 || page.first !== frames.length + 1) return undefined;
-    frames.push(...page.frames);
-    from = page.next;
-  }
-  const { first, frames: newest } = live.told();
-  return [...frames.slice(0, first - 1), ...newest];
 }
 
 function howToGoOn(call: Call, said: Said, capabilities: Capabilities): GoingOn {

@@ -1,14 +1,21 @@
-import type { ContentPolicy, LineageRecord } from "../canon/index.ts";
+import { isTask, type ContentPolicy, type LineageRecord, type Operation, type Task } from "../canon/index.ts";
+import { mediaType } from "../kit/index.ts";
 import { ANSWER, WANTS, type Remnant, type RemnantHead } from "../ledger/aside/index.ts";
 import { subjectsOf } from "../ledger/budgets/index.ts";
+import { hashedFile } from "../ledger/lineage/task.ts";
+import { JSON_TYPE } from "./reply.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
+import { toldFrames } from "./told.ts";
 
 /** What only those know who made the call's prompt or let it pass: each a hash or an id. Set on the run by whoever knows. */
 export type LineageParts = Pick<LineageRecord, "template" | "redactions" | "chunks" | "approvals">;
 
 /** Headers that a language may need to read a body; none of them holds a secret. */
 const NEEDED_TO_READ = /version|beta/;
+const CONTENT_TYPE = "content-type";
 const NOTHING = "{}";
+/** Bytes of an answer that are read back; of a longer one it is recorded that it is not. */
+const MOST_ANSWER_BYTES = 8 * 1024 * 1024;
 
 /** Is what goes in and comes out to be recorded? One look for calls that nobody wants recorded. */
 function recordsLineage(run: Run): boolean {
@@ -22,16 +29,34 @@ function recordsLineage(run: Run): boolean {
 export function setAside(deps: GatewayDeps, run: Run): void {
   const { aside } = deps;
   // A call that asked nobody has nothing to be traced; one without a caller belongs to nobody.
-  if (!aside || !run.target || !run.caller || run.request.shadow || operationOf(run) !== "generate") return;
+  if (!aside || !run.target || !run.caller || run.request.shadow || !isRecorded(operationOf(run))) return;
   const policy = run.snapshot.content && policyFor(run.snapshot.content, run);
   const stored = policy !== undefined && (policy.share >= 1 || deps.randomness.number() < policy.share) ? policy : undefined;
   const wants = (recordsLineage(run) ? WANTS.lineage : 0) | wantsOf(stored);
   if (wants === 0) return;
   try {
-    aside.add(remnantOf(run, run.caller.id, wants, stored ? aside.numberOf(stored) : 0));
+    hand(deps, run, aside, remnantOf(run, run.caller.id, wants, stored ? aside.numberOf(stored) : 0));
   } catch (error) {
     deps.report(error, run.live.id);
   }
+}
+
+/** Counted tokens say nothing of what became of a text. */
+function isRecorded(operation: Operation): boolean {
+  return operation === "generate" || isTask(operation);
+}
+
+/** Of a stream longer than the memory of its call the beginning is in the journal: it is read back before the call is recorded. */
+function hand(deps: GatewayDeps, run: Run, aside: NonNullable<GatewayDeps["aside"]>, remnant: Remnant): void {
+  const { live, problem } = run;
+  if (problem || live.told().first === 1) return aside.add(remnant);
+  const gather = async (): Promise<Remnant> => {
+    const answer = await toldFrames(deps, live, MOST_ANSWER_BYTES);
+    if (!answer) return remnant;
+    const [wants, id, callerId, at, dialect, operation, door, form, , ...rest] = remnant.head;
+    return { ...remnant, answer, head: [wants, id, callerId, at, dialect, operation, door, form, framesForm(operationOf(run)), ...rest] };
+  };
+  aside.addLater(gather, remnant);
 }
 
 function wantsOf(policy: ContentPolicy | undefined): number {
@@ -40,9 +65,9 @@ function wantsOf(policy: ContentPolicy | undefined): number {
 }
 
 function remnantOf(run: Run, callerId: string, wants: number, policy: number): Remnant {
-  const { live, previousId, recalled, problem, request, document } = run;
-  const needsCall = run.call !== undefined && (previousId !== undefined || run.call.items !== run.ownItems);
-  const [answerForm, answer] = problem ? NO_ANSWER : answerOf(run);
+  const { live, previousId, recalled, problem, request, report } = run;
+  const [form, text] = givenIn(run);
+  const [answerForm, answer, answerType] = problem ? NO_ANSWER : answerOf(run);
   const head: RemnantHead = [
     wants,
     live.id,
@@ -50,26 +75,56 @@ function remnantOf(run: Run, callerId: string, wants: number, policy: number): R
     live.startedAt,
     request.dialect.id,
     operationOf(run),
-    doorOf(run),
-    needsCall ? "call" : "body",
+    doorOf(run, form === "form"),
+    form,
     answerForm,
     run.forwarded ? (run.target?.provider ?? null) : null,
-    (problem ? undefined : (run.promisedId ?? live.answerId ?? run.report?.id)) ?? null,
+    (problem ? undefined : (run.promisedId ?? live.answerId ?? report?.id)) ?? null,
     previousId ?? null,
     (recalled?.status === "hit" ? recalled.origin : undefined) ?? null,
     run.lineage ? JSON.stringify(run.lineage) : null,
     policy,
+    answerType,
   ];
-  return { text: needsCall ? saidOf(run) : (document?.text ?? NOTHING), answer, policy, head };
+  return { text, answer, policy, head };
 }
 
-const NO_ANSWER: readonly [number, Remnant["answer"]] = [ANSWER.none, []];
+/** What the model was given, and how that is written. */
+function givenIn(run: Run): readonly [form: RemnantHead[7], text: Remnant["text"]] {
+  const { call, previousId, ownItems, task, ownTask, form, document } = run;
+  if (task && task !== ownTask) return ["task", taskText(task)];
+  if (form) return ["form", form.bytes];
+  if (call && (previousId !== undefined || call.items !== ownItems)) return ["call", saidOf(run)];
+  return ["body", document?.text ?? NOTHING];
+}
 
-/** What the client was told. Of an answer longer than the memory of its call the beginning is gone: it has none then. */
-function answerOf({ live }: Run): typeof NO_ANSWER {
-  const { first, frames, whole } = live.told();
-  if (whole !== undefined) return [ANSWER.whole, [whole]];
-  return frames.length === 0 || first !== 1 ? NO_ANSWER : [ANSWER.frames, frames];
+/** A task that somebody changed on its way; its files by their hash. */
+function taskText(task: Task): string {
+  const { native: _native, ...said } = task;
+  const files = {
+    ...("images" in task && { images: task.images.map(hashedFile) }),
+    ...("file" in task && { file: hashedFile(task.file) }),
+  };
+  return JSON.stringify({ ...said, ...files });
+}
+
+type ToldAnswer = readonly [form: number, bytes: Remnant["answer"], type: string | null];
+const NO_ANSWER: ToldAnswer = [ANSWER.none, [], null];
+
+/** What the client was told; of a longer answer only that there was one. */
+function answerOf(run: Run): ToldAnswer {
+  const { type = null, first, frames, whole } = run.live.told();
+  if (whole !== undefined) {
+    if (whole.length > MOST_ANSWER_BYTES) return [ANSWER.partial, [], type];
+    const isJson = !isTask(operationOf(run)) || mediaType(type ?? "") === JSON_TYPE;
+    return [isJson ? ANSWER.whole : ANSWER.plain, [whole], type];
+  }
+  if (first !== 1 || run.live.bytes > MOST_ANSWER_BYTES) return [ANSWER.partial, [], type];
+  return frames.length === 0 ? NO_ANSWER : [framesForm(operationOf(run)), frames, type];
+}
+
+function framesForm(operation: Operation): number {
+  return isTask(operation) ? ANSWER.plain : ANSWER.frames;
 }
 
 /** Most names come again with every call. */
@@ -84,12 +139,12 @@ function isNeeded(name: string): boolean {
   return matches;
 }
 
-function doorOf({ request }: Run): string | null {
+function doorOf({ request }: Run, isForm: boolean): string | null {
   const { headers, params } = request;
   let wanted: Record<string, string> | undefined;
   for (const name in headers) {
     const value = headers[name];
-    if (value !== undefined && isNeeded(name)) (wanted ??= {})[name] = value;
+    if (value !== undefined && (isNeeded(name) || (isForm && name === CONTENT_TYPE))) (wanted ??= {})[name] = value;
   }
   if (Object.keys(params).length > 0) return JSON.stringify({ headers: wanted ?? {}, params });
   return wanted ? JSON.stringify({ headers: wanted }) : null;

@@ -19,6 +19,14 @@ export interface Spiller {
   readonly failing: boolean;
 }
 
+export interface Told {
+  /** Content type of the answer. */
+  readonly type: string | undefined;
+  readonly first: number;
+  readonly frames: readonly Buffer[];
+  readonly whole: Buffer | string | undefined;
+}
+
 const NOBODY: Maker = { wantMore() {}, abandoned() {}, stop() {}, review() {} };
 
 export interface LiveOptions {
@@ -147,8 +155,8 @@ export class LiveCall implements Bagged {
   }
 
   /** The frames still remembered, and the number of the first of them; or the whole answer, until the call lets go of it. */
-  told(): { readonly first: number; readonly frames: readonly Buffer[]; readonly whole: Buffer | string | undefined } {
-    return { first: this.#first, frames: this.#frames, whole: this.#whole };
+  told(): Told {
+    return { type: this.#head?.headers["content-type"], first: this.#first, frames: this.#frames, whole: this.#whole };
   }
 
   /** Adds one complete frame; `flush` sends what was added. */

@@ -107,6 +107,8 @@ export interface Run {
   form: Form | undefined;
   /** What is asked, where that is no conversation; decoded only where something needs it. */
   task: Task | undefined;
+  /** The same as the client sent it, before anybody changed it. */
+  ownTask: Task | undefined;
   /** Units besides tokens that it may be charged for at most. */
   units: Readonly<Record<string, number>> | undefined;
   /** The request in canonical form; decoded only where something needs it. */
@@ -174,6 +176,7 @@ export function newRun(live: LiveCall, request: CallRequest, snapshot: Snapshot)
     document: undefined,
     form: undefined,
     task: undefined,
+    ownTask: undefined,
     units: undefined,
     call: undefined,
     ownItems: undefined,

@@ -66,6 +66,7 @@ export function taskOf(run: Run): Task {
   if (operation === undefined) throw new ProblemError({ kind: "internal", message: "A conversation was taken for a task." });
   const fields: JsonObject = run.document?.value ?? {};
   run.task = codecOf(run.request.dialect, operation).decode({ fields, files: run.form?.files ?? [] }, doorContext(run));
+  run.ownTask = run.task;
   return run.task;
 }
 

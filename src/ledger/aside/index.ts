@@ -18,6 +18,8 @@ const MOST_SPARE = 4;
 const MOST_BYTES = 32 * 1024 * 1024;
 /** A thread that is silent for longer hangs, in a pattern that never ends perhaps: it is given up with what it was given. */
 const ANSWER_MS = 5000;
+/** Calls whose answer is being read back for their record at the same time. */
+const MOST_GATHERED = 8;
 
 export interface AsideCounts {
   /** Calls of which something was kept. */
@@ -66,6 +68,8 @@ export class Aside {
   #underWay: { readonly calls: number; readonly cancel: () => void } | undefined;
   /** Batches on their way into the record. */
   #keeping = 0;
+  /** Calls that `addLater` waits for. */
+  #gathered = 0;
   readonly #flushed: (() => void)[] = [];
   #closed = false;
 
@@ -86,6 +90,20 @@ export class Aside {
     if (this.#underWay) return;
     if (this.#ready.length > 0 || this.#filling?.isFull) this.#send();
     else this.#cancelTimer ??= this.#deps.clock.after(GATHER_MS, () => this.#send());
+  }
+
+  /** The same of one that has to be gathered first. `instead` is recorded where that fails, or too many are being gathered. */
+  addLater(gather: () => Promise<Remnant>, instead: Remnant): void {
+    if (this.#closed || this.#gathered >= MOST_GATHERED) return this.add(instead);
+    this.#gathered++;
+    const over = (remnant: Remnant): void => {
+      this.#gathered--;
+      this.add(remnant);
+      // Somebody may be waiting for this very call.
+      if (this.#flushed.length > 0 && !this.#underWay) this.#send();
+      this.#tellFlushed();
+    };
+    gather().then(over, () => over(instead));
   }
 
   /** By this number remnants name the policy. */
@@ -114,7 +132,7 @@ export class Aside {
   }
 
   get #idle(): boolean {
-    return this.#calls === 0 && !this.#underWay && this.#keeping === 0;
+    return this.#calls === 0 && !this.#underWay && this.#keeping === 0 && this.#gathered === 0;
   }
 
   /** False: there is no room. */

@@ -9,7 +9,9 @@ import {
 } from "../../canon/index.ts";
 import { packedContent } from "../content/entry.ts";
 import { lineageOf, linksOf } from "../lineage/record.ts";
+import { taskLineage } from "../lineage/task.ts";
 import { readRemnant, type Read } from "./read.ts";
+import type { ReadTask } from "./read-task.ts";
 import type { Unpacked } from "./pack.ts";
 import { WANTS, type RemnantHead } from "./remnant.ts";
 
@@ -68,11 +70,12 @@ function whyOf(error: unknown): string {
   return error instanceof Error ? error.name : "unknown";
 }
 
-function packedLineage(head: RemnantHead, { call, answer }: Read): PackedLineage {
+function packedLineage(head: RemnantHead, read: Read | ReadTask): PackedLineage {
   const [, callId, callerId, at, , , , , , , turn, previous, cacheOrigin, parts] = head;
   const facts = { callId, callerId, at, turn: turn ?? undefined, previous: previous ?? undefined, cacheOrigin: cacheOrigin ?? undefined };
   const record: LineageRecord = {
-    ...lineageOf(facts, call, answer),
+    ...("task" in read ? taskLineage(facts, read.task, read.told) : lineageOf(facts, read.call, read.answer)),
+    ...(read.partial && { partial: true as const }),
     ...(parts === null ? {} : (JSON.parse(parts) as Partial<LineageRecord>)),
   };
   return [callId, Math.round(at), linksOf(record).map(([role, name]) => `${role} ${name}`), JSON.stringify(record)];

@@ -47,13 +47,20 @@ export class Batch {
     if (mostBytes(remnant) > room && exactBytes(remnant) > room) return false;
     const { text, answer, head } = remnant;
     const start = this.#used;
-    const middle = start + this.#bytes.write(text, start);
+    const middle = start + this.#put(text, start);
     let end = middle;
-    for (const piece of answer) end += typeof piece === "string" ? this.#bytes.write(piece, end) : piece.copy(this.#bytes, end);
+    for (const piece of answer) end += this.#put(piece, end);
     this.#used = end;
     this.#heads.push([start, middle, end, ...head]);
     if (remnant.policy !== 0) this.policies.add(remnant.policy);
     return true;
+  }
+
+  /** Returns how many bytes it took. */
+  #put(piece: string | Uint8Array, at: number): number {
+    if (typeof piece === "string") return this.#bytes.write(piece, at);
+    this.#bytes.set(piece, at);
+    return piece.length;
   }
 
   pack(): Packed {
@@ -70,7 +77,7 @@ function exactBytes(remnant: Remnant): number {
 }
 
 function bytesBy({ text, answer }: Remnant, of: (text: string) => number): number {
-  let bytes = of(text);
+  let bytes = typeof text === "string" ? of(text) : text.length;
   for (const piece of answer) bytes += typeof piece === "string" ? of(piece) : piece.length;
   return bytes;
 }
@@ -79,14 +86,14 @@ function bytesBy({ text, answer }: Remnant, of: (text: string) => number): numbe
 export function unpack({ bytes, heads }: Packed): readonly Unpacked[] {
   const all = Buffer.from(bytes);
   return heads.map(([start, middle, end, ...head]) => ({
-    text: all.toString("utf8", start, middle),
+    body: all.subarray(start, middle),
     answer: all.subarray(middle, end),
     head,
   }));
 }
 
 export interface Unpacked {
-  readonly text: string;
+  readonly body: Buffer;
   readonly answer: Buffer;
   readonly head: RemnantHead;
 }

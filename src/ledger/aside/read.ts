@@ -1,6 +1,7 @@
-import { AnswerFold, type Answer, type Call, type Dialect, type Json, type JsonObject, type Operation } from "../../canon/index.ts";
+import { AnswerFold, isTask, type Answer, type Call, type Dialect, type Json, type JsonObject, type Operation } from "../../canon/index.ts";
 import { eventStream, FrameSplitter } from "../../kit/index.ts";
 import type { Unpacked } from "./pack.ts";
+import { readTask, type ReadTask } from "./read-task.ts";
 import { ANSWER } from "./remnant.ts";
 
 /** The call and the answer of a remnant, in canonical form. */
@@ -8,20 +9,28 @@ export interface Read {
   readonly call: Call;
   /** Undefined: there is none, or it was not told to its end. */
   readonly answer: Answer | undefined;
+  /** There was one, and it cannot be read back. */
+  readonly partial: boolean;
 }
 
 /** Throws what the language throws for a text that it cannot read. */
-export function readRemnant({ text, answer, head }: Unpacked, dialects: ReadonlyMap<string, Dialect>): Read {
+export function readRemnant(remnant: Unpacked, dialects: ReadonlyMap<string, Dialect>): Read | ReadTask {
+  const { body, answer, head } = remnant;
   const [, , , , id, operation, door, form, answerForm, provider] = head;
-  const dialect = dialects.get(id);
-  if (!dialect) throw new Error(`there is no language ${id}`);
+  const answerType = head[15];
+  const known = dialects.get(id);
+  if (!known) throw new Error(`there is no language ${id}`);
+  const dialect = (answerType !== null && known.framedAs?.(answerType)) || known;
+  if (isTask(operation)) return readTask(remnant, dialect, { ...doorOf(door, operation), operation });
+  const text = body.toString("utf8");
   const call =
     form === "call" ? callFrom(text, id) : dialect.decodeCall(JSON.parse(text) as JsonObject, doorOf(door, operation as Operation));
   const from = provider === null ? {} : { provider };
-  if (answerForm === ANSWER.none) return { call, answer: undefined };
-  if (answerForm === ANSWER.frames) return { call, answer: folded(dialect, answer, from) };
+  const partial = answerForm === ANSWER.partial;
+  if (answerForm === ANSWER.none || partial) return { call, answer: undefined, partial };
+  if (answerForm === ANSWER.frames) return { call, answer: folded(dialect, answer, from), partial };
   const whole = JSON.parse(answer.toString("utf8")) as Json;
-  return { call, answer: dialect.decodeAnswer(whole, { ...from, operation: operation as Operation }) };
+  return { call, answer: dialect.decodeAnswer(whole, { ...from, operation: operation as Operation }), partial };
 }
 
 /** What is hashed and stored of a call; see `saidOf` on the other side. */

@@ -1,6 +1,6 @@
 import { parentPort } from "node:worker_threads";
 import type { ContentPolicy, Redactor } from "../../canon/index.ts";
-import { dialects } from "../../dialects/registry.generated.ts";
+import { languages as dialects } from "../../dialects/registry.generated.ts";
 import { redactorOf } from "../content/redact.ts";
 import { make, type Made } from "./make.ts";
 import { unpack, type Packed } from "./pack.ts";

@@ -1,6 +1,9 @@
 import { hash } from "node:crypto";
 import type { Answer, Call, ContentPolicy, Json, JsonObject, PackedContent, Redactor } from "../../canon/index.ts";
+import type { Read } from "../aside/read.ts";
+import type { ReadTask } from "../aside/read-task.ts";
 import type { RemnantHead } from "../aside/remnant.ts";
+import { givenToTask, hashedFile, resultOf, withoutDataUrls } from "../lineage/task.ts";
 
 const MS_PER_DAY = 86_400_000;
 /** What says again what the canonical form says, or belongs to one language alone. */
@@ -18,14 +21,15 @@ const LEFT_OUT: ReadonlySet<string> = new Set([
 /** What a policy stores of a call: redacted, in canonical form. */
 export function packedContent(
   [, callId, callerId, at]: RemnantHead,
-  { call, answer }: { readonly call: Call; readonly answer: Answer | undefined },
+  read: Read | ReadTask,
   policy: ContentPolicy,
   redactor: Redactor | undefined,
 ): PackedContent | "too long" {
   const said: JsonObject = {
-    ...(policy.what.includes("prompt") && { prompt: promptOf(call) }),
-    ...(policy.what.includes("answer") && answer && { answer: answerOf(answer) }),
+    ...(policy.what.includes("prompt") && { prompt: "task" in read ? taskPrompt(read) : promptOf(read.call) }),
+    ...(policy.what.includes("answer") && answerIn(read)),
   };
+  const { endUser } = "task" in read ? read.task : read.call;
   const { value, struck } = redactor ? redactor.redact(said) : { value: said, struck: {} };
   const content = JSON.stringify({ ...(value as JsonObject), ...(redactor && { redacted: struck }) });
   if (content.length > policy.maxCharacters) return "too long";
@@ -33,7 +37,7 @@ export function packedContent(
   return [
     callId,
     callerId,
-    call.endUser === undefined ? null : endUserHash(call.endUser),
+    endUser === undefined ? null : endUserHash(endUser),
     began,
     began + Math.round(policy.days * MS_PER_DAY),
     content,
@@ -43,6 +47,23 @@ export function packedContent(
 /** By this an end user's content is found and erased. */
 export function endUserHash(id: string): string {
   return hash("sha256", id, "hex");
+}
+
+/** Its files as their names and the hash of their bytes. */
+function taskPrompt({ task }: ReadTask): JsonObject {
+  const files = "images" in task && task.images ? { images: task.images.map(hashedFile) } : {};
+  return {
+    ...(withoutDataUrls(givenToTask(task)) as JsonObject),
+    ...files,
+    ...("file" in task && task.file && { file: hashedFile(task.file) }),
+  };
+}
+
+/** Nothing where there is none; said where it was too long to be read back. */
+function answerIn(read: Read | ReadTask): JsonObject {
+  if (read.partial) return { answer: { partial: true } };
+  if (!("task" in read)) return read.answer ? { answer: answerOf(read.answer) } : {};
+  return read.told ? { answer: resultOf(read.told).said } : {};
 }
 
 function promptOf({ instructions, items, tools }: Call): JsonObject {

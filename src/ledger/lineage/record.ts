@@ -13,7 +13,7 @@ import {
 import { canonicalJson } from "../../kit/index.ts";
 
 /** Tools' results and documents that are listed; the newest, because the older ones are those of earlier calls. */
-const LISTED = 128;
+export const LISTED = 128;
 /** What says nothing to a model, or says again what the canonical form says: where an item came from, and its place there. */
 const SILENT: ReadonlySet<string> = new Set(["raw", "envelope", "origin", "id", "cacheTtlSeconds", "carried", "logprobs"]);
 
@@ -88,7 +88,7 @@ export function linksOf(record: LineageRecord): readonly LineageLink[] {
   for (const document of record.documents) links.push(["in", document.hash]);
   for (const name of [record.template, record.redactions, ...(record.chunks ?? []), ...(record.approvals ?? [])])
     if (name !== undefined) links.push(["in", name]);
-  for (const name of [record.output, record.answer]) if (name !== undefined) links.push(["out", name]);
+  for (const name of [record.output, record.answer, ...(record.made ?? [])]) if (name !== undefined) links.push(["out", name]);
   return links;
 }
 
@@ -145,7 +145,7 @@ function documentOf(part: Part, kind: "user" | "instructions"): LineageDocument[
  * Canonical JSON (RFC 8785) without what says nothing; only of what the canonical form does not know is `raw` the meaning. In one pass:
  * copies made first cost as much again.
  */
-function spokenJson(value: unknown): string {
+export function spokenJson(value: unknown): string {
   if (typeof value !== "object" || value === null) return canonicalJson(value);
   if (Array.isArray(value)) return `[${value.map(spokenJson).join(",")}]`;
   const { type } = value as { readonly type?: unknown };

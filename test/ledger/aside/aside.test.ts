@@ -66,7 +66,7 @@ function remnant(
     text,
     answer: pieces,
     policy: chosen,
-    head: [wants, callId, "key_1", 5, dialect, "generate", null, "body", form, "lab", "c", null, null, null, chosen],
+    head: [wants, callId, "key_1", 5, dialect, "generate", null, "body", form, "lab", "c", null, null, null, chosen, "text/event-stream"],
   };
 }
 
