@@ -31,7 +31,7 @@ import { otlpSender } from "./server/otlp.ts";
 import { openDataSeal, openRecord, settleLeft, sweeper } from "./stores/index.ts";
 import { connect } from "./wire/client.ts";
 import { listen } from "./wire/front.ts";
-import type { ClientOptions, Front, HttpClient } from "./wire/types.ts";
+import type { ClientOptions, Front, FrontOptions, HttpClient } from "./wire/types.ts";
 
 /** Connections accepted at once, as far as file descriptors allow. */
 const MAX_CONNECTIONS = 50_000;
@@ -172,7 +172,10 @@ async function furnish(
   const followReports = ({ reports }: GimbalConfig): void =>
     void stores.reports.follow(reports.metadata, reports.values).catch((error: unknown) => log(`reports: ${String(error)}`));
   followReports(config);
+  let front: Front | undefined;
   const control = controlOf(options.config, version, stores.config, options, async (next, number) => {
+    // First, because it can still say no.
+    front?.configure(networkOf(next));
     const local = await prices?.configure(next);
     const before = snapshot;
     current = next;
@@ -188,13 +191,15 @@ async function furnish(
   });
   const adminToken = options.adminToken ?? (await adminTokenOf(folder));
   let ready = true;
-  const front = await listen({
+  const served = await listen({
     host: options.host ?? config.serve.host,
     port: options.port ?? config.serve.port,
     maxConnections: MAX_CONNECTIONS,
     maxHeaderBytes: MAX_HEADER_BYTES,
     maxMessageBytes: config.limits.bodyBytes,
     clock,
+    report: logs.warn,
+    ...networkOf(config),
     handler: httpHandler({
       gateway,
       keys: stores.keys,
@@ -217,10 +222,11 @@ async function furnish(
     }),
     upgrade: upgradeHandler(gateway),
   });
+  front = served;
   const sweep = sweeper(stores, clock, config.lineage.days * MS_PER_DAY);
   await audit.noteRead({ action: "gateway.start", subject: `node:${node}`, details: { config: snapshot.version } });
   return {
-    url: urlOf(front),
+    url: urlOf(served, config),
     adminToken,
     stores,
     gateway,
@@ -235,7 +241,7 @@ async function furnish(
       gateway.switches.close();
       gateway.shadows.close();
       sweep();
-      await drain(gateway, (ms) => front.close(ms), snapshot.limits.drainMs);
+      await drain(gateway, (ms) => served.close(ms), snapshot.limits.drainMs);
       await Promise.all([gateway.spilling.flush(), telemetry.close()]);
       await Promise.all([gateway.allowances.walls.close(), aside.close()]);
       // A record that cannot be written now gets its last chance when the stores close.
@@ -350,6 +356,14 @@ export function openProviders(
   return providers;
 }
 
-function urlOf(front: Front): string {
-  return `http://${front.host.includes(":") ? `[${front.host}]` : front.host}:${front.port}`;
+/** Who is believed, and what is shown, at the front. */
+function networkOf({ serve: { tls, trustedProxies } }: GimbalConfig): Pick<FrontOptions, "trustedProxies" | "tls"> {
+  if (!tls) return trustedProxies ? { trustedProxies } : {};
+  const { ca, passphrase, ...always } = tls;
+  const shown = { ...always, ...(ca !== undefined && { ca }), ...(passphrase && { passphrase }) };
+  return { tls: shown, ...(trustedProxies && { trustedProxies }) };
+}
+
+function urlOf(front: Front, { serve }: GimbalConfig): string {
+  return `${serve.tls ? "https" : "http"}://${front.host.includes(":") ? `[${front.host}]` : front.host}:${front.port}`;
 }

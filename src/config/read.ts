@@ -24,7 +24,7 @@ export interface GimbalConfig {
   readonly pricing: ConfigValues["pricing"];
   readonly access: ConfigValues["access"];
   readonly identity: ConfigValues["identity"];
-  readonly serve: { readonly host: string; readonly port: number };
+  readonly serve: Omit<ConfigValues["serve"], "limits">;
   readonly storage: ConfigValues["storage"];
   readonly audit: ConfigValues["audit"];
   readonly lineage: ConfigValues["lineage"];
@@ -188,19 +188,20 @@ function checkProvider(
 }
 
 function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, aliases: ReadonlyMap<string, Alias>): GimbalConfig {
+  const { limits, ...serve } = values.serve;
   return {
     providers: new Map(Object.entries(values.providers)),
     disabled,
     aliases,
     sim: values.sim,
-    limits: values.serve.limits,
+    limits,
     callerLimits: limitsFrom(values.limits),
     budgets: budgetsFrom(values.budgets),
     cache: values.cache,
     pricing: values.pricing,
     access: values.access,
     identity: values.identity,
-    serve: { host: values.serve.host, port: values.serve.port },
+    serve,
     storage: values.storage,
     audit: values.audit,
     lineage: values.lineage,

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { aliasCacheOptions, cacheOptions } from "../cache/options.ts";
-import { accessOptions, limitsOptions } from "../gateway/options.ts";
+import { accessOptions } from "../gateway/options.ts";
 import { identityOptions } from "../gateway/identity-options.ts";
 import { storageOptions } from "../stores/options.ts";
 import { auditOptions } from "../ledger/audit/options.ts";
@@ -17,9 +17,7 @@ import { healthOptions } from "../routing/health/options.ts";
 import { planShape } from "../routing/options.ts";
 import { releaseShape } from "../routing/release-options.ts";
 import { retryOptions } from "../routing/retry-options.ts";
-
-export const DEFAULT_PORT = 4100;
-export const DEFAULT_HOST = "127.0.0.1";
+import { serveOptions } from "./serve.ts";
 
 const name = z.string().min(1).max(200);
 /** An alias: where its calls go, how a target is tried, and what is kept of the answers. */
@@ -32,19 +30,6 @@ const alias = z.strictObject({
 });
 
 const model = z.union([name, alias], { error: "A model is `provider/model`, or a mapping with `targets`." });
-
-const serve = z
-  .strictObject({
-    host: z.string().min(1).default(DEFAULT_HOST).describe("Address to listen on. `--host` and `GIMBAL_HOST` win."),
-    port: z
-      .int()
-      .min(0)
-      .max(65_535)
-      .default(DEFAULT_PORT)
-      .describe("Port to listen on; 0 picks a free one. `--port` and `GIMBAL_PORT` win."),
-    limits: limitsOptions.describe("Bounds of the gateway."),
-  })
-  .prefault({});
 
 /** The whole of `gimbal.yaml`: every room's own options in one schema. Unknown keys are refused. */
 export const configSchema = z.strictObject({
@@ -68,7 +53,7 @@ export const configSchema = z.strictObject({
     "When targets and keys are left alone, and how much runs at once. Each process counts for itself; what it finds out (a breaker opened or closed, a rest, a refused key) all processes of the record go by at once. Concurrency holds for each process.",
   ),
   retry: retryOptions.describe("How failed attempts are repeated."),
-  serve: serve.describe("Where and within which bounds the gateway serves."),
+  serve: serveOptions.describe("Where and within which bounds the gateway serves."),
   reports: reportsOptions.prefault({}).describe("What reports tell calls apart by. See docs/reports.md."),
   lineage: lineageOptions.prefault({}).describe("What is recorded of where answers come from."),
   content: contentOptions.prefault({}).describe("Whose prompts and answers are stored, and for how long. See docs/content.md."),

@@ -1,15 +1,20 @@
 import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
-import type { Clock } from "../canon/index.ts";
+import type { Clock, Headers } from "../canon/index.ts";
 import { systemClock } from "../kit/index.ts";
 import { plainAnswer } from "./answer-head.ts";
 import { connectionsAffordable } from "./descriptors.ts";
 import { HandedConnections, SLOW_HEAD } from "./handed.ts";
 import type { HandedOwner } from "./handed.ts";
+import { Http2Connections } from "./http2.ts";
+import type { Http2Owner } from "./http2.ts";
 import { peerReader } from "./peer.ts";
+import type { PeerReader } from "./peer.ts";
 import { PlainConnection } from "./plain.ts";
 import type { PlainOwner } from "./plain.ts";
 import { Reclaimer } from "./reclaim.ts";
+import { SecureFront } from "./secure-front.ts";
+import type { SecureOwner } from "./secure-front.ts";
 import { WebSockets } from "./websocket.ts";
 import type { Front, FrontHandler, FrontOptions } from "./types.ts";
 
@@ -24,14 +29,14 @@ const MAX_REFUSED = 16;
 const REFUSED_MS = 1_000;
 const OVERLOADED = plainAnswer(503, "overloaded", "The gateway has as many connections as it can serve; try again in a second.", 1);
 
-/** Serves HTTP/1.1 and WebSockets. Rejects when the address cannot be listened on. */
+/** Serves HTTP/1.1 and WebSockets, over TLS also HTTP/2. Rejects when the address cannot be listened on or the certificate not be used. */
 export async function listen(options: FrontOptions): Promise<Front> {
   const front = new HttpFront(options);
   await front.start();
   return front;
 }
 
-class HttpFront implements Front, PlainOwner, HandedOwner {
+class HttpFront implements Front, PlainOwner, HandedOwner, Http2Owner, SecureOwner {
   readonly maxConnections: number;
   readonly maxHeaderBytes: number;
   readonly headTimeoutMs: number;
@@ -45,7 +50,9 @@ class HttpFront implements Front, PlainOwner, HandedOwner {
   readonly #plain = new Map<Socket, PlainConnection>();
   readonly #handed: HandedConnections;
   readonly #reclaimer: Reclaimer;
-  readonly #claimedPeer: (peer: string, forwardedFor: string | undefined) => string;
+  readonly #http2: Http2Connections;
+  readonly #secure: SecureFront | undefined;
+  #claimedPeer: PeerReader;
   #address: AddressInfo = { address: "", family: "", port: 0 };
   #refused = 0;
   #stopSweep: (() => void) | undefined;
@@ -62,6 +69,8 @@ class HttpFront implements Front, PlainOwner, HandedOwner {
     this.#claimedPeer = peerReader(options.trustedProxies);
     this.#reclaimer = new Reclaimer(this.clock);
     this.#handed = new HandedConnections(this, options);
+    this.#http2 = new Http2Connections(this);
+    this.#secure = options.tls && new SecureFront(options.tls, this);
     // Half-open: each kind of connection decides for itself what a client's last word means.
     const tcp = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_MS };
     this.#server = createServer(tcp, (socket) => this.#accept(socket));
@@ -78,6 +87,17 @@ class HttpFront implements Front, PlainOwner, HandedOwner {
   }
   get closing(): boolean {
     return this.#closing !== undefined;
+  }
+
+  configure({ trustedProxies, tls }: Pick<FrontOptions, "trustedProxies" | "tls">): void {
+    if ((tls === undefined) !== (this.#secure === undefined))
+      this.report("serve.tls: whether there is TLS changes with the next start; until then it stays as it is");
+    else if (tls) this.#secure?.configure(tls);
+    this.#claimedPeer = peerReader(trustedProxies);
+  }
+
+  report(line: string): void {
+    this.#options.report?.(line);
   }
 
   start(): Promise<void> {
@@ -106,6 +126,7 @@ class HttpFront implements Front, PlainOwner, HandedOwner {
         stop();
         this.#stopSweep?.();
         this.#handed.stop();
+        this.#secure?.close();
         resolve();
       });
       if (ms <= 0) return force();
@@ -115,8 +136,14 @@ class HttpFront implements Front, PlainOwner, HandedOwner {
     return this.#closing;
   }
 
-  peerOf(socket: Socket, forwardedFor: string | undefined): string {
-    return this.#claimedPeer((socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/, ""), forwardedFor);
+  peerOf(socket: Socket, headers: Headers): string {
+    return this.#claimedPeer((socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/, ""), headers);
+  }
+
+  secured(socket: Socket, alpn: "h2" | "http/1.1"): void {
+    socket.on("error", ignore);
+    if (alpn === "h2") this.#http2.take(socket);
+    else this.#begin(socket);
   }
 
   handOver(socket: Socket, bytes: Buffer): void {
@@ -128,13 +155,20 @@ class HttpFront implements Front, PlainOwner, HandedOwner {
     socket.on("error", ignore);
     if (this.#open.size >= this.maxConnections) return this.#refuse(socket);
     this.#open.add(socket);
-    this.#plain.set(socket, new PlainConnection(this, socket));
     this.#reclaimer.opened(this.#open.size);
     socket.on("close", () => {
       this.#open.delete(socket);
       this.#plain.delete(socket);
       this.#reclaimer.closed(this.#open.size);
     });
+    if (this.#secure) this.#secure.take(socket);
+    else this.#begin(socket);
+  }
+
+  #begin(socket: Socket): void {
+    this.#plain.set(socket, new PlainConnection(this, socket));
+    // One over TLS is not the one that was accepted.
+    if (this.#secure) socket.on("close", () => this.#plain.delete(socket));
   }
 
   #refuse(socket: Socket): void {
@@ -146,12 +180,14 @@ class HttpFront implements Front, PlainOwner, HandedOwner {
       stop();
     });
     socket.resume().on("end", () => socket.destroy());
-    socket.end(OVERLOADED);
+    if (this.#secure) socket.destroy();
+    else socket.end(OVERLOADED);
   }
 
   #closeIdle(): void {
     this.sockets.close();
     this.#handed.closeIdle();
+    this.#http2.closeIdle();
     for (const [socket, connection] of this.#plain) if (connection.idle) socket.destroy();
   }
 
@@ -164,6 +200,7 @@ class HttpFront implements Front, PlainOwner, HandedOwner {
 
   /** Ends the plain connections on which nothing has been asked for too long: one timer for all, because thousands cost. */
   #sweep(now: number): void {
+    this.#http2.sweep(now);
     for (const [socket, connection] of this.#plain) {
       if (!connection.idle) continue;
       connection.idleSince ??= now;

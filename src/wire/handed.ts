@@ -2,7 +2,7 @@ import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { Clock } from "../canon/index.ts";
+import type { Clock, Headers } from "../canon/index.ts";
 import { plainAnswer } from "./answer-head.ts";
 import { headersOf, Inbound } from "./inbound.ts";
 import { NodeWriter } from "./node-writer.ts";
@@ -23,7 +23,7 @@ export interface HandedOwner {
   readonly headTimeoutMs: number;
   readonly keepAliveMs: number;
   readonly sockets: WebSockets;
-  peerOf(socket: Socket, forwardedFor: string | undefined): string;
+  peerOf(socket: Socket, headers: Headers): string;
 }
 
 /**
@@ -99,7 +99,7 @@ export class HandedConnections {
 
   #inbound(message: IncomingMessage, sendContinue?: () => void): Inbound {
     const headers = headersOf(message);
-    return new Inbound(message, headers, this.#owner.peerOf(message.socket, headers["x-forwarded-for"]), this.#owner.clock, sendContinue);
+    return new Inbound(message, headers, this.#owner.peerOf(message.socket, headers), this.#owner.clock, sendContinue);
   }
 
   #upgrade(message: IncomingMessage, duplex: Duplex, head: Buffer): void {

@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import type { Clock } from "../canon/index.ts";
+import type { Clock, Headers } from "../canon/index.ts";
 import { headerLines } from "./answer-head.ts";
 import type { AnswerHead } from "./answer-head.ts";
 import { LAST_CHUNK, writeAround, writeChunk } from "./chunk.ts";
@@ -21,7 +21,7 @@ export interface PlainOwner {
   /** How long a connection is kept without a request, in milliseconds; told to the client. */
   readonly keepAliveMs: number;
   readonly handler: FrontHandler;
-  peerOf(socket: Socket, forwardedFor: string | undefined): string;
+  peerOf(socket: Socket, headers: Headers): string;
   /** What follows on the connection is no plain request. */
   handOver(socket: Socket, bytes: Buffer): void;
 }
@@ -134,7 +134,7 @@ export class PlainConnection implements AnswerWriter, Source {
     this.idleSince = undefined;
     this.#close = head.close;
     const { clock, handler } = this.#owner;
-    const request = new PlainRequest(head, this.#owner.peerOf(this.socket, head.headers["x-forwarded-for"]), this, clock);
+    const request = new PlainRequest(head, this.#owner.peerOf(this.socket, head.headers), this, clock);
     if (bytes.length > head.size) request.feed(bytes.subarray(head.size));
     this.#request = request;
     this.#out = new Outbound(request, this, this.socket, clock);

@@ -68,15 +68,33 @@ export interface FrontOptions {
   readonly maxMessageBytes: number;
   readonly handler: FrontHandler;
   readonly upgrade: UpgradeHandler;
-  /** Addresses (`10.0.0.7`, `10.0.0.0/8`) whose `x-forwarded-for` is believed. Default: none. */
+  /** Addresses (`10.0.0.7`, `10.0.0.0/8`) whose `x-forwarded-for` or `forwarded` is believed. Default: none. */
   readonly trustedProxies?: readonly string[];
+  /** Serves TLS, and HTTP/2 to who asks for it. Default: neither. */
+  readonly tls?: ServerTls;
+  /** Takes a line for the operator. Default: nobody. */
+  readonly report?: (line: string) => void;
   /** How long a request's head may take. Default 20 s. */
   readonly headTimeoutMs?: number;
   /** For idle connections, body timeouts, lingering and closing. Default: the system's. */
   readonly clock?: Clock;
 }
 
+/** Each text is PEM, or the path of a file that holds it; files are read again when they change. */
+export interface ServerTls {
+  /** The certificate, with those between it and its authority. */
+  readonly cert: string;
+  readonly key: Secret;
+  readonly passphrase?: Secret;
+  /** Authorities of clients' certificates; undefined: the system's. */
+  readonly ca?: string;
+  /** Must a client show a certificate, may it, or is none asked for? One that is shown must be good. */
+  readonly clientAuth: "none" | "request" | "require";
+}
+
 export interface Front {
+  /** What may change while it serves: new connections go by it. Whether there is TLS at all does not. @throws ProblemError invalid_request */
+  configure(options: Pick<FrontOptions, "trustedProxies" | "tls">): void;
   readonly host: string;
   readonly port: number;
   readonly connections: number;
@@ -147,7 +165,28 @@ export interface ClientHandle {
   cancel(): void;
   resume(): void;
 }
+export interface SocketRequest {
+  /** Appended to the base URL's path, with its query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly maxMessageBytes: number;
+}
+/** See RealtimeSink and RealtimeHandle in canon: the same promises. */
+export interface SocketSink {
+  onOpen(): void;
+  onMessage(text: string): void;
+  onClose(problem: Problem | undefined): void;
+}
+export interface SocketHandle {
+  send(text: string): void;
+  readonly buffered: number;
+  pause(): void;
+  resume(): void;
+  close(): void;
+}
 export interface HttpClient {
   open(request: ClientRequest, sink: ClientSink): ClientHandle;
+  /** Opens a WebSocket; absent where only requests can be made. */
+  socket?(request: SocketRequest, sink: SocketSink): SocketHandle;
   close(): Promise<void>;
 }
