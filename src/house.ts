@@ -1,4 +1,5 @@
 import type { Clock, Guard, ModelBook, Provider, Randomness, Secret, Snapshot, Stores } from "./canon/index.ts";
+import { Batches, BatchQueue, Files } from "./batches/index.ts";
 import {
   controlOf,
   defaultConfig,
@@ -165,6 +166,11 @@ async function furnish(
     note: (event) => audit.note(event),
     node,
   });
+  const inFiles = { store: stores.files, clock, randomness, options: () => current.files };
+  const inBatches = { gateway, files: stores.files, store: stores.batches, options: () => current.batches };
+  // Several processes at one record: in one of its own, or because another one owns it.
+  const shared = options.stores !== undefined || stores.nodes !== undefined;
+  const queue = new BatchQueue({ ...inBatches, shared, report: (error) => gateway.report(error, "batches") });
   // Before the first call: what was switched off before a restart stays so.
   await gateway.switches.refresh();
   const retired = new Retired(clock, gateway.live);
@@ -202,6 +208,8 @@ async function furnish(
     ...networkOf(config),
     handler: httpHandler({
       gateway,
+      files: new Files(inFiles),
+      batches: new Batches({ ...inBatches, queue }),
       keys: stores.keys,
       config: stores.config,
       control,
@@ -223,6 +231,7 @@ async function furnish(
     upgrade: upgradeHandler(gateway),
   });
   front = served;
+  void queue.start().catch((error: unknown) => gateway.report(error, "batches"));
   const sweep = sweeper(stores, clock, config.lineage.days * MS_PER_DAY);
   await audit.noteRead({ action: "gateway.start", subject: `node:${node}`, details: { config: snapshot.version } });
   return {
@@ -241,7 +250,10 @@ async function furnish(
       gateway.switches.close();
       gateway.shadows.close();
       sweep();
+      // Begins nothing more; what runs is drained with all other calls.
+      const kept = queue.close();
       await drain(gateway, (ms) => served.close(ms), snapshot.limits.drainMs);
+      await kept;
       await Promise.all([gateway.spilling.flush(), telemetry.close()]);
       await Promise.all([gateway.allowances.walls.close(), aside.close()]);
       // A record that cannot be written now gets its last chance when the stores close.

@@ -26,6 +26,7 @@ export const FLOORS: Readonly<Record<string, number>> = {
   routing: 3,
   gateway: 4,
   tools: 5,
+  batches: 5,
   agents: 5,
   evals: 5,
   rehearsal: 5,

@@ -49,8 +49,8 @@ export interface FileLanguage {
   readonly doors: readonly FileDoor[];
   /** Begins every id. */
   readonly prefix: string;
-  /** What files may be given for. */
-  readonly purposes: readonly string[];
+  /** What the fields of a form beside the file say. @throws ProblemError invalid_request */
+  decode(fields: Readonly<Record<string, string>>): { readonly purpose: string; readonly lifeMs?: number };
   encode(file: KeptFile): Json;
   encodePage(page: Page<KeptFile>): Json;
   encodeDeleted(id: string): Json;

@@ -21,6 +21,8 @@ export interface GimbalConfig {
   readonly callerLimits: Snapshot["callerLimits"];
   readonly budgets: NonNullable<Snapshot["budgets"]>;
   readonly cache: ConfigValues["cache"];
+  readonly files: ConfigValues["files"];
+  readonly batches: ConfigValues["batches"];
   readonly pricing: ConfigValues["pricing"];
   readonly access: ConfigValues["access"];
   readonly identity: ConfigValues["identity"];
@@ -198,6 +200,8 @@ function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, a
     callerLimits: limitsFrom(values.limits),
     budgets: budgetsFrom(values.budgets),
     cache: values.cache,
+    files: values.files,
+    batches: values.batches,
     pricing: values.pricing,
     access: values.access,
     identity: values.identity,

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { aliasCacheOptions, cacheOptions } from "../cache/options.ts";
+import { batchesOptions, filesOptions } from "../batches/index.ts";
 import { accessOptions } from "../gateway/options.ts";
 import { identityOptions } from "../gateway/identity-options.ts";
 import { storageOptions } from "../stores/options.ts";
@@ -46,6 +47,8 @@ export const configSchema = z.strictObject({
   limits: callerLimitsOptions.describe("Rate limits. A key's own limits take the place of those that are for keys."),
   budgets: budgetsOptions.describe("How much may be spent. Every budget that covers a call must have room for it."),
   cache: cacheOptions.prefault({}),
+  files: filesOptions.prefault({}).describe("Files that callers keep here. See docs/batches.md."),
+  batches: batchesOptions.prefault({}).describe("Calls that nobody waits for. See docs/batches.md."),
   pricing: pricingOptions.prefault({}).describe("What calls cost."),
   access: accessOptions.describe("Who may call without a key."),
   identity: identityOptions.describe("Who vouches for people and services. See docs/callers.md."),

@@ -29,6 +29,8 @@ export function defaultConfig(discovered: Discovered): GimbalConfig {
     callerLimits: [],
     budgets: [],
     cache: values.cache,
+    files: values.files,
+    batches: values.batches,
     pricing: values.pricing,
     access: values.access,
     identity: values.identity,

@@ -1,11 +1,13 @@
 import { createHash } from "node:crypto";
 import {
+  accountOf,
   callerFromKey,
   ProblemError,
   type Caller,
   type Clock,
   type Dialect,
   type Headers,
+  type KeyRecord,
   type KeyStore,
   type Snapshot,
 } from "../canon/index.ts";
@@ -20,6 +22,9 @@ const FRONT_KEYS = 10_000;
 const FRONT_TOKENS = 4000;
 /** How often other processes' changes to keys are looked for: a revoked key is refused within this time. */
 const GENERATION_POLL_MS = 500;
+
+/** Of whom an issuer vouches for: its name here, and what it calls them. */
+const ISSUED_ID = /^jwt:([^:]+):(.+)$/s;
 
 const ANONYMOUS: Caller = { id: "anonymous", scope: "anonymous", name: "anonymous", scopes: {}, limits: [], anonymous: true };
 
@@ -61,7 +66,7 @@ export class Admission {
   }
 
   /** Who is it? Answers at once for a key seen before. @throws ProblemError unauthenticated */
-  identify(snapshot: Snapshot, dialect: Dialect, headers: Headers, peer: string): Caller | Promise<Caller> {
+  identify(snapshot: Snapshot, dialect: Pick<Dialect, "credentials">, headers: Headers, peer: string): Caller | Promise<Caller> {
     const key = dialect.credentials(headers);
     if (key?.startsWith(KEY_PREFIX)) return this.byKey(key);
     if (key !== undefined && this.#issuers && looksIssued(key)) {
@@ -75,6 +80,39 @@ export class Admission {
       message: key === undefined ? "This gateway needs a key, and the request has none." : "The key is not one of this gateway's keys.",
       code: "invalid_api_key",
     });
+  }
+
+  /**
+   * Somebody who asked earlier for what is done only now. What their key, their project and their team may do is looked at anew; of whom an
+   * issuer vouched for, whether they are denied. @throws ProblemError unauthenticated
+   */
+  async again(snapshot: Snapshot, before: Caller): Promise<Caller> {
+    if (before.anonymous) {
+      if (snapshot.access.anonymous !== "never") return ANONYMOUS;
+      throw new ProblemError({ kind: "unauthenticated", message: "This gateway takes no calls without a key any more." });
+    }
+    const name = `account ${before.scope}`;
+    const known = this.#front.get(name);
+    if (known) return this.#unexpired(known);
+    const forgotten = this.#forgotten;
+    const caller = boundCaller(await this.#standingOf(before), await this.#standing.bounds());
+    if (forgotten === this.#forgotten) remember(this.#front, name, caller, FRONT_KEYS);
+    return caller;
+  }
+
+  async #standingOf(before: Caller): Promise<Caller> {
+    const [, issuer, subject] = ISSUED_ID.exec(before.id) ?? [];
+    if (issuer !== undefined && subject !== undefined) {
+      if (await this.#standing.isDenied({ issuer, subject }))
+        throw new ProblemError({ kind: "unauthenticated", message: "Whom the token spoke of is denied.", code: "invalid_token" });
+      const { expiresAt: _ended, ...caller } = before;
+      return caller;
+    }
+    const now = this.#clock.now();
+    const inForce = (key: KeyRecord): boolean => key.revokedAt === undefined && (key.expiresAt === undefined || key.expiresAt > now);
+    const record = (await this.#keys.list()).findLast((key) => accountOf(key) === before.scope && inForce(key));
+    if (record) return callerFromKey(record);
+    throw new ProblemError({ kind: "unauthenticated", message: "The key was revoked or has expired.", code: "invalid_api_key" });
   }
 
   /** Whose key is it? Answers at once for a key seen before. @throws ProblemError unauthenticated */

@@ -15,7 +15,8 @@ const MODEL_CHARACTERS = 512;
 export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   const { request, snapshot, live } = run;
   const { limits } = snapshot;
-  const identified = request.shadow?.caller ?? deps.admission.identify(snapshot, request.dialect, request.headers, request.peer);
+  const identified =
+    request.shadow?.caller ?? request.caller ?? deps.admission.identify(snapshot, request.dialect, request.headers, request.peer);
   const caller = identified instanceof Promise ? await identified : identified;
   run.caller = caller;
   live.caller = caller;

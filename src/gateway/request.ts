@@ -1,4 +1,13 @@
-import { ProblemError, type Dialect, type Door, type Headers, type JsonObject, type KeptTurn, type Problem } from "../canon/index.ts";
+import {
+  ProblemError,
+  type Caller,
+  type Dialect,
+  type Door,
+  type Headers,
+  type JsonObject,
+  type KeptTurn,
+  type Problem,
+} from "../canon/index.ts";
 import { readTraceparent } from "../ledger/telemetry/trace.ts";
 import type { ShadowOf } from "./shadow.ts";
 
@@ -16,6 +25,8 @@ export interface CallRequest {
   readonly connection?: Connection;
   /** Made by the gateway to ask something on the caller's behalf: what it says of itself is not the caller's word. */
   readonly own?: true;
+  /** On whose behalf, where the gateway knows that already and its headers do not say. */
+  readonly caller?: Caller;
   /** Made by the gateway to replace a stale answer: what is kept is not looked at. */
   readonly refresh?: true;
   /** Made by the gateway to compare another target's answer; nobody reads it. */

@@ -4,7 +4,9 @@ import { PEOPLE } from "../gateway/identity-options.ts";
 import { adminApi, notBuilt, type AdminDeps } from "./admin.ts";
 import { signInRefusals } from "./audit.ts";
 import { mountCalls } from "./calls.ts";
+import { mountBatches, type BatchDoorDeps } from "./batches.ts";
 import { mountDoors } from "./doors.ts";
+import { mountFiles, type FileDoorDeps } from "./files.ts";
 import { welcomePage } from "./welcome.ts";
 import { mountMetrics, type MetricsDeps } from "./metrics.ts";
 import { mountModels } from "./models.ts";
@@ -18,7 +20,7 @@ export { upgradeHandler } from "./socket.ts";
 export { Identity } from "./sign-in/index.ts";
 export type { AdminDeps } from "./admin.ts";
 
-export interface ServerDeps extends Omit<AdminDeps, "sessions">, MetricsDeps {
+export interface ServerDeps extends Omit<AdminDeps, "sessions">, MetricsDeps, FileDoorDeps, BatchDoorDeps {
   /** Who vouches for people and services. */
   readonly identity: Identity;
   /** False while starting or draining: load balancers look elsewhere. */
@@ -37,6 +39,8 @@ export function httpHandler(deps: ServerDeps): FrontHandler {
   const sessions = signInWith(router, deps);
   const admin = adminApi({ ...deps, sessions });
   mountDoors(router, deps.gateway);
+  mountFiles(router, deps);
+  mountBatches(router, deps);
   mountModels(router, deps.gateway);
   mountCalls(router, deps.gateway, deps);
   mountOperations(router, deps);

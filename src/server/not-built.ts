@@ -3,11 +3,6 @@
  * looking for a typing error.
  */
 export const NOT_BUILT: readonly { readonly method: string; readonly path: string; readonly what: string }[] = [
-  ...["GET", "POST", "DELETE"].flatMap((method) =>
-    ["/v1/files", "/v1/batches", "/v1/messages/batches"].flatMap((path) =>
-      [path, `${path}/{rest...}`].map((each) => ({ method, path: each, what: path })),
-    ),
-  ),
   ...["GET", "DELETE"].map((method) => ({ method, path: "/mcp", what: "/mcp" })),
   ...["/v2/chat", "/mcp", "/v1/feedback"].map((path) => ({
     method: "POST",

@@ -17,9 +17,9 @@ const ask = (method: string, path: string, headers: Readonly<Record<string, stri
 
 describe("what no door takes", () => {
   it.each([
-    ["POST", "/v1/files", 501, "unsupported"],
-    ["GET", "/v1/files/file_1", 501, "unsupported"],
-    ["GET", "/v1/batches/batch_1", 501, "unsupported"],
+    ["POST", "/v1/files", 400, "invalid_request"],
+    ["GET", "/v1/files/file_1", 404, "not_found"],
+    ["GET", "/v1/batches/batch_1", 404, "not_found"],
     ["GET", "/v1/nothing", 404, "not_found"],
     ["GET", "/v1/chat/completions", 405, "invalid_request"],
     ["PUT", "/v1/responses", 405, "invalid_request"],
@@ -33,10 +33,9 @@ describe("what no door takes", () => {
   });
 
   it.each([
-    ["POST", "/v1/messages/batches", {}, 501],
-    ["GET", "/v1/messages/batches/batch_1/results", {}, 501],
+    ["POST", "/v1/messages/batches", {}, 400],
+    ["GET", "/v1/messages/batches/batch_1/results", {}, 404],
     ["GET", "/v1/messages", {}, 405],
-    ["POST", "/v1/files", VERSION, 501],
     ["GET", "/v1/nothing", VERSION, 404],
   ])("%s %s is told as Anthropic's SDKs read it", async (method, path, headers, status) => {
     const response = await ask(method, path, headers);

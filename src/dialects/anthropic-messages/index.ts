@@ -1,5 +1,6 @@
 import { defineDialect, type Headers } from "../../canon/index.ts";
 import { decodeAnswer, encodeAnswer, readAnswer } from "./answer.ts";
+import { batches } from "./batches.ts";
 import { decodeCall, outline } from "./decode-call.ts";
 import { MessageDecoder } from "./decode-events.ts";
 import { encodeCall } from "./encode-call.ts";
@@ -64,6 +65,7 @@ export default defineDialect({
   continueTurn,
   // Source: SDK 1.12.0, `ThreadAlreadyContinuedErrorDetails` and `ThreadContinueInFlightErrorDetails`; both are answered with 400.
   continuesOnce: true,
+  batches,
   encodeLimits,
   encodeCount: (tokens) => ({ input_tokens: tokens }),
   decodeCount: (body) => (isObject(body) && typeof body["input_tokens"] === "number" ? body["input_tokens"] : undefined),

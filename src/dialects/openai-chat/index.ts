@@ -2,11 +2,13 @@ import { cardAsJson, defineDialect, type Json, type ListedModel } from "../../ca
 import { commonLimits } from "../shared-limits.ts";
 import { adaptations, renamedRoles, roleRenamed } from "./adapt.ts";
 import { decodeAnswer, encodeAnswer, readAnswer } from "./answer.ts";
+import { batches } from "./batches.ts";
 import { decodeCall, outline } from "./decode-call.ts";
 import { ChunkDecoder } from "./decode-events.ts";
 import { encodeCall, PATH } from "./encode-call.ts";
 import { ChunkEncoder } from "./encode-events.ts";
 import { ChunkMeter } from "./meter.ts";
+import { files } from "./files.ts";
 import { needs } from "./needs.ts";
 import { decodeProblem, encodeProblem, errorBody } from "./problem.ts";
 import { ID } from "./shape.ts";
@@ -54,6 +56,8 @@ export default defineDialect({
   encodeProblem,
   encodeLimits: commonLimits,
   newAnswerId: (unique) => `chatcmpl-${unique}`,
+  files,
+  batches,
   encodeProblemFrames: (problem, callId, emit) => emit(undefined, JSON.stringify(errorBody(problem, callId))),
 });
 

@@ -47,7 +47,7 @@ export const fileWrites = {
   keepFile: async ({ session, sealer }, [scope, id, purpose, bytes, createdAt, expiresAt, maxBytes, content]) => {
     await session.rows(OF_SCOPE, [scope]);
     const [held] = await session.rows<{ readonly bytes: number }>(HELD, [scope, id]);
-    if (Number(held?.bytes ?? 0) + bytes > maxBytes) return false;
+    if ((held?.bytes ?? 0) + bytes > maxBytes) return false;
     const sealed = sealer.seal(content, ["file", scope, id]);
     await session.changes(KEEP, [scope, id, purpose, bytes, createdAt, expiresAt, sealed.keyId, sealed.bytes]);
     return true;
