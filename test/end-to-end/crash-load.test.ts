@@ -29,7 +29,7 @@ budgets: [{ usd: 1000, per: lifetime }]
 sim:
   models:
     penny: { text: "ok", price: { perCallUsd: 0.01 } }
-    slow: { text: "some words that take long to say", ttftMs: 5, tokensPerSecond: 1, price: { perCallUsd: 0.01 } }
+    slow: { text: "${"some words that take long to say ".repeat(50)}", ttftMs: 5, tokensPerSecond: 1, price: { perCallUsd: 0.01 } }
 `;
 
 let folders: string[] = [];
@@ -161,7 +161,7 @@ class Load {
       const { budgets } = (await this.admin("/budgets")) as { budgets: { counters: Counter[] }[] };
       const counter = budgets[0]?.counters[0];
       const paid = (await this.rows()).filter(({ state }) => state !== "failed").length;
-      return { reserved: counter?.reserved, missing: Math.round(paid * CENT - Number(counter?.spent) * 1e9) };
+      return { reserved: counter?.reserved, missing: Math.abs(Math.round(paid * CENT - Number(counter?.spent) * 1e9)) };
     };
     await expect.poll(settled, SOON).toEqual({ reserved: "0.000000000", missing: 0 });
     const rows = await this.rows();
@@ -170,7 +170,8 @@ class Load {
     const states = new Map(rows.map(({ callId, state }) => [callId, state]));
     expect([...this.acknowledged].filter((id) => states.get(id) !== "done")).toEqual([]);
     // Of a worker that was spared the streams end when their reader leaves.
-    expect([...this.begun].filter((id) => states.get(id) !== "interrupted" && states.get(id) !== "cancelled")).toEqual([]);
+    const unended = [...this.begun].map((id) => states.get(id) ?? `${id} has no row`);
+    expect(unended.filter((state) => state !== "interrupted" && state !== "cancelled")).toEqual([]);
   }
 
   /** `gimbal audit verify`, in the midst of service. */
