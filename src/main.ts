@@ -5,10 +5,11 @@ import { setInterval } from "node:timers";
 import { setFlagsFromString } from "node:v8";
 import { ProblemError, type ConfigStore, type LedgerStore, type Stores } from "./canon/index.ts";
 import { runCli, type ServeSettings } from "./cli/index.ts";
-import { controlOf, defaultConfig, inForceAtStart, pricesOf, readSource, type GimbalConfig } from "./config/index.ts";
+import { ConfigError, controlOf, defaultConfig, inForceAtStart, pricesOf, readSource, type GimbalConfig } from "./config/index.ts";
 import { auditedRecord, bookOf, discovered, openHouse, openProviders, type House, type HouseOptions } from "./house.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { adminTokenOf, announce } from "./server/admin-token.ts";
+import { peopleAt } from "./server/index.ts";
 import { MetricsHost, metricsPeers } from "./server/metrics-exchange.ts";
 import { NODE_VARIABLE, PORT_VARIABLE, startWorkers, type ReadyMessage } from "./server/workers.ts";
 import { openStage } from "./stage.ts";
@@ -46,6 +47,7 @@ async function serve(settings: ServeSettings): Promise<number> {
         : await serveAlone(settings);
   } catch (error) {
     log(error instanceof ProblemError || error instanceof Error ? error.message : String(error));
+    if (error instanceof ConfigError && error.needsNetwork) return 2;
     // What it was told to use cannot be used: that is for whoever started it to correct.
     return error instanceof ProblemError && error.problem.code === DATABASE_UNUSABLE ? 2 : 1;
   }
@@ -55,7 +57,7 @@ async function serveAlone(settings: ServeSettings): Promise<number> {
   const house = await openHouse(await houseOptions(settings));
   let retract: (() => Promise<void>) | undefined;
   try {
-    retract = await announceReady(settings, house.url, house);
+    retract = await announceReady(settings, house.url, house.adminToken, house.peopleAt());
     await ended();
   } finally {
     await Promise.all([house.close(), retract?.()]);
@@ -145,7 +147,8 @@ async function serveOver(stores: HostedStores, settings: ServeSettings, node: st
   });
   let endedWell = false;
   try {
-    const retract = await announceReady(settings, await workers.ready, { adminToken });
+    const url = await workers.ready;
+    const retract = await announceReady(settings, url, adminToken, peopleAt(followed.config().identity, url));
     await ended();
     await retract();
   } finally {
@@ -213,10 +216,12 @@ async function houseOptions(settings: ServeSettings): Promise<HouseOptions> {
 async function announceReady(
   settings: ServeSettings,
   url: string,
-  { adminToken }: Pick<House, "adminToken">,
+  adminToken: House["adminToken"],
+  people: string | undefined,
 ): Promise<() => Promise<void>> {
   const retract = await announce(settings.dataFolder, url);
   log(`Admin sign-in: ${url}/#token=${adminToken.reveal()}`);
+  if (people !== undefined) log(`Sign-in of people: ${people}`);
   process.stdout.write(`gimbal ready on ${url}\n`);
   return retract;
 }

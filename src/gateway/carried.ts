@@ -8,6 +8,8 @@ export interface TextSeal {
   seal(text: string, identity: readonly string[]): string;
   /** Undefined for whatever was not sealed here with this identity. */
   open(token: string, identity: readonly string[]): string | undefined;
+  /** The same, after a look for a key that another process may have made just now. */
+  openFresh(token: string, identity: readonly string[]): Promise<string | undefined>;
 }
 
 /**

@@ -1,4 +1,3 @@
-import { importPKCS8, SignJWT } from "jose";
 import { ProblemError, Secret, type Clock, type Problem } from "../canon/index.ts";
 import { parseJson } from "../kit/index.ts";
 import type { HttpClient } from "../wire/types.ts";
@@ -108,6 +107,8 @@ export class TokenSource {
   async #assertion(grant: Extract<TokenGrant, { type: "service-account" }>, now: number): Promise<string> {
     const seconds = Math.floor(now / 1000);
     try {
+      // Loaded by whoever has such a key: it costs everybody's start otherwise.
+      const { importPKCS8, SignJWT } = await import("jose");
       const key = await importPKCS8(grant.key.reveal(), "RS256");
       return await new SignJWT({ scope: SCOPE })
         .setProtectedHeader({ alg: "RS256", typ: "JWT", ...(grant.keyId !== undefined && { kid: grant.keyId }) })

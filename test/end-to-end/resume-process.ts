@@ -6,6 +6,8 @@ const ROOT = join(import.meta.dirname, "../..");
 export interface Served {
   readonly url: string;
   readonly child: ChildProcess;
+  /** What it has printed so far. */
+  readonly output: () => string;
   /** Dies without a word, and resolves when it has. */
   kill(): Promise<void>;
 }
@@ -46,7 +48,7 @@ export async function serve(
     child.kill("SIGKILL");
     await gone;
   };
-  return { url, child, kill };
+  return { url, child, kill, output: () => output };
 }
 
 /** The frames of an event stream without their `id:` lines, and the numbers on those. */

@@ -4,6 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { endAll, serve, type Served } from "../end-to-end/resume-process.ts";
+import { systemClock } from "../../src/kit/index.ts";
+import { openDataSeal } from "../../src/stores/index.ts";
+import { Keyring } from "../../src/stores/sealing/keyring.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
 import { AUDIENCE, Browser, CLIENT, CLIENT_SECRET, startIssuer, type TestIssuer } from "../support/issuer.ts";
 import { hasPostgres, startPostgres, type TestPostgres } from "../support/postgres.ts";
@@ -84,6 +87,37 @@ describe("two workers of one gateway", () => {
     expect(await many(() => statusOf(back, { cookie: attempt }))).toEqual(all(401));
     expect(await statusOf(`${served.url}/admin/sign-out`, { cookie, origin: served.url }, "POST")).toBe(303);
     await expect.poll(asked, { timeout: PROMISED_MS, interval: 20 }).toEqual(all(401));
+  });
+});
+
+describe("two workers whose keys were just renewed", () => {
+  let folder: string;
+  let served: Served;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "gimbal-nodes-"));
+    const file = join(folder, "gimbal.yaml");
+    await writeFile(file, `version: 1\n${configOf()}`);
+    served = await serve(folder, file, ["--workers", "2"]);
+    issuer.serve({ home: served.url, services: { indexer: {} }, people: { ada: { groups: ["admins"] } } });
+  }, 60_000);
+  afterAll(async () => {
+    endAll();
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+  });
+
+  it("both open a session that is sealed under the new key, though nobody has told them of it", async () => {
+    const browser = new Browser();
+    expect((await browser.ask(await browser.signInAtProvider(`${served.url}/admin/sign-in`, "ada"))).status).toBe(303);
+    const sealed = browser.cookies(served.url).get("gimbal_session") ?? "";
+    const identity = ["sign-in", "session"];
+    // As a third process would: it renews the key, and seals under it.
+    const keys = await Keyring.open({ env: {}, folder });
+    await keys.renew();
+    const seal = await openDataSeal({ env: {}, folder, clock: systemClock });
+    const cookie = `gimbal_session=${seal.seal(seal.open(sealed, identity) ?? "", identity)}`;
+    expect(await many(() => statusOf(`${served.url}/admin/api/session`, { cookie }))).toEqual(all(200));
+    const madeUp = `gimbal_session=0123456789abcdef.${sealed.split(".")[1] ?? ""}`;
+    expect(await many(() => statusOf(`${served.url}/admin/api/session`, { cookie: madeUp }))).toEqual(all(401));
   });
 });
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Headers, Role } from "../../src/canon/index.ts";
 import { identityOptions, type IdentityOptions, type PeopleOptions } from "../../src/gateway/identity-options.ts";
-import { ManualClock, SystemRandomness } from "../../src/kit/index.ts";
+import { ManualClock, systemClock, SystemRandomness } from "../../src/kit/index.ts";
 import { Router } from "../../src/server/router.ts";
 import { Identity, mountSignIn, Sessions, type SignInRoutesDeps } from "../../src/server/sign-in/index.ts";
 import { placeOf } from "../../src/server/sign-in/origin.ts";
@@ -21,7 +21,7 @@ afterAll(() => issuer.close());
 
 async function setUp() {
   const clock = new ManualClock(Date.now());
-  const seal = await openDataSeal({ env: {}, folder: temporaryFolder() });
+  const seal = await openDataSeal({ env: {}, clock: systemClock, folder: temporaryFolder() });
   const roles = { claim: "groups", map: { a: "admin" } as Record<string, Role> };
   let options: IdentityOptions = identityOptions.parse({ sessionMinutes: 30, oidc: { issuer: issuer.issuer, clientId: CLIENT, roles } });
   const denied = new Set<string>();

@@ -328,6 +328,9 @@ describe("where sign-in is set up otherwise", () => {
       expect(answer.headers.getSetCookie()[0]).toMatch(
         /^__Host-gimbal_sign_in=[^;]+; Path=\/; Max-Age=600; HttpOnly; SameSite=Lax; Secure$/,
       );
+      const refused = await fetch(`${secure.url}/admin/callback?code=a&state=b`);
+      expect([refused.status, await refused.text()]).toEqual([401, expect.stringContaining('<a href="/base/admin/sign-in">')]);
+      expect(secure.house.peopleAt()).toBe("https://gimbal.example/base/admin/sign-in");
     } finally {
       await secure.close();
     }

@@ -175,15 +175,39 @@ describe("the keys that seal a data folder", () => {
   it("also seal what clients carry, and a process that runs on learns of a new one", async () => {
     const folder = temporaryFolder();
     const stores = await open(folder);
-    const seal = await openDataSeal({ env: {}, folder });
+    const seal = await openDataSeal({ env: {}, clock: systemClock, folder });
     const before = seal.seal("turn", ["key_1"]);
     await stores.dataKeys.rotate();
-    const later = await openDataSeal({ env: {}, folder });
+    const later = await openDataSeal({ env: {}, clock: systemClock, folder });
     const after = later.seal("turn", ["key_1"]);
     expect(seal.open(after, ["key_1"])).toBeUndefined();
-    await seal.reload();
+    expect(await seal.openFresh(after, ["key_2"])).toBeUndefined();
+    expect(await seal.openFresh(after, ["key_1"])).toBe("turn");
     for (const one of [seal, later]) expect([before, after].map((token) => one.open(token, ["key_1"]))).toEqual(["turn", "turn"]);
     expect(seal.open(after, ["key_2"])).toBeUndefined();
+  });
+});
+
+describe("a name of a key that nobody has", () => {
+  it("is looked for seldom, however many come, and costs those nothing whose key is known", async () => {
+    const folder = temporaryFolder();
+    const manual = new ManualClock(START);
+    const seal = await openDataSeal({ env: {}, clock: manual, folder });
+    const known = seal.seal("turn", []);
+    let over = 0;
+    const made = Array.from({ length: 50 }, (_, at) =>
+      seal.openFresh(`${String(at).padStart(16, "0")}.AAAA`, []).then((text) => {
+        over++;
+        return text;
+      }),
+    );
+    // One look answers all that wait; the second waits for its time.
+    expect(await seal.openFresh(known, [])).toBe("turn");
+    await new Promise(setImmediate);
+    expect(over).toBe(0);
+    manual.advance(100);
+    expect(await Promise.all(made)).toEqual(made.map(() => undefined));
+    expect(await seal.openFresh("no key at all", [])).toBeUndefined();
   });
 });
 

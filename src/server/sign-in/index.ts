@@ -4,7 +4,8 @@ import { boundedFetch } from "./bounded-fetch.ts";
 import { People } from "./people.ts";
 import { Tokens } from "./tokens.ts";
 
-export { mountSignIn, SIGN_IN_PATH, type SignInRoutesDeps } from "./routes.ts";
+export { peopleAt, SIGN_IN_PATH } from "./origin.ts";
+export { mountSignIn, type SignInRoutesDeps } from "./routes.ts";
 export { Sessions, type SessionDeps } from "./sessions.ts";
 
 export interface IdentityDeps {

@@ -1,6 +1,7 @@
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from "jose";
+import type { JSONWebKeySet, JWTVerifyGetKey } from "jose";
 import { ProblemError, type Clock } from "../../canon/index.ts";
 import { fetchObject, type boundedFetch } from "./bounded-fetch.ts";
+import { jose } from "./jose.ts";
 
 /** Keys of one issuer. */
 const MOST_KEYS = 200;
@@ -57,6 +58,7 @@ export class KeySet {
     try {
       return await this.#usable().find(header, token);
     } catch (error) {
+      const { errors } = await jose();
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
       // Perhaps it is newer than what is held. Whoever makes names up cannot have more than one look in a while.
       await this.#refresh();
@@ -95,6 +97,7 @@ export class KeySet {
     const { clock, issuer, log, onChange } = this.#options;
     try {
       const keys = await this.#read();
+      const { createLocalJWKSet } = await jose();
       const text = JSON.stringify(keys);
       const before = this.#held;
       this.#held = { find: createLocalJWKSet(keys), text, fetchedAt: clock.monotonic() };

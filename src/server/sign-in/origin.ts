@@ -1,5 +1,5 @@
 import type { Headers } from "../../canon/index.ts";
-import { isLoopback } from "../../gateway/identity-options.ts";
+import { isLoopback, type IdentityOptions } from "../../gateway/identity-options.ts";
 
 /** How browsers reach this gateway. */
 export interface Place {
@@ -19,6 +19,13 @@ export function placeOf(publicUrl: string | undefined, headers: Headers): Place 
   const { host } = headers;
   const url = host === undefined || /[^\w.:[\]-]/.test(host) || !URL.canParse(`http://${host}`) ? undefined : new URL(`http://${host}`);
   return url && isLoopback(url.hostname) ? { base: url.origin, origin: url.origin, secure: false } : undefined;
+}
+
+export const SIGN_IN_PATH = "/admin/sign-in";
+
+/** Where people begin to sign in; `url`: this gateway as it listens. Undefined: they cannot. */
+export function peopleAt({ oidc }: Pick<IdentityOptions, "oidc">, url: string): string | undefined {
+  return oidc && `${(oidc.publicUrl ?? url).replace(/\/+$/, "")}${SIGN_IN_PATH}`;
 }
 
 /** Did a page of this origin send it? Browsers say so of every request that changes something; whoever says nothing is none of ours. */

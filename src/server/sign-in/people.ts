@@ -1,27 +1,12 @@
-import {
-  allowInsecureRequests,
-  authorizationCodeGrant,
-  buildAuthorizationUrl,
-  buildEndSessionUrl,
-  calculatePKCECodeChallenge,
-  ClientSecretBasic,
-  ClientSecretPost,
-  clockTolerance,
-  Configuration,
-  customFetch,
-  discovery,
-  fetchUserInfo,
-  None,
-  randomNonce,
-  randomPKCECodeVerifier,
-  randomState,
-  type ClientAuth,
-  type ServerMetadata,
-} from "openid-client";
+import type { ClientAuth, Configuration, ServerMetadata } from "openid-client";
 import type { Clock, Secret } from "../../canon/index.ts";
 import type { PeopleOptions } from "../../gateway/identity-options.ts";
 import type { boundedFetch } from "./bounded-fetch.ts";
 import { readClaim, type Claims } from "./claims.ts";
+
+type Library = typeof import("openid-client");
+/** Loaded by whoever signs in first: most gateways know no people. */
+const library = (): Promise<Library> => import("openid-client");
 
 /** How long what was discovered of a provider is used. */
 const DISCOVERED_MS = 3_600_000;
@@ -70,6 +55,7 @@ export class People {
     toleranceSeconds: number,
     redirectUri: string,
   ): Promise<{ readonly url: URL; readonly attempt: Attempt }> {
+    const { buildAuthorizationUrl, calculatePKCECodeChallenge, randomNonce, randomPKCECodeVerifier, randomState } = await library();
     const provider = await this.#provider(options, toleranceSeconds);
     const attempt = { state: randomState(), nonce: randomNonce(), verifier: randomPKCECodeVerifier() };
     const url = buildAuthorizationUrl(provider, {
@@ -86,6 +72,7 @@ export class People {
 
   /** Exchanges the code that the browser brought. Rejects with openid-client's errors when anything does not fit. */
   async finish(options: PeopleOptions, toleranceSeconds: number, answer: URL, { state, nonce, verifier }: Attempt): Promise<SignedIn> {
+    const { authorizationCodeGrant, fetchUserInfo } = await library();
     const provider = await this.#provider(options, toleranceSeconds);
     const tokens = await authorizationCodeGrant(provider, answer, {
       expectedState: state,
@@ -109,6 +96,7 @@ export class People {
   async signOutUrl(options: PeopleOptions, toleranceSeconds: number, back: string, idToken: string | undefined): Promise<URL | undefined> {
     const provider = await this.#provider(options, toleranceSeconds).catch(() => undefined);
     if (provider?.serverMetadata().end_session_endpoint === undefined) return undefined;
+    const { buildEndSessionUrl } = await library();
     return buildEndSessionUrl(provider, { post_logout_redirect_uri: back, ...(idToken !== undefined && { id_token_hint: idToken }) });
   }
 
@@ -129,19 +117,25 @@ export class People {
   }
 
   async #discover({ issuer, clientId, clientSecret }: PeopleOptions, toleranceSeconds: number): Promise<Configuration> {
+    const loaded = await library();
+    const { allowInsecureRequests, clockTolerance, Configuration: Provider, customFetch, discovery, None } = loaded;
     const insecure = issuer.startsWith("http:") ? [allowInsecureRequests] : [];
     const found = await discovery(new URL(issuer), clientId, undefined, None(), { execute: insecure, [customFetch]: this.#deps.fetch });
     const server: ServerMetadata = { ...found.serverMetadata() };
     const client = { [clockTolerance]: toleranceSeconds };
-    const provider = new Configuration(server, clientId, client, authOf(server, clientSecret));
-    provider[customFetch] = this.#deps.fetch;
+    const provider = new Provider(server, clientId, client, authOf(loaded, server, clientSecret));
+    provider[loaded.customFetch] = this.#deps.fetch;
     for (const allow of insecure) allow(provider);
     return provider;
   }
 }
 
 /** A server that does not say takes the secret in the header. Source: OpenID Connect Discovery 1.0, section 3. */
-function authOf({ token_endpoint_auth_methods_supported: methods }: ServerMetadata, secret: Secret | undefined): ClientAuth {
+function authOf(
+  { ClientSecretBasic, ClientSecretPost, None }: Library,
+  { token_endpoint_auth_methods_supported: methods }: ServerMetadata,
+  secret: Secret | undefined,
+): ClientAuth {
   if (!secret) return None();
   return !methods || methods.includes("client_secret_basic") ? ClientSecretBasic(secret.reveal()) : ClientSecretPost(secret.reveal());
 }

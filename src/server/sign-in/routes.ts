@@ -5,12 +5,11 @@ import { parseJson } from "../../kit/index.ts";
 import type { FrontOut, FrontRequest } from "../../wire/types.ts";
 import { queryParams, type Router } from "../router.ts";
 import { readClaim, rolesOf } from "./claims.ts";
-import { cookieOf, isOwnPage, ownPath, placeOf, setCookie, type Place } from "./origin.ts";
+import { cookieOf, isOwnPage, ownPath, placeOf, setCookie, SIGN_IN_PATH, type Place } from "./origin.ts";
 import { messagePage, PAGE_HEADERS } from "./page.ts";
 import type { Attempt, People, SignedIn } from "./people.ts";
 import type { CookieSeal, Session, Sessions } from "./sessions.ts";
 
-export const SIGN_IN_PATH = "/admin/sign-in";
 const CALLBACK_PATH = "/admin/callback";
 const SIGN_OUT_PATH = "/admin/sign-out";
 /** How long somebody may take at the provider. */
@@ -64,7 +63,7 @@ export function mountSignIn(router: Router, deps: SignInRoutesDeps): void {
         });
       };
       void answer()
-        .catch((error: unknown) => failed(deps, error))
+        .catch((error: unknown) => failed(deps, error, request.headers))
         .then(({ status, headers = {}, body = "" }) => out.whole(status, { ...PAGE_HEADERS, ...headers }, body));
     };
   router.add(
@@ -109,7 +108,7 @@ async function begin(deps: SignInRoutesDeps, { query }: FrontRequest, oidc: Peop
 
 async function finish(deps: SignInRoutesDeps, back: CameBack, request: FrontRequest, oidc: PeopleOptions, place: Place): Promise<Answer> {
   const { people, identity, sessions, clock, randomness, note } = deps;
-  const attempt = attemptOf(deps, request.headers, place);
+  const attempt = await attemptOf(deps, request.headers, place);
   const { state } = queryParams(request.query);
   if (!attempt || state !== attempt.state || !back.first(attempt.state)) throw stale();
   const answer = new URL(`${place.base}${CALLBACK_PATH}?${request.query}`);
@@ -196,8 +195,8 @@ class CameBack {
   }
 }
 
-function attemptOf({ seal, clock }: SignInRoutesDeps, headers: Headers, place: Place): KeptAttempt | undefined {
-  const text = seal.open(cookieOf(headers, cookieName(place)) ?? "", IDENTITY);
+async function attemptOf({ seal, clock }: SignInRoutesDeps, headers: Headers, place: Place): Promise<KeptAttempt | undefined> {
+  const text = await seal.openFresh(cookieOf(headers, cookieName(place)) ?? "", IDENTITY);
   const kept = text === undefined ? undefined : (parseJson(text) as unknown as KeptAttempt | undefined);
   const age = kept ? clock.now() - kept.at : 0;
   return kept?.origin === place.origin && age >= 0 && age <= ATTEMPT_MS ? kept : undefined;
@@ -237,14 +236,20 @@ function wordsOf(error: unknown): string {
   return (code ?? error.message).slice(0, NAME_LETTERS);
 }
 
+/** With the path that stands before the gateway's own, where there is one. */
+function signInLink({ oidc }: IdentityOptions, headers: Headers): string {
+  const place = placeOf(oidc?.publicUrl, headers);
+  return place ? new URL(place.base + SIGN_IN_PATH).pathname : SIGN_IN_PATH;
+}
+
 /** For a person in a browser. Whoever was refused by name is noted already. */
-function failed({ refused, report }: SignInRoutesDeps, error: unknown): Answer {
+function failed({ identity, refused, report }: SignInRoutesDeps, error: unknown, headers: Headers): Answer {
   const problem = problemFrom(error);
   if (problem.kind === "internal") report(error);
   if (problem.kind === "unauthenticated") refused();
   return {
     status: problemStatus(problem),
     headers: { "x-gimbal-problem": problem.kind },
-    body: messagePage(problem.message, problem.kind === "not_found" ? undefined : SIGN_IN_PATH),
+    body: messagePage(problem.message, problem.kind === "not_found" ? undefined : signInLink(identity(), headers)),
   };
 }

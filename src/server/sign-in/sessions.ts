@@ -13,7 +13,7 @@ const READING: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 /** Seals what browsers keep, with the data folder's key or the shared one: every process of this gateway can open it, nobody else. */
 export interface CookieSeal {
   seal(text: string, identity: readonly string[]): string;
-  open(token: string, identity: readonly string[]): string | undefined;
+  openFresh(token: string, identity: readonly string[]): Promise<string | undefined>;
 }
 
 /** Somebody signed in. The browser keeps it, sealed; what was revoked is known by its id. */
@@ -56,7 +56,7 @@ export class Sessions {
     const { oidc } = identity();
     const place = oidc && placeOf(oidc.publicUrl, headers);
     if (!place) return undefined;
-    const text = seal.open(cookieOf(headers, nameOf(place)) ?? "", IDENTITY);
+    const text = await seal.openFresh(cookieOf(headers, nameOf(place)) ?? "", IDENTITY);
     const kept = text === undefined ? undefined : (parseJson(text) as unknown as Kept | undefined);
     if (!kept || kept.origin !== place.origin || kept.policy !== policyOf(oidc) || kept.expiresAt <= clock.now()) return undefined;
     if (await isDenied({ issuer: PEOPLE, subject: kept.subject, session: kept.id })) return undefined;

@@ -37,6 +37,10 @@ export class Sealer {
     return [...this.#keys.keys()];
   }
 
+  knows(keyId: string): boolean {
+    return this.#keys.has(keyId);
+  }
+
   get keys(): Keys {
     return [this.#current, ...[...this.#keys.values()].filter((key) => key !== this.#current)];
   }
