@@ -12,6 +12,8 @@ export interface ConfigProblem {
   readonly line: number;
   readonly column: number;
   readonly message: string;
+  /** `offline: true` does not hold. */
+  readonly needsNetwork?: true;
   /** What to do, where the message is not enough for it. */
   readonly remedy?: string;
 }

@@ -5,6 +5,7 @@ import { providerKinds } from "../providers/catalog.ts";
 import { readAliases, SIM, type AliasReading } from "./aliases.ts";
 import { ConfigDocument, type ConfigProblem } from "./document.ts";
 import { describeIssues } from "./issues.ts";
+import { networkNeeds } from "./offline.ts";
 import { configSchema, type ConfigValues } from "./schema.ts";
 import { writtenSecrets } from "./secrets.ts";
 import { expand, type Environment, type Expansion, type Path } from "./variables.ts";
@@ -63,6 +64,7 @@ export function readConfig(text: string, env: Environment): ConfigOutcome {
   problems.push(...checked.problems);
   if (problems.length > 0) return { ok: false, problems };
   return {
+  if (parsed.data.offline) problems.push(...offlineProblems(parsed.data, env, document));
     ok: true,
     config: assemble(parsed.data, disabled, checked.aliases),
     warnings: [...checked.warnings, ...writtenSecrets(document)],
@@ -126,6 +128,14 @@ function replaceAt(value: Json, path: readonly string[], change: (text: string) 
 
 interface Meaning extends AliasReading {
   readonly problems: readonly ConfigProblem[];
+/** What is told to need no network must need none. */
+function offlineProblems(values: ConfigValues, env: Environment, document: ConfigDocument): readonly ConfigProblem[] {
+  return networkNeeds(values, env).map(({ path, why }) => ({
+    ...document.problem(path, `offline: ${path.join(".")} ${why}; take it out, or take \`offline: true\` out.`),
+    needsNetwork: true as const,
+  }));
+}
+
 }
 
 /** What a schema cannot see: names that must fit each other. */

@@ -25,16 +25,22 @@ export interface StartOptions {
 
 /** The configuration cannot be used; the message holds every problem, one a line. */
 export class ConfigError extends Error {
-  constructor(lines: readonly string[]) {
+  /** It asks for `offline: true`, and for a network. */
+  readonly needsNetwork: boolean;
+  constructor(lines: readonly string[], needsNetwork = false) {
     super(lines.join("\n"));
     this.name = "ConfigError";
+    this.needsNetwork = needsNetwork;
   }
 }
 
 /** @throws ConfigError */
 export function readSource(source: ConfigSource, { env, log }: Pick<StartOptions, "env" | "log">): GimbalConfig {
   const outcome = readConfig(source.text, env);
-  if (!outcome.ok) throw new ConfigError(formatProblems(source.fileName, outcome.problems));
+  if (!outcome.ok) {
+    const needsNetwork = outcome.problems.some((problem) => problem.needsNetwork);
+    throw new ConfigError(formatProblems(source.fileName, outcome.problems), needsNetwork);
+  }
   for (const line of formatProblems(source.fileName, outcome.warnings)) log(line);
   return outcome.config;
 }

@@ -24,18 +24,26 @@ const UNREACHABLE =
  * @throws when npm fails for another reason
  */
 export async function fetchAgent(release: AgentRelease, folder: string): Promise<FetchedAgent> {
+  const installed = await fetchPackage(`agent@npm:${release.package}`, folder, release.title);
+  return installed.ok ? { ok: true, binary: await locate(join(folder, "node_modules/agent"), release.binary) } : installed;
+}
+
+/** Installs any package into `folder`, without its install scripts; the same returns and throws. */
+export async function fetchPackage(
+  name: string,
+  folder: string,
+  title: string = name,
+): Promise<{ readonly ok: true } | { readonly ok: false; readonly reason: string }> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "package.json"), JSON.stringify({ private: true }));
   const { code, stderr } = await run(
     npmCommand(),
-    ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-save", "--no-package-lock", `agent@npm:${release.package}`],
+    ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-save", "--no-package-lock", name],
     { cwd: folder, env: process.env },
   );
-  if (code !== 0) {
-    if (UNREACHABLE.test(stderr)) return { ok: false, reason: `${release.title}: skipped, the package registry is unreachable.` };
-    throw new Error(`npm could not install ${release.package}:\n${stderr.slice(-2000)}`);
-  }
-  return { ok: true, binary: await locate(join(folder, "node_modules/agent"), release.binary) };
+  if (code === 0) return { ok: true };
+  if (UNREACHABLE.test(stderr)) return { ok: false, reason: `${title}: skipped, the package registry is unreachable.` };
+  throw new Error(`npm could not install ${name}:\n${stderr.slice(-2000)}`);
 }
 
 function npmCommand(): string {

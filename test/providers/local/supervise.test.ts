@@ -30,7 +30,7 @@ function provider(model: Readonly<Record<string, unknown>> = {}, clock: Clock = 
     env: { PATH: process.env["PATH"], OPENAI_API_KEY: "secret" },
     dataFolder: undefined,
     folder,
-    engine: new URL("./stub-engine.ts", import.meta.url).href,
+    engine: new URL("./engine-child.ts", import.meta.url).href,
   });
   return made;
 }
