@@ -2,6 +2,7 @@ import { formatDollars, type ModelBook, type ModelCard } from "../../src/canon/i
 import { cardOf, createModelBook, retentionOf, type CardProvider } from "../../src/models/index.ts";
 import { capabilitiesOf } from "../../src/providers/capabilities.ts";
 import { tasksOf } from "../../src/providers/catalog-tasks.ts";
+import { realtimeOf } from "../../src/providers/catalog-realtime.ts";
 import { CATALOG, type CatalogRow } from "../../src/providers/catalog.ts";
 import { providerOptions } from "../../src/providers/options.ts";
 
@@ -57,6 +58,7 @@ function providerOf(kind: string, row: CatalogRow, book: ModelBook): CardProvide
     id: kind,
     dialects: row.dialects,
     tasks: tasksOf(kind),
+    realtime: realtimeOf(kind),
     capabilities: capabilitiesOf(kind, providerOptions.parse({}), row, facts),
   };
 }

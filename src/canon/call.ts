@@ -2,8 +2,8 @@ import type { Item, Origin, TextPart } from "./item.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { TaskOperation } from "./task.ts";
 
-/** What is asked of the model. Each operation has its own answer; `generate` is the main one. Tasks are no conversations: see task.ts. */
-export type Operation = "generate" | "count_tokens" | "compact" | TaskOperation;
+/** What is asked of the model. Each operation has its own answer; `generate` is the main one; `realtime` is a whole session. Tasks are no conversations: see task.ts. */
+export type Operation = "generate" | "count_tokens" | "compact" | "realtime" | TaskOperation;
 
 /** A tool offered to the model. */
 export type ToolSpec = FunctionToolSpec | CustomToolSpec | NamespaceToolSpec | NativeToolSpec;

@@ -6,6 +6,7 @@ import type { Item } from "./item.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { ModelCard } from "./model-card.ts";
 import type { Problem } from "./problem.ts";
+import type { RealtimeLanguage } from "./realtime.ts";
 import type { TaskCodecs } from "./task.ts";
 import type { Usage } from "./usage.ts";
 
@@ -127,7 +128,7 @@ export interface EncodeTarget {
 
 /** A request on the wire, relative to the provider's base URL. */
 export interface WireRequest {
-  readonly method: "POST" | "GET";
+  readonly method: "POST" | "GET" | "PUT" | "PATCH" | "DELETE";
   /** Begins with a slash, without the base path: `/chat/completions`, `/messages`. */
   readonly path: string;
   /** The dialect's own headers (its version, its opt-ins); never credentials. */
@@ -383,6 +384,7 @@ export interface Dialect {
   /** Can clients of this language carry another provider's opaque reasoning back, and does this call ask for it? See `ReasoningItem.carried`. */
   carriesReasoning?(call: Call): boolean;
   readonly socket?: SocketLanguage;
+  readonly realtime?: RealtimeLanguage;
   /** What must stay the same over the turns of one thread, where this language demands it. */
   turnFingerprint?(call: Call): string | undefined;
   /**

@@ -19,6 +19,7 @@ export * from "./guard.ts";
 export * from "./secret.ts";
 export * from "./price.ts";
 export * from "./model-card.ts";
+export * from "./realtime.ts";
 export * from "./repricing.ts";
 export * from "./fold.ts";
 export * from "./check.ts";

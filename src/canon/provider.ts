@@ -1,6 +1,7 @@
 import type { Capabilities, Headers, WireRequest } from "./dialect.ts";
 import type { Operation } from "./call.ts";
 import type { Problem } from "./problem.ts";
+import type { RealtimeProvider } from "./realtime.ts";
 import type { TaskOperation, TaskSupport } from "./task.ts";
 
 /** A request as a provider gets it: already in the provider's language. */
@@ -68,6 +69,8 @@ export interface Provider {
   readonly capacity?: Capacity;
   /** The tasks that it takes; absent: none. */
   readonly tasks?: { readonly [O in TaskOperation]?: TaskSupport };
+  /** Its sessions over a socket; absent: none. */
+  readonly realtime?: RealtimeProvider;
   capabilities(model: string): Capabilities;
   open(call: UpstreamCall, sink: UpstreamSink): UpstreamHandle;
   /** Models it offers, where it can be asked cheaply; empty when it cannot. */

@@ -262,10 +262,11 @@ export async function coverTurns(deps: GatewayDeps, run: Run, allowance: Allowan
   if (refusal) throw new ProblemError(refusalProblem(refusal, deps.clock.now()));
 }
 
-function coverAttempt(
+/** Room in the budgets for one more, beside what the call's attempts used and what `running` others may use. */
+export function coverAttempt(
   deps: GatewayDeps,
   run: Run,
-  { budgets, bound }: Allowance,
+  { budgets, bound }: Pick<Allowance, "budgets" | "bound">,
   running: number,
 ): Problem | undefined | Promise<Problem | undefined> {
   if (!budgets || !bound) return undefined;

@@ -15,6 +15,8 @@ import { taskBoundAt } from "./task-bound.ts";
 
 /** Output of a call that names no maximum, to a model whose own is not known. */
 const UNKNOWN_OUTPUT_TOKENS = 16_384;
+/** What a session's model reads for one answer, where its context is not known. */
+const SESSION_TOKENS = 32_768;
 /** Bytes of JSON that hold at least one token, in nearly every text there is. */
 const BYTES_PER_TOKEN = 3;
 /** A longer body may hold images and files, whose bytes are no tokens. */
@@ -58,10 +60,12 @@ function boundAt(
   if (isTask(operationOf(run))) return taskBoundAt(book, run, { provider, model }, input, extentOf(run).durationMs);
   const facts = book.facts(provider, model);
   const most = facts?.maxOutputTokens ?? UNKNOWN_OUTPUT_TOKENS;
-  const generates = operationOf(run) === "generate";
+  const isSession = operationOf(run) === "realtime";
+  const generates = isSession || operationOf(run) === "generate";
   const each = generates ? Math.min(run.maxOutputTokens ?? most, facts?.maxOutputTokens ?? Number.MAX_SAFE_INTEGER) : 0;
   const output = Math.ceil(each * run.choices);
-  const sent = Math.min(input, facts?.contextTokens ?? Number.MAX_SAFE_INTEGER);
+  // One answer of a session reads whatever was said before, and its end is not known yet.
+  const sent = isSession ? (facts?.contextTokens ?? SESSION_TOKENS) : Math.min(input, facts?.contextTokens ?? Number.MAX_SAFE_INTEGER);
   const at = run.live.startedAt;
   const nanodollars = book.upperBound
     ? book.upperBound(provider, model, sent, output, at, extentOf(run))
@@ -74,7 +78,7 @@ function extentOf(run: Run): CallExtent {
   const { limits, aliases } = run.snapshot;
   const alias = aliases.get(run.model);
   const durationMs = alias?.timeouts?.totalMs ?? alias?.timeoutMs ?? limits.defaultTimeoutMs;
-  return { durationMs, ...(run.serviceTier !== undefined && { serviceTier: run.serviceTier }) };
+  return { durationMs, ...(operationOf(run) === "realtime" && { media: true }), ...(run.serviceTier !== undefined && { serviceTier: run.serviceTier }) };
 }
 
 function inputBound(deps: GatewayDeps, run: Run, bytes: number): number {

@@ -8,12 +8,15 @@ import {
   type ModelOperation,
   type Place,
   type Provider,
+  type RealtimeProvider,
   type Snapshot,
   type Target,
 } from "../canon/index.ts";
 
 /** A provider as far as a card tells of it. */
-export type CardProvider = Pick<Provider, "id" | "dialects" | "capabilities" | "tasks">;
+export type CardProvider = Pick<Provider, "id" | "dialects" | "capabilities" | "tasks"> & {
+  readonly realtime?: Pick<RealtimeProvider, "dialects"> | undefined;
+};
 
 export interface CardParts {
   readonly book: Pick<ModelBook, "facts" | "prices">;
@@ -56,8 +59,12 @@ export function placeOfTarget({ provider, place }: Target, places: Snapshot["pla
 }
 
 /** What the provider takes, as far as the model can do it. */
-function operationsOf({ dialects, tasks = {} }: CardProvider, facts: ModelFacts | undefined): ModelOperation[] {
-  const taken: ModelOperation[] = [...(dialects.length > 0 ? (["generate"] as const) : []), ...Object.keys(tasks).filter(isTask)];
+function operationsOf({ dialects, tasks = {}, realtime }: CardProvider, facts: ModelFacts | undefined): ModelOperation[] {
+  const taken: ModelOperation[] = [
+    ...(dialects.length > 0 ? (["generate"] as const) : []),
+    ...(realtime ? (["realtime"] as const) : []),
+    ...Object.keys(tasks).filter(isTask),
+  ];
   return facts?.operations ? taken.filter((operation) => facts.operations?.includes(operation)) : taken;
 }
 
@@ -106,6 +113,12 @@ function abilitiesOf(
   };
 }
 
-function languagesOf({ dialects, tasks = {} }: CardProvider, operations: readonly ModelOperation[]): string[] {
-  return [...new Set(operations.flatMap((operation) => (isTask(operation) ? (tasks[operation]?.dialects ?? []) : dialects)))];
+function languagesOf({ dialects, tasks = {}, realtime }: CardProvider, operations: readonly ModelOperation[]): string[] {
+  return [
+    ...new Set(
+      operations.flatMap((operation) =>
+        isTask(operation) ? (tasks[operation]?.dialects ?? []) : operation === "realtime" ? (realtime?.dialects ?? []) : dialects,
+      ),
+    ),
+  ];
 }

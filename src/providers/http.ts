@@ -5,6 +5,10 @@ import type {
   Headers,
   Problem,
   Provider,
+  RealtimeCall,
+  RealtimeHandle,
+  RealtimeProvider,
+  RealtimeSink,
   Secret,
   UpstreamCall,
   UpstreamHandle,
@@ -12,10 +16,12 @@ import type {
 } from "../canon/index.ts";
 import type { ClientHandle, ClientSink, HttpClient } from "../wire/types.ts";
 import type { Address } from "./address.ts";
+import { realtimeOf } from "./catalog-realtime.ts";
 import type { CatalogRow } from "./catalog.ts";
 import type { ProviderKey } from "./keys.ts";
 import { fetchSmall, modelNames, type Fetched } from "./listing.ts";
 import type { ProviderOptions } from "./options.ts";
+import { openSession } from "./realtime.ts";
 
 export interface HttpProviderParts {
   readonly name: string;
@@ -47,6 +53,7 @@ export class HttpProvider implements Provider {
   readonly dialects: readonly string[];
   readonly capabilities: Provider["capabilities"];
   readonly tasks: NonNullable<Provider["tasks"]>;
+  readonly realtime?: RealtimeProvider;
   readonly #parts: HttpProviderParts;
   readonly credentials: readonly Credential[];
   readonly capacity: Capacity;
@@ -66,6 +73,8 @@ export class HttpProvider implements Provider {
     this.dialects = options.dialects ?? (dated ? row.dialects.slice(-1) : row.dialects);
     this.capabilities = parts.capabilities;
     this.tasks = parts.tasks;
+    const realtime = realtimeOf(options.kind ?? parts.name);
+    if (realtime) this.realtime = { ...realtime, open: (call, sink) => this.#session(call, sink) };
     this.credentials = parts.keys.map(({ credential }) => credential);
     this.capacity = capacityOf(options);
     for (const { credential, secret } of parts.keys) this.#wired.set(credential.id, keyHeaders(parts, secret));
@@ -73,6 +82,12 @@ export class HttpProvider implements Provider {
       for (const { credential, secret } of parts.keys)
         this.#apart.set(`${credential.id} ${dialect}`, keyHeaders({ ...parts, row: { ...row, auth: auth ?? row.auth } }, secret));
     this.#first = this.#wired.get(this.credentials[0]?.id ?? "") ?? keyHeaders(parts, undefined);
+  }
+
+  /** A socket's path begins where those of calls do. */
+  #session(call: RealtimeCall, sink: RealtimeSink): RealtimeHandle {
+    const headers = Object.fromEntries(this.#keyHeaders(call.credential).fixed);
+    return openSession(this.#parts.client, { ...call, path: this.#parts.below + call.path }, { "user-agent": "gimbal", ...headers }, sink);
   }
 
   open(call: UpstreamCall, sink: UpstreamSink): UpstreamHandle {

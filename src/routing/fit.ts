@@ -42,6 +42,7 @@ export class Fit {
   fault(target: Target): string | undefined {
     const { operation } = this.#facts.source;
     if (isTask(operation)) return this.#outOfPlace(target) ?? this.#unfit(target, operation);
+    if (operation === "realtime") return this.#outOfPlace(target) ?? this.#unspoken(target);
     if (this.#answers && !this.#does(target, "generate")) return this.#outOfPlace(target) ?? "takes no conversations";
     return this.#outOfPlace(target) ?? (this.#answers ? (this.#incapable(target) ?? this.#tooLong(target)) : undefined);
   }
@@ -69,6 +70,11 @@ export class Fit {
   #incapable(target: Target): string | undefined {
     const capabilities = this.#snapshot.providers.get(target.provider)?.capabilities(target.model);
     return capabilities && hasGaps(capabilities) ? lacks(capabilities, this.#facts.needs) : undefined;
+  }
+
+  #unspoken(target: Target): string | undefined {
+    const provider = this.#snapshot.providers.get(target.provider);
+    return (provider && !provider.realtime) || !this.#does(target, "realtime") ? "takes no realtime sessions" : undefined;
   }
 
   /** Nobody knows of a model without `operations` what it cannot do. */

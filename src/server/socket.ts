@@ -7,6 +7,8 @@ import { Connection } from "../gateway/request.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import type { FrontRequest, FrontSocket, UpgradeHandler } from "../wire/types.ts";
 import { isCallDoor, type CallDoor } from "./doors.ts";
+import { identifyForSession, realtimeDoors, serveSession } from "./realtime.ts";
+import { PASSTHROUGH, passthroughUpgrade } from "./passthrough.ts";
 import { problemBody } from "./respond.ts";
 import { queryParams } from "./router.ts";
 
@@ -30,7 +32,17 @@ export function upgradeHandler(deps: GatewayDeps): UpgradeHandler {
       .filter(isCallDoor)
       .map((door) => ({ dialect, door })),
   );
+  const sessions = realtimeDoors(deps);
   return (request, answer) => {
+    if (request.path.startsWith(PASSTHROUGH)) {
+      const { status, headers, body } = passthroughUpgrade();
+      return answer.refuse(status, headers, body);
+    }
+    const session = sessions.get(request.path);
+    if (session) {
+      const accept = (): void => answer.accept((socket) => serveSession(deps, session, request, socket));
+      return void identifyForSession(deps, session, request).then(accept, (error: unknown) => refuse(answer, error));
+    }
     const found = doors.find(({ door }) => door.path === request.path);
     if (!found)
       return answer.refuse(
@@ -41,16 +53,18 @@ export function upgradeHandler(deps: GatewayDeps): UpgradeHandler {
     const identified = async (): Promise<unknown> => deps.admission.identify(deps.snapshot(), found.dialect, request.headers, request.peer);
     identified().then(
       () => answer.accept((socket) => new Session(deps, found.dialect, found.door, request, socket)),
-      (error: unknown) => {
-        const problem = problemFrom(error);
-        answer.refuse(
-          problemStatus(problem),
-          { "content-type": "application/json", "x-gimbal-problem": problem.kind },
-          JSON.stringify({ error: problemBody(problem) }),
-        );
-      },
+      (error: unknown) => refuse(answer, error),
     );
   };
+}
+
+function refuse(answer: Parameters<UpgradeHandler>[1], error: unknown): void {
+  const problem = problemFrom(error);
+  answer.refuse(
+    problemStatus(problem),
+    { "content-type": "application/json", "x-gimbal-problem": problem.kind },
+    JSON.stringify({ error: problemBody(problem) }),
+  );
 }
 
 /** One client's WebSocket: its calls run one after another, each through the same pipeline as any other. */

@@ -12,7 +12,18 @@ import { clientContext } from "./secure.ts";
 import { Slots } from "./slots.ts";
 import { Dialler } from "./upstream-dial.ts";
 import type { Asker, UpstreamConnection } from "./upstream.ts";
-import type { ClientHandle, ClientOptions, ClientRequest, ClientSink, HttpClient, ProxyAddress } from "./types.ts";
+import { refusedSocket, UpstreamSocket } from "./upstream-socket.ts";
+import type {
+  ClientHandle,
+  ClientOptions,
+  ClientRequest,
+  ClientSink,
+  HttpClient,
+  ProxyAddress,
+  SocketHandle,
+  SocketRequest,
+  SocketSink,
+} from "./types.ts";
 
 /** Requests that wait for a connection, as a multiple of the connections. */
 const WAITING_PER_CONNECTION = 1;
@@ -32,6 +43,8 @@ class UpstreamClient implements HttpClient {
   /** Set where requests go whole to a proxy that passes them on. */
   readonly forwarded: { readonly origin: string; readonly proxy: ProxyAddress } | undefined;
   readonly #options: ClientOptions;
+  readonly #url: URL;
+  readonly #dialler: Dialler;
   readonly #clock: Clock;
   readonly #waiting = new Set<Exchange>();
   /** Set when the base URL itself names an address that may not be dialled. */
@@ -63,7 +76,22 @@ class UpstreamClient implements HttpClient {
       proxyContext: tls?.ca === undefined ? undefined : clientContext({ ca: tls.ca }),
       serverName: tls?.servername,
     };
-    this.slots = new Slots(new Dialler(url, way), options, this.#clock);
+    this.#url = url;
+    this.#dialler = new Dialler(url, way);
+    this.slots = new Slots(this.#dialler, options, this.#clock);
+  }
+
+  socket(request: SocketRequest, sink: SocketSink): SocketHandle {
+    const refusal = this.#refusal ?? (this.#closing && connectionProblem(LOCAL.closed, this.host, false));
+    if (refusal) return refusedSocket(refusal, sink);
+    // A proxy that passes whole requests on would have to understand what the connection becomes.
+    if (this.forwarded)
+      return refusedSocket(
+        { kind: "unsupported", message: `The upstream ${this.host} is reached in the clear through a proxy: sessions need https.` },
+        sink,
+      );
+    const { connectTimeoutMs } = this.#options;
+    return new UpstreamSocket({ url: this.#url, host: this.host, connectTimeoutMs, dial: () => this.#dialler.dial() }, request, sink);
   }
 
   open(request: ClientRequest, sink: ClientSink): ClientHandle {

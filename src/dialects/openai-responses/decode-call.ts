@@ -25,7 +25,7 @@ import { LOGPROBS, SEALED_REASONING } from "./params.ts";
 import { CLIENT_ORIGIN, ID, isList, isObject, optional, required, stringIn, without, type Draft } from "./shape.ts";
 
 /** Where each operation goes, below the provider's base path. */
-export const PATHS: Readonly<Record<Exclude<Operation, TaskOperation>, string>> = {
+export const PATHS: Readonly<Record<Exclude<Operation, TaskOperation | "realtime">, string>> = {
   generate: "/responses",
   compact: "/responses/compact",
   count_tokens: "/responses/input_tokens",
@@ -33,7 +33,7 @@ export const PATHS: Readonly<Record<Exclude<Operation, TaskOperation>, string>> 
 
 /** The doors of this language are for conversations alone. */
 export function spoken(operation: Operation): keyof typeof PATHS {
-  return isTask(operation) ? "generate" : operation;
+  return isTask(operation) || operation === "realtime" ? "generate" : operation;
 }
 
 /** @throws ProblemError invalid_request, unsupported */

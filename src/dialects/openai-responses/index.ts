@@ -12,6 +12,7 @@ import { itemIds } from "./output-items.ts";
 import { SEALED_REASONING } from "./params.ts";
 import { decodeProblem, encodeProblem, encodeProblemFrames } from "./problem.ts";
 import { ID, isList, isObject } from "./shape.ts";
+import { realtime } from "./realtime.ts";
 import { socket } from "./socket.ts";
 
 /** OpenAI Responses, and what Open Responses specifies of it. Source: openresponses.org, the types of the official SDK. */
@@ -58,6 +59,7 @@ export default defineDialect({
   replayAfter,
   carriesReasoning: (call) => isList(call.native["include"]) && call.native["include"].includes(SEALED_REASONING),
   socket,
+  realtime,
   encodeCount: (tokens) => ({ object: "response.input_tokens", input_tokens: tokens }),
   decodeCount,
 });

@@ -27,6 +27,7 @@ import { modelsOf, type SimModel, type SimOptions } from "./options.ts";
 import { Player } from "./play.ts";
 import { headersOf, problemSteps, streamSteps, wholeMs, wholeSteps } from "./steps.ts";
 import type { Step } from "./step.ts";
+import { simSessions } from "./realtime.ts";
 import { answerTask, simTasks } from "./tasks.ts";
 
 export { simOptions, simOverlay, type SimOptions } from "./options.ts";
@@ -61,6 +62,7 @@ export function createSimulator(id: string, options: SimOptions, deps: SimDeps):
       id,
       dialects: [...deps.dialects.values()].flatMap((dialect) => (dialect.tasksOnly ? [] : [dialect.id])),
       tasks: simTasks(deps.dialects.values()),
+      realtime: simSessions(deps, (model) => models.has(model)),
       capabilities: (model) => capabilities.get(model) ?? CAPABILITIES,
       modelFor: ({ model }) => models.get(model),
       names: () => models.keys(),
@@ -76,6 +78,7 @@ export interface SimPart {
   readonly credentials?: readonly Credential[] | undefined;
   readonly capacity?: Capacity | undefined;
   readonly tasks?: Provider["tasks"];
+  readonly realtime?: Provider["realtime"] | undefined;
   capabilities(model: string): Capabilities;
   /** Asked once for each call, when it comes. Undefined: there is no such model. */
   modelFor(call: UpstreamCall): SimActor | undefined;
@@ -99,6 +102,7 @@ export function simulated(part: SimPart, deps: SimDeps): Provider {
     ...(part.credentials && { credentials: part.credentials }),
     ...(part.capacity && { capacity: part.capacity }),
     ...(part.tasks && { tasks: part.tasks }),
+    ...(part.realtime && { realtime: part.realtime }),
     capabilities: (model) => part.capabilities(model),
     open(upstream: UpstreamCall, sink: UpstreamSink): UpstreamHandle {
       const number = calls.get(upstream.model) ?? 0;
