@@ -30,6 +30,7 @@ import { httpHandler, Identity, upgradeHandler } from "./server/index.ts";
 import type { MetricsPeers } from "./server/metrics-exchange.ts";
 import { otlpSender } from "./server/otlp.ts";
 import { openDataSeal, openRecord, settleLeft, sweeper } from "./stores/index.ts";
+import { Tools } from "./tools/index.ts";
 import { connect } from "./wire/client.ts";
 import { listen } from "./wire/front.ts";
 import type { ClientOptions, Front, FrontOptions, HttpClient } from "./wire/types.ts";
@@ -171,6 +172,10 @@ async function furnish(
   // Several processes at one record: in one of its own, or because another one owns it.
   const shared = options.stores !== undefined || stores.nodes !== undefined;
   const queue = new BatchQueue({ ...inBatches, shared, report: (error) => gateway.report(error, "batches") });
+  const tools = new Tools(
+    { gateway, pins: stores.toolPins, env, log: logs.warn, report: (error) => gateway.report(error, "mcp") },
+    config.mcp,
+  );
   // Before the first call: what was switched off before a restart stays so.
   await gateway.switches.refresh();
   const retired = new Retired(clock, gateway.live);
@@ -192,6 +197,7 @@ async function furnish(
     telemetry.configure(next.telemetry);
     gateway.retries.configure(next.retry);
     identity.configure(next.identity);
+    tools.configure(next.mcp);
     followReports(next);
     retired.add(before);
   });
@@ -220,6 +226,7 @@ async function furnish(
       reports: stores.reports,
       dataKeys: stores.dataKeys,
       content: stores.content,
+      tools,
       identity,
       bookWith: (local) => bookOf(current, local),
       isReady: () => ready,
@@ -252,7 +259,8 @@ async function furnish(
       sweep();
       // Begins nothing more; what runs is drained with all other calls.
       const kept = queue.close();
-      await drain(gateway, (ms) => served.close(ms), snapshot.limits.drainMs);
+      const { drainMs } = snapshot.limits;
+      await Promise.all([drain(gateway, (ms) => served.close(ms), drainMs), tools.close(drainMs)]);
       await kept;
       await Promise.all([gateway.spilling.flush(), telemetry.close()]);
       await Promise.all([gateway.allowances.walls.close(), aside.close()]);

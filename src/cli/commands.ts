@@ -10,6 +10,7 @@ import { KEY_COMMANDS } from "./keys.ts";
 import { differencesCommand } from "./ledger-differences.ts";
 import { repriceCommand } from "./ledger-reprice.ts";
 import { ledgerCommand } from "./ledger.ts";
+import { MCP_COMMANDS } from "./mcp.ts";
 import { migrateCommand } from "./migrate.ts";
 import { CHANGE_COMMANDS } from "./models-change.ts";
 import { KILL_COMMANDS } from "./models-kill.ts";
@@ -34,6 +35,7 @@ export const COMMANDS: readonly Command[] = [
   ...KILL_COMMANDS,
   modelsCommand,
   ...HEALTH_COMMANDS,
+  ...MCP_COMMANDS,
   // Before the one whose name begins theirs.
   repriceCommand,
   differencesCommand,

@@ -37,6 +37,7 @@ export interface GimbalConfig {
   readonly logs: ConfigValues["logs"];
   readonly health: ConfigValues["health"];
   readonly retry: ConfigValues["retry"];
+  readonly mcp: ConfigValues["mcp"];
 }
 
 export type ConfigOutcome =
@@ -225,5 +226,6 @@ function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, a
     logs: values.logs,
     health: values.health,
     retry: values.retry,
+    mcp: values.mcp,
   };
 }

@@ -11,6 +11,7 @@ import { aliasLineageOption, lineageOptions } from "../ledger/lineage/options.ts
 import { contentOptions } from "../ledger/content/options.ts";
 import { logsOptions, telemetryOptions } from "../ledger/telemetry/options.ts";
 import { reportsOptions } from "../ledger/reports/options.ts";
+import { mcpOptions } from "../tools/options.ts";
 import { providerOptions } from "../providers/options.ts";
 import { simOptions } from "../providers/sim/options.ts";
 import { attemptShape } from "../routing/attempt-options.ts";
@@ -67,6 +68,7 @@ export const configSchema = z.strictObject({
   telemetry: telemetryOptions.prefault({}).describe("What is told of calls to collectors. See docs/telemetry.md."),
   logs: logsOptions.prefault({}).describe("What the gateway writes to standard error."),
   audit: auditOptions.prefault({}).describe("How the audit is signed."),
+  mcp: mcpOptions,
   storage: storageOptions.prefault({}).describe("How the record on disk is written."),
 });
 

@@ -44,6 +44,7 @@ export function defaultConfig(discovered: Discovered): GimbalConfig {
     logs: values.logs,
     health: values.health,
     retry: values.retry,
+    mcp: values.mcp,
   };
 }
 

@@ -23,6 +23,7 @@ import type { GatewayDeps } from "../gateway/run.ts";
 import type { Health } from "../routing/health/index.ts";
 import type { FrontOut, FrontRequest } from "../wire/types.ts";
 import type { Audit } from "../ledger/audit/index.ts";
+import type { Tools } from "../tools/index.ts";
 import { mountAccountChanges } from "./account-changes.ts";
 import { mountAccounts } from "./accounts.ts";
 import { auditTrail, mountAudit, signInRefusals } from "./audit.ts";
@@ -37,6 +38,7 @@ import { mountHealth } from "./health.ts";
 import { mountKeys } from "./keys.ts";
 import { mountKill } from "./kill.ts";
 import { mountLineage } from "./lineage.ts";
+import { mountMcpAdmin } from "./mcp-admin.ts";
 import { mountRelease } from "./release.ts";
 import { checkRole, mountSession, signIn } from "./roles.ts";
 import { mountShadow } from "./shadow.ts";
@@ -65,6 +67,7 @@ export interface AdminDeps {
   readonly reports: ReportStore;
   readonly dataKeys: DataKeyStore;
   readonly content: ContentStore;
+  readonly tools: Tools;
   /** Who vouches for people and services. */
   readonly identity?: Identity;
   /** Of browsers that signed in; undefined where nobody can. */
@@ -132,6 +135,7 @@ export function adminApp(deps: AdminDeps): Hono {
   const forgetKeys = (): void => admission.forgetKeys();
   const issuers = (people = false): readonly string[] => deps.identity?.names(people) ?? [];
   mountSession(app);
+  mountMcpAdmin(app, deps.tools);
   mountDataKey(app, deps.dataKeys);
   mountKeys(app, { keys, clock, randomness, forgetKeys });
   mountAccountChanges(app, { keys, forgetKeys });

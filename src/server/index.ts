@@ -8,6 +8,7 @@ import { mountBatches, type BatchDoorDeps } from "./batches.ts";
 import { mountDoors } from "./doors.ts";
 import { mountFiles, type FileDoorDeps } from "./files.ts";
 import { welcomePage } from "./welcome.ts";
+import { mountMcp } from "./mcp.ts";
 import { mountMetrics, type MetricsDeps } from "./metrics.ts";
 import { mountModels } from "./models.ts";
 import { NOT_BUILT } from "./not-built.ts";
@@ -43,6 +44,7 @@ export function httpHandler(deps: ServerDeps): FrontHandler {
   mountBatches(router, deps);
   mountModels(router, deps.gateway);
   mountCalls(router, deps.gateway, deps);
+  mountMcp(router, { ...deps, identity: () => deps.identity.options });
   mountOperations(router, deps);
   mountMetrics(router, deps);
   for (const { method, path, what } of NOT_BUILT)

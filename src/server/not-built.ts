@@ -3,8 +3,7 @@
  * looking for a typing error.
  */
 export const NOT_BUILT: readonly { readonly method: string; readonly path: string; readonly what: string }[] = [
-  ...["GET", "DELETE"].map((method) => ({ method, path: "/mcp", what: "/mcp" })),
-  ...["/v2/chat", "/mcp", "/v1/feedback"].map((path) => ({
+  ...["/v2/chat", "/v1/feedback"].map((path) => ({
     method: "POST",
     path,
     what: path,

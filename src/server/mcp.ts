@@ -1,0 +1,168 @@
+import { ProblemError, problemFrom, problemStatus, type Headers as FrontHeaders, type Problem } from "../canon/index.ts";
+import type { IdentityOptions } from "../gateway/identity-options.ts";
+import { isLocal } from "../gateway/admission.ts";
+import { problemHeaders } from "../gateway/refuse.ts";
+import type { GatewayDeps } from "../gateway/run.ts";
+import { openJson } from "../kit/index.ts";
+import { enterSurface, type Tools } from "../tools/index.ts";
+import type { FrontOut, FrontRequest } from "../wire/types.ts";
+import { sendJson } from "./respond.ts";
+import type { Router } from "./router.ts";
+import { placeOf } from "./sign-in/origin.ts";
+
+const PATH = "/mcp";
+/** Source: RFC 9728, section 3.1: the path of the resource follows the well-known one. */
+const METADATA = "/.well-known/oauth-protected-resource";
+const BODY_MS = 30_000;
+const JSON_DEPTH = 128;
+const METHODS = ["POST", "GET", "DELETE"] as const;
+/** Codes of JSON-RPC 2.0, section 5.1; of the server's own range for everything else. */
+const PARSE_ERROR = -32_700;
+const REFUSED = -32_000;
+
+export interface McpDeps {
+  readonly gateway: GatewayDeps;
+  readonly tools: Tools;
+  readonly identity: () => IdentityOptions;
+}
+
+/** The Model Context Protocol over streamable HTTP, and what its clients must know to get a token. */
+export function mountMcp(router: Router, deps: McpDeps): void {
+  for (const method of METHODS) router.add(method, PATH, (request, out) => serve(deps, request, out));
+  for (const path of [METADATA, METADATA + PATH])
+    router.add("GET", path, (request, out) => {
+      const metadata = metadataOf(deps, request.headers);
+      if (metadata) sendJson(out, 200, metadata, { "cache-control": "public, max-age=300" });
+      else sendJson(out, 404, { error: { type: "not_found", message: "No issuer of tokens is configured here (`identity.jwt`)." } });
+    });
+}
+
+function serve(deps: McpDeps, request: FrontRequest, out: FrontOut): void {
+  const fail = (error: unknown): void => {
+    const problem = problemFrom(error);
+    if (problem.kind === "internal") deps.gateway.report(error, "mcp");
+    if (out.closed) return;
+    sendRefusal(deps, request, out, problem, error instanceof NotJson ? PARSE_ERROR : REFUSED);
+  };
+  const { bodyBytes } = deps.tools.options;
+  // Nothing of the body is read for whoever is not let in.
+  admitted(deps, request).then((asking) => {
+    if (request.method !== "POST") return void answer(deps, request, out, undefined, asking).catch(fail);
+    request.readBody({ maxBytes: bodyBytes, timeoutMs: BODY_MS }, (outcome) => {
+      if (!outcome.ok) return fail(new ProblemError(outcome.problem));
+      answer(deps, request, out, outcome.bytes, asking).catch(fail);
+    });
+  }, fail);
+}
+
+type Asking = Parameters<Awaited<ReturnType<Tools["door"]>>["answer"]>[2];
+
+/** Who asks, and may they? @throws ProblemError */
+async function admitted({ gateway, tools }: McpDeps, { headers, peer }: FrontRequest): Promise<Asking> {
+  const snapshot = gateway.snapshot();
+  assertOrigin(headers, peer, tools.options.origins);
+  const caller = await gateway.admission.identify(snapshot, { credentials: bearerOf }, headers, peer);
+  await enterSurface(gateway, caller);
+  return { caller, headers };
+}
+
+class NotJson extends ProblemError {}
+
+async function answer({ tools }: McpDeps, request: FrontRequest, out: FrontOut, bytes: Buffer | undefined, asking: Asking): Promise<void> {
+  const body = bytes && parse(bytes);
+  const left = new AbortController();
+  out.onLeave(() => left.abort(new ProblemError({ kind: "cancelled", message: "The client left." })));
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(request.headers)) if (value !== undefined && !UNSENT.test(name)) headers.set(name, value);
+  const url = `http://mcp.internal${request.path}${request.query === "" ? "" : `?${request.query}`}`;
+  const door = await tools.door();
+  const response = await door.answer(new Request(url, { method: request.method, headers, signal: left.signal }), body, asking);
+  await relay(response, out);
+}
+
+/** What is only for the gateway goes no further. */
+const UNSENT = /^(?:authorization|cookie|x-api-key|content-length|transfer-encoding|connection)$/;
+
+function parse(bytes: Buffer): unknown {
+  const outcome = openJson(bytes, { depth: JSON_DEPTH });
+  if (outcome.ok) return outcome.document.value;
+  throw new NotJson({ kind: "invalid_request", message: `Parse error: ${outcome.message}` });
+}
+
+/** Passes the answer on as it comes, no faster than its client takes it. */
+async function relay(response: Response, out: FrontOut): Promise<void> {
+  const headers = Object.fromEntries(response.headers);
+  if (!response.body || !headers["content-type"]?.startsWith("text/event-stream"))
+    return out.whole(response.status, headers, Buffer.from(await response.arrayBuffer()));
+  const reader = response.body.getReader();
+  let left = (): void => {};
+  const gone = new Promise<void>((resolve) => (left = resolve));
+  out.onLeave(() => {
+    left();
+    void reader.cancel().catch(() => {});
+  });
+  out.head(response.status, headers);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || out.closed) break;
+      if (!out.write(Buffer.from(value.buffer, value.byteOffset, value.byteLength)))
+        await Promise.race([gone, new Promise<void>((resolve) => out.onDrain(resolve))]);
+    }
+  } catch (error) {
+    out.cut();
+    throw error;
+  }
+  out.end();
+}
+
+/** A web page of another origin is never let in: it could use whoever's browser reaches this gateway. @throws ProblemError forbidden */
+function assertOrigin(headers: FrontHeaders, peer: string, origins: readonly string[]): void {
+  const { origin } = headers;
+  if (origin === undefined || isLocal(headers, peer)) return;
+  if (origins.some((allowed) => new URL(allowed).origin === origin)) return;
+  throw new ProblemError({
+    kind: "forbidden",
+    message: "Pages of this origin may not use /mcp; `mcp.origins` names those that may.",
+    code: "foreign_origin",
+  });
+}
+
+function bearerOf(headers: FrontHeaders): string | undefined {
+  return /^Bearer +(\S+)$/i.exec(headers["authorization"] ?? "")?.[1] ?? headers["x-api-key"];
+}
+
+/** Source: RFC 9728, section 2. Undefined: no issuer is configured, or nobody knows under which address this gateway is reached. */
+function metadataOf({ tools, identity }: McpDeps, headers: FrontHeaders): object | undefined {
+  const place = placeOf(tools.options.publicUrl, headers);
+  const { jwt } = identity();
+  if (!place || jwt.length === 0) return undefined;
+  return {
+    resource: place.base + PATH,
+    authorization_servers: [...new Set(jwt.map(({ issuer }) => issuer))],
+    bearer_methods_supported: ["header"],
+    resource_name: "Gimbal",
+  };
+}
+
+function sendRefusal(deps: McpDeps, { headers }: FrontRequest, out: FrontOut, problem: Problem, code: number): void {
+  const status = problemStatus(problem);
+  const challenge = status === 401 || status === 403 ? challengeOf(deps, headers, status) : undefined;
+  const data = { kind: problem.kind, ...(problem.code !== undefined && { code: problem.code }) };
+  sendJson(
+    out,
+    status,
+    { jsonrpc: "2.0", id: null, error: { code, message: problem.message, data } },
+    { ...problemHeaders(problem), ...(challenge !== undefined && { "www-authenticate": challenge }) },
+  );
+}
+
+/** Source: RFC 6750, section 3, and RFC 9728, section 5.1. */
+function challengeOf(deps: McpDeps, headers: FrontHeaders, status: number): string {
+  const place = placeOf(deps.tools.options.publicUrl, headers);
+  const parts = [
+    ...(status === 403 ? ['error="insufficient_scope"'] : bearerOf(headers) === undefined ? [] : ['error="invalid_token"']),
+    ...(place && metadataOf(deps, headers) ? [`resource_metadata="${place.base}${METADATA}${PATH}"`] : []),
+  ];
+  return parts.length === 0 ? "Bearer" : `Bearer ${parts.join(", ")}`;
+}

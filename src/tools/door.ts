@@ -1,0 +1,123 @@
+import { createMcpHandler, isLegacyRequest, type McpHttpHandler } from "@modelcontextprotocol/server";
+import type { Caller, Headers, ToolPinStore } from "../canon/index.ts";
+import type { GatewayDeps } from "../gateway/run.ts";
+import { ToolCalls } from "./admission.ts";
+import { openFace, type FaceDeps } from "./face.ts";
+import { Hub } from "./hub.ts";
+import type { McpOptions } from "./options.ts";
+import { Sessions } from "./sessions.ts";
+
+const DRAIN_LOOK_MS = 20;
+const MS_PER_MINUTE = 60_000;
+/** As the protocol names it; clients show it. */
+const VERSION = "1.0.0";
+const SESSION_HEADER = "mcp-session-id";
+
+export interface DoorDeps {
+  readonly gateway: GatewayDeps;
+  readonly pins: ToolPinStore;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly log: (line: string) => void;
+  readonly report: (error: unknown) => void;
+}
+
+/** Who asks, as admission knows them. */
+export interface Asking {
+  readonly caller: Caller;
+  readonly headers: Headers;
+}
+
+/** What `/mcp` answers once its caller is known: both revisions of the specification. */
+export class McpDoor {
+  readonly hub: Hub;
+  readonly #face: FaceDeps;
+  readonly #sessions: Sessions;
+  readonly #modern: McpHttpHandler;
+  readonly #deps: GatewayDeps;
+  #options: McpOptions;
+
+  constructor(deps: DoorDeps, options: McpOptions) {
+    const { gateway, log, report } = deps;
+    const { clock, randomness } = gateway;
+    this.#deps = gateway;
+    this.#options = options;
+    this.hub = new Hub({ ...deps, clock, version: VERSION });
+    this.#face = { hub: this.hub, calls: new ToolCalls(gateway, () => this.#options.running), version: VERSION, log, report };
+    this.#sessions = new Sessions({
+      clock,
+      most: () => this.#options.sessions,
+      idleMs: () => this.#options.sessionMinutes * MS_PER_MINUTE,
+      bodyBytes: () => this.#options.bodyBytes,
+      // Two ids: one alone is sortable by its time, and what guards a session must not be guessed.
+      newId: () => `${randomness.id("mcp_")}${globalThis.crypto.randomUUID().replaceAll("-", "")}`,
+      report,
+    });
+    this.#modern = createMcpHandler(
+      ({ authInfo }) => {
+        const asking = authInfo?.extra?.["asking"] as Asking | undefined;
+        if (!asking) throw new Error("A request came without its caller.");
+        return openFace(this.#face, { ...asking, era: "modern", subscribed: new Set() });
+      },
+      // A client's fault is told to the client.
+      { legacy: "reject", onerror: () => {} },
+    );
+    this.hub.listen((event) => {
+      this.#sessions.tell(event);
+      const { notify } = this.#modern;
+      if (event === "tools") notify.toolsChanged();
+      else if (event === "prompts") notify.promptsChanged();
+      else if (event === "resources") notify.resourcesChanged();
+      else notify.resourceUpdated(event.uri);
+    });
+    this.hub.configure(options);
+  }
+
+  configure(options: McpOptions): void {
+    this.#options = options;
+    this.hub.configure(options);
+  }
+
+  /** `body`: the request's, read and parsed; undefined where it has none. */
+  async answer(request: Request, body: unknown, asking: Asking): Promise<Response> {
+    if (!(await isLegacyRequest(request, body))) {
+      const authInfo = { token: "", clientId: asking.caller.id, scopes: [], extra: { asking } };
+      return this.#modern.fetch(request, { parsedBody: body, authInfo });
+    }
+    const id = request.headers.get(SESSION_HEADER);
+    if (id !== null) {
+      const session = this.#sessions.find(id, asking.caller.scope);
+      // Of somebody else's session nobody is told that there is one.
+      if (!session) return refusal(404, -32_001, "Session not found");
+      return session.transport.handleRequest(request, { parsedBody: body });
+    }
+    if (request.method !== "POST")
+      return refusal(request.method === "GET" ? 405 : 400, -32_000, `${request.method} needs a session: send ${SESSION_HEADER}.`);
+    if (!isInitialize(body)) return refusal(400, -32_000, `Bad Request: begin with initialize, then send ${SESSION_HEADER}.`);
+    const subscribed = new Set<string>();
+    const session = await this.#sessions.begin(
+      asking.caller.scope,
+      openFace(this.#face, { ...asking, era: "legacy", subscribed }),
+      subscribed,
+    );
+    return session.transport.handleRequest(request, { parsedBody: body });
+  }
+
+  /** Lets running calls finish, for `ms` at most. */
+  async close(ms: number): Promise<void> {
+    const { calls } = this.#face;
+    const { clock } = this.#deps;
+    const latest = clock.monotonic() + ms;
+    while (calls.running > 0 && clock.monotonic() < latest) await new Promise<void>((resolve) => void clock.after(DRAIN_LOOK_MS, resolve));
+    await this.#sessions.close();
+    await this.#modern.close();
+    await this.hub.close();
+  }
+}
+
+function isInitialize(body: unknown): boolean {
+  return typeof body === "object" && body !== null && "method" in body && body.method === "initialize";
+}
+
+function refusal(status: number, code: number, message: string): Response {
+  return Response.json({ jsonrpc: "2.0", id: null, error: { code, message } }, { status });
+}

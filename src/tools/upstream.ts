@@ -1,0 +1,198 @@
+import { ProtocolError, SdkError, SdkErrorCode, SdkHttpError } from "@modelcontextprotocol/client";
+import { ProblemError, type Clock, type Problem } from "../canon/index.ts";
+import { Connection, NOTHING, RUNNING, type Catalogue, type ConnectionOptions, type RunningCall } from "./connection.ts";
+import { plain } from "./names.ts";
+import type { ServerOptions } from "./options.ts";
+import { Slots } from "./slots.ts";
+
+/** Wait before a server that was lost is connected again: doubled each time, up to the longest. */
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 60_000;
+/** So long a connection must have held for the next wait to be the first again. */
+const STEADY_MS = 30_000;
+
+export type UpstreamState = "connecting" | "ready" | "down" | "closed";
+
+export interface UpstreamDeps extends Pick<ConnectionOptions, "version" | "env" | "log" | "onResource"> {
+  readonly clock: Clock;
+  /** It offers something else than before. */
+  readonly onCatalogue: (upstream: Upstream) => void;
+}
+
+export interface CallOptions extends Omit<RunningCall, "stop"> {
+  readonly signal: AbortSignal;
+  readonly timeoutMs: number;
+}
+
+/** One configured server, connected again whenever it is lost. */
+export class Upstream {
+  readonly name: string;
+  readonly options: ServerOptions;
+  readonly #deps: UpstreamDeps;
+  readonly #slots: Slots;
+  readonly #ending = new AbortController();
+  readonly #running = new Set<RunningCall>();
+  #connection: Connection | undefined;
+  #catalogue: Catalogue = NOTHING;
+  #state: UpstreamState = "connecting";
+  #why = "it is being connected";
+  #failures = 0;
+  #connectedAt = 0;
+  #retryAt = 0;
+  #first: Promise<void>;
+  #stopWaiting: () => void = () => {};
+
+  constructor(name: string, options: ServerOptions, deps: UpstreamDeps) {
+    this.name = name;
+    this.options = options;
+    this.#deps = deps;
+    this.#slots = new Slots(options.relay.length > 0 ? 1 : options.concurrency);
+    this.#first = this.#connect();
+  }
+
+  get state(): UpstreamState {
+    return this.#state;
+  }
+  /** Why it cannot be used, in a few words; empty while it can. */
+  get why(): string {
+    return this.#state === "ready" ? "" : this.#why;
+  }
+  get catalogue(): Catalogue {
+    return this.#catalogue;
+  }
+  get revision(): string | undefined {
+    return this.#connection?.client.getNegotiatedProtocolVersion();
+  }
+  /** Does it ask back by answers instead of requests? */
+  get modern(): boolean {
+    return this.#connection?.client.getProtocolEra() === "modern";
+  }
+  get capabilities(): ReturnType<Connection["client"]["getServerCapabilities"]> {
+    return this.#connection?.client.getServerCapabilities();
+  }
+
+  /** Resolves when its first connection has come to something, or failed. */
+  whenTried(): Promise<void> {
+    return this.#first;
+  }
+
+  /**
+   * Asks it something, when it has room. What its answer says is passed on; everything else that can go wrong is a problem.
+   * @throws ProblemError, ProtocolError in the server's own words
+   */
+  async call<T>(options: CallOptions, ask: (client: Connection["client"], signal: AbortSignal, timeout: number) => Promise<T>): Promise<T> {
+    const stop = new AbortController();
+    const leave = (): void => stop.abort(options.signal.reason);
+    if (options.signal.aborted) leave();
+    options.signal.addEventListener("abort", leave, { once: true });
+    const running: RunningCall = { stop, ask: options.ask, tell: options.tell };
+    const cancel = this.#deps.clock.after(options.timeoutMs, () => stop.abort(new ProblemError(this.#tooSlow(options.timeoutMs))));
+    let giveBack = (): void => {};
+    try {
+      giveBack = await this.#slots.take(stop.signal);
+      const connection = this.#connection;
+      if (!connection || this.#state !== "ready") throw new ProblemError(this.#unavailable());
+      this.#running.add(running);
+      return await RUNNING.run(running, () => ask(connection.client, stop.signal, options.timeoutMs + TIMEOUT_SLACK_MS));
+    } catch (error) {
+      throw this.#failure(error, stop.signal);
+    } finally {
+      this.#running.delete(running);
+      giveBack();
+      cancel();
+      options.signal.removeEventListener("abort", leave);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#state = "closed";
+    this.#why = "it is no longer configured, or the gateway is stopping";
+    this.#stopWaiting();
+    this.#ending.abort(new Error("closed"));
+    for (const { stop } of this.#running) stop.abort(new ProblemError(this.#unavailable()));
+    await this.#connection?.close();
+  }
+
+  async #connect(): Promise<void> {
+    const { clock, onCatalogue } = this.#deps;
+    const connection = new Connection({
+      ...this.#deps,
+      name: this.name,
+      options: this.options,
+      onClose: () => this.#lost(connection, connection.reason?.message ?? "it closed the connection"),
+      onListChanged: () => void this.#reread(connection),
+      // Asked only where one call is under way at a time.
+      current: () => (this.options.relay.length > 0 ? [...this.#running][0] : undefined),
+    });
+    this.#connection = connection;
+    try {
+      this.#catalogue = await connection.open(this.#ending.signal);
+      if (this.#connection !== connection || this.#ending.signal.aborted) return await connection.close();
+      this.#state = "ready";
+      this.#connectedAt = clock.monotonic();
+      onCatalogue(this);
+    } catch (error) {
+      this.#lost(connection, plain(error));
+    }
+  }
+
+  async #reread(connection: Connection): Promise<void> {
+    try {
+      const catalogue = await connection.read(this.#ending.signal);
+      if (this.#connection !== connection) return;
+      this.#catalogue = catalogue;
+      this.#deps.onCatalogue(this);
+    } catch (error) {
+      if (!this.#ending.signal.aborted) this.#deps.log(`mcp ${this.name}: cannot say what it offers: ${plain(error)}`);
+    }
+  }
+
+  /** Calls in flight fail so that they may be tried again; the server is connected again after a while. */
+  #lost(connection: Connection, why: string): void {
+    if (this.#connection !== connection || this.#state === "closed") return;
+    const { clock, log } = this.#deps;
+    this.#connection = undefined;
+    const problem = connection.reason;
+    if (this.#state === "ready" && clock.monotonic() - this.#connectedAt >= STEADY_MS) this.#failures = 0;
+    const waitMs = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#failures++);
+    this.#state = "down";
+    this.#why = plain(why);
+    this.#retryAt = clock.monotonic() + waitMs;
+    for (const { stop } of this.#running) stop.abort(new ProblemError(problem ?? this.#unavailable()));
+    void connection.close();
+    log(`mcp ${this.name}: lost (${this.#why}); connected again in ${waitMs} ms`);
+    this.#stopWaiting = clock.after(waitMs, () => {
+      this.#state = "connecting";
+      this.#first = this.#connect();
+    });
+  }
+
+  #failure(error: unknown, signal: AbortSignal): Error {
+    if (signal.aborted && signal.reason instanceof ProblemError) return signal.reason;
+    if (signal.aborted) return new ProblemError({ kind: "cancelled", message: "The call was cancelled by its caller." });
+    if (error instanceof ProblemError || error instanceof ProtocolError) return error;
+    const connection = this.#connection;
+    if (connection?.reason) return new ProblemError(connection.reason);
+    if (error instanceof SdkError && error.code === SdkErrorCode.RequestTimeout)
+      return new ProblemError(this.#tooSlow(this.options.timeoutMs));
+    // Its session is over: the next call needs another.
+    if (error instanceof SdkHttpError && connection && SESSION_OVER.has(error.status ?? 0)) this.#lost(connection, "its session ended");
+    return new ProblemError(
+      { ...this.#unavailable(), message: `The server "${this.name}" did not answer: ${plain(error)}.` },
+      { cause: error },
+    );
+  }
+
+  #unavailable(): Problem {
+    const retryAfterMs = Math.max(FIRST_WAIT_MS, Math.ceil(this.#retryAt - this.#deps.clock.monotonic()));
+    return { kind: "upstream_unavailable", message: `The server "${this.name}" cannot be used now: ${this.#why}.`, retryAfterMs };
+  }
+
+  #tooSlow(timeoutMs: number): Problem {
+    return { kind: "upstream_timeout", message: `The server "${this.name}" did not answer within ${timeoutMs} ms.` };
+  }
+}
+
+/** Our own clock says when it is too late; the official client's is only there to clean up. */
+const TIMEOUT_SLACK_MS = 5000;
+const SESSION_OVER: ReadonlySet<number> = new Set([400, 404]);
