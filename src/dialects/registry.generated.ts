@@ -2,6 +2,7 @@
 import type { Dialect } from "../canon/index.ts";
 import anthropicMessages from "./anthropic-messages/index.ts";
 import bedrockConverse from "./bedrock-converse/index.ts";
+import cohereChat from "./cohere-chat/index.ts";
 import cohereTasks from "./cohere-tasks/index.ts";
 import geminiTasks from "./gemini-tasks/index.ts";
 import gemini from "./gemini/index.ts";
@@ -16,7 +17,7 @@ import openaiTasks from "./openai-tasks/index.ts";
 import tei from "./tei/index.ts";
 import voyage from "./voyage/index.ts";
 
-const all: readonly Dialect[] = [anthropicMessages, bedrockConverse, gemini, ollamaChat, openaiChat, openaiCompletions, openaiResponses];
+const all: readonly Dialect[] = [anthropicMessages, bedrockConverse, cohereChat, gemini, ollamaChat, openaiChat, openaiCompletions, openaiResponses];
 const ofTasks: readonly Dialect[] = [cohereTasks, geminiTasks, jina, mistralTasks, ollamaTasks, openaiTasks, tei, voyage];
 
 /** Every wire language of conversations, by id. */

@@ -104,7 +104,15 @@ export const TASK_CATALOG: Readonly<Record<string, CatalogRow>> = {
     baseUrl: "https://api.cohere.com",
     environment: ["COHERE_API_KEY", "CO_API_KEY"],
     needsKey: true,
-    quirks: ["must be told what vectors are for"],
+    dialects: ["cohere-chat"],
+    wire: { streamUsage: true, audio: false, files: false },
+    assume: { tools: true, vision: true, structuredOutput: true },
+    hints: ["command-a-03-2025", "command-r7b-12-2024"],
+    quirks: [
+      "must be told what vectors are for",
+      "usage counts what is billed: a preamble of the provider's own is among the tokens, and free",
+      "JSON output only where no tools are offered",
+    ],
   },
   voyage: {
     ...TASKS_ONLY,

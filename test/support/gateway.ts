@@ -100,7 +100,7 @@ providers:
 ${lab("labchat", `kind: openai-compatible, baseUrl: "${back.url}/v1", dialects: [openai-chat]`)}${lab(
       "labresponses",
       `kind: openai, baseUrl: "${back.url}/v1", dialects: [openai-responses]`,
-    )}${lab("labclaude", `kind: anthropic, baseUrl: "${back.url}"`)}${lab("labgemini", `kind: gemini, baseUrl: "${back.url}", dialects: [gemini]`)}${lab("labollama", `kind: ollama, baseUrl: "${back.url}", dialects: [ollama-chat]`)}${lab("labbedrock", `kind: bedrock, region: us-east-1, baseUrl: "${back.url}"`)}${lab("labtext", `kind: vllm, baseUrl: "${back.url}/v1", dialects: [openai-completions]`)}`,
+    )}${lab("labclaude", `kind: anthropic, baseUrl: "${back.url}"`)}${lab("labgemini", `kind: gemini, baseUrl: "${back.url}", dialects: [gemini]`)}${lab("labollama", `kind: ollama, baseUrl: "${back.url}", dialects: [ollama-chat]`)}${lab("labbedrock", `kind: bedrock, region: us-east-1, baseUrl: "${back.url}"`)}${lab("labcohere", `kind: cohere, baseUrl: "${back.url}"`)}${lab("labtext", `kind: vllm, baseUrl: "${back.url}/v1", dialects: [openai-completions]`)}`,
   });
   return {
     front,
