@@ -26,7 +26,7 @@ import { createSimulator, simOverlay } from "./providers/sim/index.ts";
 import type { StageParts } from "./rehearsal/index.ts";
 import { Health, type HealthDeps } from "./routing/health/index.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
-import { httpHandler, Identity, upgradeHandler } from "./server/index.ts";
+import { httpHandler, Identity, peopleAt, upgradeHandler } from "./server/index.ts";
 import type { MetricsPeers } from "./server/metrics-exchange.ts";
 import { otlpSender } from "./server/otlp.ts";
 import { openDataSeal, openRecord, settleLeft, sweeper } from "./stores/index.ts";
@@ -65,6 +65,8 @@ export interface HouseOptions {
 export interface House {
   readonly url: string;
   readonly adminToken: Secret;
+  /** Where people sign in; undefined: the configuration in force has no `identity.oidc`. */
+  readonly peopleAt: () => string | undefined;
   readonly stores: Stores;
   readonly gateway: GatewayDeps;
   readonly book: ModelBook;
@@ -134,7 +136,7 @@ async function furnish(
       );
   let snapshot = snapshotOf(config, version?.version ?? 0, openProviders(config, { clock, env, randomness, book, dataFolder: folder }));
   const health = openHealth(config, snapshot, { clock, randomness, signals: stores.signals, log: logs.warn });
-  const seal = await openDataSeal({ env, folder });
+  const seal = await openDataSeal({ env, folder, clock });
   // A rotation raises what this watches: tokens under the new key open from then on.
   const unwatchKeys = stores.config.watch(() => void seal.reload());
   const telemetry = new Telemetry({
@@ -244,6 +246,7 @@ async function furnish(
   return {
     url: urlOf(served, config),
     adminToken,
+    peopleAt: () => peopleAt(identity.options, urlOf(served, config)),
     stores,
     gateway,
     book,

@@ -18,7 +18,7 @@ import { Router } from "./router.ts";
 import { mountSignIn, Sessions, type Identity, type SessionDeps } from "./sign-in/index.ts";
 
 export { upgradeHandler } from "./socket.ts";
-export { Identity } from "./sign-in/index.ts";
+export { Identity, peopleAt } from "./sign-in/index.ts";
 export type { AdminDeps } from "./admin.ts";
 
 export interface ServerDeps extends Omit<AdminDeps, "sessions">, MetricsDeps, FileDoorDeps, BatchDoorDeps {
