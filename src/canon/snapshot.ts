@@ -190,4 +190,17 @@ export interface Snapshot {
   /** Limits of callers, models and providers. A key's own limits take the place of those that are for keys. */
   readonly callerLimits: readonly RateLimit[];
   readonly budgets?: readonly Budget[];
+  /** Endpoints that are passed on unread, by provider. Undefined: none. */
+  readonly passthrough?: ReadonlyMap<string, Passthrough>;
+}
+
+/** What of a provider is passed on unread. */
+export interface Passthrough {
+  /** Below its address; a trailing `*` matches any rest. */
+  readonly paths: readonly string[];
+  readonly methods: readonly ("GET" | "POST" | "PUT" | "PATCH" | "DELETE")[];
+  /** Headers of the client that go along, besides `content-type` and `accept`. */
+  readonly headers: readonly string[];
+  /** What a request costs, in dollars; undefined: nobody knows. */
+  readonly perCallUsd?: number | undefined;
 }

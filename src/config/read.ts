@@ -37,6 +37,7 @@ export interface GimbalConfig {
   readonly logs: ConfigValues["logs"];
   readonly health: ConfigValues["health"];
   readonly retry: ConfigValues["retry"];
+  readonly passthrough: ConfigValues["passthrough"];
   readonly mcp: ConfigValues["mcp"];
 }
 
@@ -146,6 +147,11 @@ function checkMeaning(values: ConfigValues, disabled: ReadonlyMap<string, string
     document.problem(["providers", name], `The provider ${name} is off: ${reason}.`, true),
   );
   for (const [name, options] of Object.entries(values.providers)) checkProvider(name, options, document, problems);
+  for (const name of Object.keys(values.passthrough))
+    if (!(name in values.providers) && !disabled.has(name))
+      problems.push(
+        document.problem(["passthrough", name], `passthrough.${name}: There is no provider "${name}" under \`providers:\`.`, true),
+      );
   const read = readAliases(values, disabled, document);
   checkBudgets(values, disabled, document, problems);
   return { aliases: read.aliases, problems: [...problems, ...read.problems], warnings: [...warnings, ...read.warnings] };
@@ -226,6 +232,7 @@ function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, a
     logs: values.logs,
     health: values.health,
     retry: values.retry,
+    passthrough: values.passthrough,
     mcp: values.mcp,
   };
 }

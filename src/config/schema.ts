@@ -2,6 +2,7 @@ import { z } from "zod";
 import { aliasCacheOptions, cacheOptions } from "../cache/options.ts";
 import { batchesOptions, filesOptions } from "../batches/index.ts";
 import { accessOptions } from "../gateway/options.ts";
+import { passthroughOptions } from "../gateway/passthrough-options.ts";
 import { identityOptions } from "../gateway/identity-options.ts";
 import { storageOptions } from "../stores/options.ts";
 import { auditOptions } from "../ledger/audit/options.ts";
@@ -61,6 +62,7 @@ export const configSchema = z.strictObject({
     "When targets and keys are left alone, and how much runs at once. Each process counts for itself; what it finds out (a breaker opened or closed, a rest, a refused key) all processes of the record go by at once. Concurrency holds for each process.",
   ),
   retry: retryOptions.describe("How failed attempts are repeated."),
+  passthrough: passthroughOptions,
   serve: serveOptions.describe("Where and within which bounds the gateway serves."),
   reports: reportsOptions.prefault({}).describe("What reports tell calls apart by. See docs/reports.md."),
   lineage: lineageOptions.prefault({}).describe("What is recorded of where answers come from."),

@@ -44,6 +44,7 @@ export function defaultConfig(discovered: Discovered): GimbalConfig {
     logs: values.logs,
     health: values.health,
     retry: values.retry,
+    passthrough: values.passthrough,
     mcp: values.mcp,
   };
 }
@@ -77,6 +78,7 @@ export function snapshotOf(config: GimbalConfig, version: number, providers: Rea
     access: config.access,
     callerLimits: config.callerLimits,
     budgets: config.budgets,
+    passthrough: new Map(Object.entries(config.passthrough)),
   };
 }
 

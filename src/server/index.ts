@@ -13,6 +13,7 @@ import { mountMetrics, type MetricsDeps } from "./metrics.ts";
 import { mountModels } from "./models.ts";
 import { NOT_BUILT } from "./not-built.ts";
 import { sendOutside } from "./outside.ts";
+import { PASSTHROUGH, passThrough } from "./passthrough.ts";
 import { sendJson } from "./respond.ts";
 import { Router } from "./router.ts";
 import { mountSignIn, Sessions, type Identity, type SessionDeps } from "./sign-in/index.ts";
@@ -50,6 +51,7 @@ export function httpHandler(deps: ServerDeps): FrontHandler {
   for (const { method, path, what } of NOT_BUILT)
     router.add(method, path, (request, out) => sendOutside(deps.gateway, request, out, notBuilt(what).problem));
   return (request, out) => {
+    if (request.path.startsWith(PASSTHROUGH)) return passThrough(deps.gateway, request, out);
     if (request.path.startsWith("/admin/api/")) return admin(request, out);
     const match = router.match(request.method, request.path);
     if (match.kind === "found") return match.handler(request, out, match.params);

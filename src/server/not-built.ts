@@ -9,11 +9,6 @@ export const NOT_BUILT: readonly { readonly method: string; readonly path: strin
     what: path,
   })),
   { method: "POST", path: "/model/{model...}", what: "invoking models in their makers' own languages" },
-  ...["GET", "POST", "PUT", "DELETE", "PATCH"].map((method) => ({
-    method,
-    path: "/passthrough/{rest...}",
-    what: "passing requests through unread",
-  })),
   { method: "GET", path: "/v1/realtime", what: "realtime sessions" },
   { method: "GET", path: "/openapi.json", what: "the OpenAPI description" },
 ];

@@ -43,6 +43,10 @@ export function upgradeHandler(deps: GatewayDeps): UpgradeHandler {
       const accept = (): void => answer.accept((socket) => serveSession(deps, session, request, socket));
       return void identifyForSession(deps, session, request).then(accept, (error: unknown) => refuse(answer, error));
     }
+    if (request.path.startsWith(PASSTHROUGH)) {
+      const { status, headers, body } = passthroughUpgrade();
+      return answer.refuse(status, headers, body);
+    }
     const found = doors.find(({ door }) => door.path === request.path);
     if (!found)
       return answer.refuse(

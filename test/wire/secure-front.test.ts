@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import WebSocket from "ws";
+import { WebSocket } from "ws";
 import { Secret } from "../../src/canon/index.ts";
 import { ManualClock } from "../../src/kit/index.ts";
 import type { Front, FrontHandler, FrontOptions, ServerTls } from "../../src/wire/types.ts";
@@ -141,14 +141,14 @@ describe.skipIf(!canIssue)("serving TLS (needs openssl)", () => {
           .end();
       });
     expect(await get(required, { cert: mine.cert, key: mine.key })).toBe(200);
-    await expect(get(required, {})).rejects.toThrow();
+    await expect(get(required, {})).rejects.toThrow(/alert|hang up|ECONNRESET/i);
     const stranger = newAuthority();
     ends.push(() => stranger.remove());
     const theirs = stranger.issue("client");
-    await expect(get(required, { cert: theirs.cert, key: theirs.key })).rejects.toThrow();
+    await expect(get(required, { cert: theirs.cert, key: theirs.key })).rejects.toThrow(/alert|hang up|ECONNRESET/i);
     const asked = await secureFront(sayHello, { tls: tlsOf(server, { ca: authority.ca, clientAuth: "request" }) });
     expect(await get(asked, {})).toBe(200);
-    await expect(get(asked, { cert: theirs.cert, key: theirs.key })).rejects.toThrow();
+    await expect(get(asked, { cert: theirs.cert, key: theirs.key })).rejects.toThrow(/alert|hang up|ECONNRESET/i);
   });
 
   it("takes a renewed certificate for new connections; those that stand go on, and a bad one changes nothing", async () => {
