@@ -29,8 +29,8 @@ import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, Identity, peopleAt, upgradeHandler } from "./server/index.ts";
 import type { MetricsPeers } from "./server/metrics-exchange.ts";
 import { otlpSender } from "./server/otlp.ts";
-import { openDataSeal, openRecord, settleLeft, sweeper } from "./stores/index.ts";
 import { Tools } from "./tools/index.ts";
+import { openDataSeal, openRecord, settleLeft, sweeper } from "./stores/index.ts";
 import { connect } from "./wire/client.ts";
 import { listen } from "./wire/front.ts";
 import type { ClientOptions, Front, FrontOptions, HttpClient } from "./wire/types.ts";
@@ -169,15 +169,15 @@ async function furnish(
     note: (event) => audit.note(event),
     node,
   });
+  const tools = new Tools(
+    { gateway, pins: stores.toolPins, env, log: logs.warn, report: (error) => gateway.report(error, "mcp") },
+    config.mcp,
+  );
   const inFiles = { store: stores.files, clock, randomness, options: () => current.files };
   const inBatches = { gateway, files: stores.files, store: stores.batches, options: () => current.batches };
   // Several processes at one record: in one of its own, or because another one owns it.
   const shared = options.stores !== undefined || stores.nodes !== undefined;
   const queue = new BatchQueue({ ...inBatches, shared, report: (error) => gateway.report(error, "batches") });
-  const tools = new Tools(
-    { gateway, pins: stores.toolPins, env, log: logs.warn, report: (error) => gateway.report(error, "mcp") },
-    config.mcp,
-  );
   // Before the first call: what was switched off before a restart stays so.
   await gateway.switches.refresh();
   const retired = new Retired(clock, gateway.live);
@@ -342,6 +342,8 @@ interface Wiring {
   readonly env: HouseOptions["env"];
   readonly randomness: Randomness;
   readonly book: ModelBook;
+  /** Where optional packages and downloaded models are kept. */
+  readonly dataFolder?: string | undefined;
   /** Default: to where the configuration says. */
   readonly connect?: (options: ClientOptions) => HttpClient;
 }
@@ -350,8 +352,6 @@ function factsOf(book: ModelBook): ModelBook["facts"] {
   return (provider, model) => book.facts(provider, model);
 }
 
-  /** Where optional packages and downloaded models are kept. */
-  readonly dataFolder?: string | undefined;
 /** Facts and prices as a configuration corrects them, and a price file them. `prices`: a rehearsal's own. */
 export function bookOf(config: GimbalConfig, local?: LocalPrices, prices: StageParts["prices"] = new Map()): ModelBook {
   const models = overlayOf(config.providers);

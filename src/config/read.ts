@@ -64,9 +64,9 @@ export function readConfig(text: string, env: Environment): ConfigOutcome {
   }
   const checked = checkMeaning(parsed.data, disabled, document);
   problems.push(...checked.problems);
+  if (parsed.data.offline) problems.push(...offlineProblems(parsed.data, env, document));
   if (problems.length > 0) return { ok: false, problems };
   return {
-  if (parsed.data.offline) problems.push(...offlineProblems(parsed.data, env, document));
     ok: true,
     config: assemble(parsed.data, disabled, checked.aliases),
     warnings: [...checked.warnings, ...writtenSecrets(document)],
@@ -128,8 +128,6 @@ function replaceAt(value: Json, path: readonly string[], change: (text: string) 
   if (typeof old === "string") at[last] = change(old);
 }
 
-interface Meaning extends AliasReading {
-  readonly problems: readonly ConfigProblem[];
 /** What is told to need no network must need none. */
 function offlineProblems(values: ConfigValues, env: Environment, document: ConfigDocument): readonly ConfigProblem[] {
   return networkNeeds(values, env).map(({ path, why }) => ({
@@ -138,6 +136,8 @@ function offlineProblems(values: ConfigValues, env: Environment, document: Confi
   }));
 }
 
+interface Meaning extends AliasReading {
+  readonly problems: readonly ConfigProblem[];
 }
 
 /** What a schema cannot see: names that must fit each other. */

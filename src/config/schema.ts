@@ -37,12 +37,12 @@ const model = z.union([name, alias], { error: "A model is `provider/model`, or a
 /** The whole of `gimbal.yaml`: every room's own options in one schema. Unknown keys are refused. */
 export const configSchema = z.strictObject({
   version: z.literal(1, { error: "The configuration begins with `version: 1`." }).describe("Version of this file's format: 1."),
-  providers: z
-    .record(name, providerOptions)
   offline: z
     .boolean()
     .default(false)
     .describe("Nothing may need a network: whatever is configured and would need more than this machine is refused. See docs/local.md."),
+  providers: z
+    .record(name, providerOptions)
     .default({})
     .describe("Where models run: by the name of a catalogue row, or a name of your own with `kind`."),
   models: z
