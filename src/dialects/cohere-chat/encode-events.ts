@@ -10,6 +10,7 @@ import {
   type Item,
   type Json,
   type JsonObject,
+  type ToolCallItem,
   type Usage,
 } from "../../canon/index.ts";
 import { TextFrame } from "../../kit/index.ts";
@@ -28,6 +29,13 @@ interface Told {
   readonly frame: TextFrame;
 }
 
+interface WaitingCall {
+  readonly item: number;
+  readonly value: ToolCallItem;
+  input: string;
+  ended: ToolCallItem | undefined;
+}
+
 /** Canonical events to the language's own. */
 export class MessageEncoder implements EventEncoder {
   repeats: TextFrame | undefined;
@@ -36,8 +44,9 @@ export class MessageEncoder implements EventEncoder {
   readonly #context: AnswerContext;
   #flat: FlatTools | undefined;
   #told: Told | undefined;
-  /** Calls under way by their item; they may overlap. */
-  readonly #open = new Map<number, { readonly index: number; readonly frame: TextFrame }>();
+  /** The call that is being told. Clients put one call together at a time: one that overlaps it waits. */
+  #open: { readonly item: number; readonly index: number; readonly frame: TextFrame } | undefined;
+  #waiting: WaitingCall[] = [];
   #contents = 0;
   #calls = 0;
   #citations = 0;
@@ -103,6 +112,11 @@ export class MessageEncoder implements EventEncoder {
   #begin(item: number, value: Item): void {
     if (value.type === "message" && value.phase === PLAN) this.#plans.add(item);
     if (value.type !== "tool_call") return;
+    if (this.#open) this.#waiting.push({ item, value, input: "", ended: undefined });
+    else this.#call(item, value);
+  }
+
+  #call(item: number, value: ToolCallItem): void {
     this.#close();
     this.#flat ??= flattenTools(offeredTools(this.#context.call));
     const index = this.#calls++;
@@ -112,7 +126,7 @@ export class MessageEncoder implements EventEncoder {
       function: { name: this.#flat.names.of(value.namespace, value.name), arguments: "" },
     };
     this.#send("tool-call-start", { index, delta: { message: { tool_calls: call } } });
-    this.#open.set(item, { index, frame: frameOf("tool-call-delta", index, '"tool_calls":{"function":{"arguments":', "}}") });
+    this.#open = { item, index, frame: frameOf("tool-call-delta", index, '"tool_calls":{"function":{"arguments":', "}}") };
     if (value.kind === "custom") this.#custom.add(item);
   }
 
@@ -150,8 +164,11 @@ export class MessageEncoder implements EventEncoder {
   }
 
   #input(item: number, piece: string): void {
-    const call = this.#open.get(item);
-    if (piece === "" || !call) return;
+    if (piece === "") return;
+    const waiting = this.#waiting.find((call) => call.item === item);
+    if (waiting) waiting.input += piece;
+    const call = this.#open;
+    if (call?.item !== item) return;
     this.#count(item, 0, piece);
     this.#emitText(call.frame, piece);
     this.repeats = call.frame;
@@ -174,15 +191,24 @@ export class MessageEncoder implements EventEncoder {
         this.#say(kind, item, part, textOf(value.parts.slice(part, part + 1)).slice(this.#sent.get(`${item} ${part}`) ?? 0));
       }
     }
-    const call = this.#open.get(item);
-    if (value.type === "tool_call" && call) {
-      const whole = value.kind === "custom" ? wrapCustomInput(value.input) : value.input;
-      this.#input(item, whole.slice(this.#sent.get(`${item} 0`) ?? 0));
-      this.#open.delete(item);
-      this.#send("tool-call-end", { index: call.index });
-    }
+    if (value.type === "tool_call") this.#endCall(item, value);
     if (this.#told?.item === item) this.#close();
     this.repeats = undefined;
+  }
+
+  #endCall(item: number, value: ToolCallItem): void {
+    const waiting = this.#waiting.find((each) => each.item === item);
+    if (waiting) waiting.ended = value;
+    if (this.#open?.item !== item) return;
+    const whole = value.kind === "custom" ? wrapCustomInput(value.input) : value.input;
+    this.#input(item, whole.slice(this.#sent.get(`${item} 0`) ?? 0));
+    this.#send("tool-call-end", { index: this.#open.index });
+    this.#open = undefined;
+    const next = this.#waiting.shift();
+    if (!next) return;
+    this.#call(next.item, next.value);
+    if (!this.#custom.has(next.item)) this.#input(next.item, next.input);
+    if (next.ended) this.#endCall(next.item, next.ended);
   }
 
   #done({ stop, native }: Event & { type: "done" }): void {

@@ -338,7 +338,7 @@ describe("a stream", () => {
     });
   });
 
-  it("of calls that overlap keeps each one's arguments", () => {
+  it("of calls that overlap tells one after the other, whole", () => {
     const call = (callId: string): Item => ({ type: "tool_call", callId, name: "f", kind: "function", input: "" });
     const bytes = encodeStream([
       { type: "start", id: "i", model: "m", createdAt: 0 },
@@ -367,6 +367,7 @@ describe("a stream", () => {
         .map(({ delta }) => delta.message.tool_calls.function.arguments)
         .join("");
     expect([said(0), said(1)]).toEqual(['{"x":1}', "{}"]);
+    expect(deltas.map(({ index }) => index)).toEqual([0, 0, 1]);
   });
 
   it.each([

@@ -1,0 +1,152 @@
+import { createAmazonBedrock } from "@ai-sdk/amazon-bedrock";
+import { createCohere } from "@ai-sdk/cohere";
+import { createGroq } from "@ai-sdk/groq";
+import { createMistral } from "@ai-sdk/mistral";
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { createXai } from "@ai-sdk/xai";
+import { APICallError, generateText, isStepCount, jsonSchema, Output, streamText, tool, type LanguageModel } from "ai";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startPair, type GatewayPair } from "../support/gateway.ts";
+import { CITIES, CITY_SCHEMA, FINAL_TEXT, REPORT, REPORT_SCHEMA, SIM, TEXT } from "./simulated.ts";
+
+let pair: GatewayPair;
+beforeAll(async () => {
+  pair = await startPair({ config: SIM });
+});
+afterAll(() => pair.close());
+
+interface Client {
+  readonly name: string;
+  readonly language: string;
+  /** The route on which the bytes pass, beside the simulator's own. */
+  readonly own: string;
+  /** Asks for no figures in a stream, because its own provider sends them unasked. */
+  readonly unasked?: true;
+  /** Reads its own provider's words for failures alone, and shows the status where they are others. */
+  readonly wordless?: true;
+  readonly model: (url: string, name: string, apiKey: string) => LanguageModel;
+}
+
+const CLIENTS: readonly Client[] = [
+  {
+    name: "amazon-bedrock (API key)",
+    language: "bedrock-converse",
+    own: "labbedrock/sim/",
+    model: (url, name, apiKey) => createAmazonBedrock({ region: "us-east-1", baseURL: url, apiKey })(name),
+  },
+  {
+    name: "amazon-bedrock (signed)",
+    language: "bedrock-converse",
+    own: "labbedrock/sim/",
+    model: (url, name) =>
+      createAmazonBedrock({ region: "us-east-1", baseURL: url, accessKeyId: "AKIDEXAMPLE", secretAccessKey: "x" })(name),
+  },
+  {
+    name: "cohere",
+    language: "cohere-chat",
+    own: "labcohere/sim/",
+    model: (url, name, apiKey) => createCohere({ baseURL: `${url}/v2`, apiKey })(name),
+  },
+  {
+    name: "mistral",
+    unasked: true,
+    wordless: true,
+    language: "openai-chat",
+    own: "labchat/sim/",
+    model: (url, name, apiKey) => createMistral({ baseURL: `${url}/v1`, apiKey })(name),
+  },
+  {
+    name: "groq",
+    unasked: true,
+    language: "openai-chat",
+    own: "labchat/sim/",
+    model: (url, name, apiKey) => createGroq({ baseURL: `${url}/v1`, apiKey })(name),
+  },
+  {
+    name: "xai",
+    language: "openai-responses",
+    own: "labresponses/sim/",
+    model: (url, name, apiKey) => createXai({ baseURL: `${url}/v1`, apiKey })(name),
+  },
+  {
+    name: "openai-compatible",
+    language: "openai-chat",
+    own: "labchat/sim/",
+    model: (url, name, apiKey) =>
+      createOpenAICompatible({ name: "lab", baseURL: `${url}/v1`, apiKey, supportsStructuredOutputs: true, includeUsage: true })(name),
+  },
+];
+
+describe.each(CLIENTS)("@ai-sdk/$name", ({ language, own, unasked, wordless, model: modelOf }) => {
+  describe.each(["sim/", own, "labclaude/sim/", own === "labchat/sim/" ? "labresponses/sim/" : "labchat/sim/"])("through %s", (route) => {
+    const model = (name: string, key = "none"): LanguageModel => modelOf(pair.front.url, `${route}${name}`, key);
+    const isFast = route === "sim/" || route === own;
+
+    it("gets a plain answer", async () => {
+      const { text, finishReason, usage } = await generateText({ model: model("plain"), prompt: "Say hello.", maxRetries: 0 });
+      expect({ text, finishReason }).toEqual({ text: TEXT, finishReason: "stop" });
+      expect(usage.outputTokens).toBeGreaterThan(0);
+      expect(await pair.front.lastRow()).toMatchObject({ state: "done", dialect: language, fastPath: isFast });
+    });
+
+    it("gets a stream", async () => {
+      const result = streamText({ model: model("plain"), prompt: "Say hello.", maxRetries: 0 });
+      let text = "";
+      for await (const piece of result.textStream) text += piece;
+      expect(text).toBe(TEXT);
+      expect(await result.finishReason).toBe("stop");
+      if (!unasked) expect((await result.usage).outputTokens).toBeGreaterThan(0);
+      const row = await pair.front.lastRow();
+      expect(row).toMatchObject({ state: "done", stream: true, fastPath: isFast });
+      expect(row.usage.estimated).toBeUndefined();
+    });
+
+    it.each([false, true])("completes a loop of parallel tool calls (stream: %s)", async (stream) => {
+      const asked: string[] = [];
+      const weather = tool({
+        description: "The weather in a city.",
+        inputSchema: jsonSchema<{ city: string }>(CITY_SCHEMA),
+        execute: ({ city }) => {
+          asked.push(city);
+          return "mild";
+        },
+      });
+      const body = {
+        model: model("agent"),
+        prompt: "How is the weather in Oslo and Rome?",
+        tools: { get_weather: weather },
+        stopWhen: isStepCount(3),
+        maxRetries: 0,
+      };
+      expect(stream ? await streamText(body).text : (await generateText(body)).text).toBe(FINAL_TEXT);
+      expect(asked.toSorted()).toEqual(CITIES);
+    });
+
+    it("gets structured output", async () => {
+      const { output } = await generateText({
+        model: model("json"),
+        prompt: "Report.",
+        output: Output.object({ schema: jsonSchema<typeof REPORT>(REPORT_SCHEMA) }),
+        maxRetries: 0,
+      });
+      expect(output).toEqual(REPORT);
+    });
+
+    it("is told in its own words that there is no such model", async () => {
+      const failed = await generateText({ model: model("nothing"), prompt: "x", maxRetries: 0 }).catch((error: unknown) => error);
+      if (!APICallError.isInstance(failed)) throw failed;
+      expect(failed.statusCode).toBe(404);
+      if (!wordless) expect(failed.message).toContain("nothing");
+      expect(failed.responseBody).toContain("nothing");
+    });
+  });
+
+  it("is refused with a key that is unknown, where it sends one", async () => {
+    const failed = await generateText({ model: modelOf(pair.front.url, "sim/plain", "gk_unknown"), prompt: "x", maxRetries: 0 }).catch(
+      (error: unknown) => error,
+    );
+    // What is signed has no key of ours, and may call from here without one.
+    if (APICallError.isInstance(failed)) expect(failed.statusCode).toBe(401);
+    else expect(failed).toMatchObject({ text: TEXT });
+  });
+});
