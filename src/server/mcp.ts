@@ -45,14 +45,22 @@ function serve(deps: McpDeps, request: FrontRequest, out: FrontOut): void {
     sendRefusal(deps, request, out, problem, error instanceof NotJson ? PARSE_ERROR : REFUSED);
   };
   const { bodyBytes } = deps.tools.options;
-  // Nothing of the body is read for whoever is not let in.
-  admitted(deps, request).then((asking) => {
-    if (request.method !== "POST") return void answer(deps, request, out, undefined, asking).catch(fail);
-    request.readBody({ maxBytes: bodyBytes, timeoutMs: BODY_MS }, (outcome) => {
-      if (!outcome.ok) return fail(new ProblemError(outcome.problem));
-      answer(deps, request, out, outcome.bytes, asking).catch(fail);
+  const work = async (): Promise<void> => {
+    // Nothing of the body is read for whoever is not let in.
+    const asking = await admitted(deps, request);
+    const bytes = request.method === "POST" ? await bodyOf(request, bodyBytes) : undefined;
+    await answer(deps, request, out, bytes, asking);
+  };
+  work().catch(fail);
+}
+
+function bodyOf(request: FrontRequest, maxBytes: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    request.readBody({ maxBytes, timeoutMs: BODY_MS }, (outcome) => {
+      if (outcome.ok) resolve(outcome.bytes);
+      else reject(new ProblemError(outcome.problem));
     });
-  }, fail);
+  });
 }
 
 type Asking = Parameters<Awaited<ReturnType<Tools["door"]>>["answer"]>[2];

@@ -184,16 +184,17 @@ export class Connection {
   #listen(): void {
     const { client } = this;
     const { options, current, onClose, onResource, name } = this.#options;
-    client.onerror = (error) => {
+    const onerror = (error: Error): void => {
       if (this.#closed) return;
       // The official transport has no code for it.
       if (options.url === undefined && /buffer/i.test(error.message) && /exceed/i.test(error.message))
         this.#reason = tooLong(name, options);
       this.#log(plain(error));
     };
-    client.onclose = () => {
+    const onclose = (): void => {
       if (!this.#closed) onClose();
     };
+    Object.assign(client, { onerror, onclose });
     client.setNotificationHandler("notifications/resources/updated", ({ params }) => onResource(params.uri));
     if (options.relay.includes("logging"))
       client.setNotificationHandler("notifications/message", ({ params }) => current()?.tell?.("notifications/message", params));

@@ -198,7 +198,8 @@ class Face {
     more: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
   ): Promise<T> {
     const { mcpReq } = context;
-    const token = mcpReq._meta?.progressToken;
+    const { _meta: meta } = mcpReq;
+    const token = meta?.progressToken;
     const onprogress: Limits["onprogress"] =
       token === undefined
         ? undefined
@@ -223,7 +224,7 @@ class Face {
   #relay({ mcpReq }: ServerContext): Pick<CallOptions, "ask" | "tell"> {
     if (this.#options.era === "modern") return {};
     return {
-      ask: (method, params) => mcpReq.send({ method: method as "roots/list", params }) as Promise<Record<string, unknown>>,
+      ask: (method, params) => mcpReq.send({ method: method as "roots/list", params }),
       tell: (method, params) => {
         if (method !== "notifications/message") return;
         void mcpReq

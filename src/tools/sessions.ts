@@ -67,10 +67,11 @@ export class Sessions {
     });
     const session: Session = { scope, transport, server, subscribed, usedAt: clock.monotonic() };
     await server.connect(transport);
-    server.onerror = (error) => {
+    const onerror = (error: Error): void => {
       // What a client sends that is no message is its own affair.
       if (!(error instanceof SyntaxError)) report(error);
     };
+    Object.assign(server, { onerror });
     return session;
   }
 
