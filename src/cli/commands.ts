@@ -14,7 +14,9 @@ import { MCP_COMMANDS } from "./mcp.ts";
 import { migrateCommand } from "./migrate.ts";
 import { CHANGE_COMMANDS } from "./models-change.ts";
 import { KILL_COMMANDS } from "./models-kill.ts";
+import { PULL_COMMANDS } from "./models-pull.ts";
 import { RELEASE_COMMANDS } from "./models-release.ts";
+import { SERVE_TEST_COMMANDS } from "./models-serve-test.ts";
 import { modelsCommand } from "./models.ts";
 import { NOT_BUILT_COMMANDS } from "./not-built.ts";
 import { rehearseCommand } from "./rehearse.ts";
@@ -33,6 +35,8 @@ export const COMMANDS: readonly Command[] = [
   ...CHANGE_COMMANDS,
   ...RELEASE_COMMANDS,
   ...KILL_COMMANDS,
+  ...PULL_COMMANDS,
+  ...SERVE_TEST_COMMANDS,
   modelsCommand,
   ...HEALTH_COMMANDS,
   ...MCP_COMMANDS,

@@ -32,7 +32,7 @@ providers:
   here: { kind: local, models: { far: { hub: owner/name, allowDownload: true } } }
   openai: { apiKey: x }
   lab: { kind: openai-compatible, baseUrl: "http://10.0.0.4/v1", allowPrivateNetwork: true }
-  near: { kind: openai-compatible, baseUrl: "http://127.0.0.1:9/v1", proxy: "http://proxy:3128" }
+  near: { kind: openai-compatible, baseUrl: "http://127.0.0.1:9/v1", allowPrivateNetwork: true, proxy: "http://proxy:3128" }
 telemetry: { otlp: { endpoint: "https://otel.example.com" } }
 identity:
   jwt:
@@ -49,7 +49,7 @@ identity:
     ]);
   });
   it("goes by where the environment puts a provider and the record", () => {
-    expect(complaints("providers: { ollama: {} }", { OLLAMA_BASE_URL: "http://gpu.example.com/v1" })).toEqual([
+    expect(complaints("providers: { ollama: {} }", { OLLAMA_BASE_URL: "https://gpu.example.com/v1" })).toEqual([
       "providers.ollama is at gpu.example.com",
     ]);
     expect(complaints("", { GIMBAL_DATABASE_URL: "postgres://u:p@db.example.com/x" })).toEqual([
