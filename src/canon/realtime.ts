@@ -6,6 +6,8 @@ import type { Usage } from "./usage.ts";
 export interface ClientWord {
   /** Names of the tools that it offers. */
   readonly tools: readonly string[];
+  /** It wants an answer. */
+  readonly asks: boolean;
   /** A model that is to write down what is heard, by its provider's name. */
   readonly transcriber?: string;
   /** To be sent in place of what came, where that must be changed; a message that is only sound passes as it is. */
@@ -14,8 +16,8 @@ export interface ClientWord {
 
 /** What a provider's message means to whoever only passes it on. */
 export interface ServerWord {
-  /** An answer has begun, or is over. */
-  readonly answer?: "begins" | "ends";
+  /** An answer has begun, is over, or was asked for in vain. */
+  readonly answer?: "begins" | "ends" | "refused";
   /** What was used since the last time that it was said. */
   readonly usage?: Usage;
   /** The usage is the transcriber's, not the session's own model's. */
@@ -35,10 +37,12 @@ export interface Heard {
 
 /** How sessions over a socket are spoken: one JSON object a message. Pure, like its dialect. */
 export interface RealtimeLanguage {
-  /** Path of the client's door. */
-  readonly path: string;
-  /** The model, which the address names; empty: it does not. */
-  modelAsked(params: Readonly<Record<string, string>>): string;
+  /** Paths of the client's door. */
+  readonly paths: readonly string[];
+  /** The model that the address names, empty where it fails to; undefined: in this language the first message does. */
+  modelAsked(params: Readonly<Record<string, string>>): string | undefined;
+  /** @throws ProblemError invalid_request */
+  modelIn?(first: JsonObject): string;
   /** Where a session with a model is opened, relative to the provider's base URL. */
   address(model: string, params: Readonly<Record<string, string>>): string;
   /** @param model as its provider calls it. @throws ProblemError invalid_request: it asks for what a session cannot change */

@@ -10,20 +10,30 @@ export class SessionUsage {
   heard: Usage | undefined;
   /** Named by the client. */
   transcriber: string | undefined;
-  #answering = false;
+  /** Answers that were asked for, and such that have begun. */
+  #asked = 0;
+  #begun = 0;
   #unsaidOutput = 0;
   /** Characters that the client sent; sound among them, which makes this too much rather than too little. */
   #unsaidInput = 0;
 
-  said(characters: number): void {
+  /** Answers that will cost something which is not known yet. */
+  get open(): number {
+    return this.#asked + this.#begun;
+  }
+
+  said(characters: number, asks: boolean): void {
     this.#unsaidInput += characters;
+    if (asks) this.#asked++;
   }
 
   /** Was anything told that bears on what it costs? */
   hear({ answer, usage, transcribed, outputTokens = 0 }: ServerWord): boolean {
-    if (answer === "begins") this.#answering = true;
     this.#unsaidOutput += outputTokens;
-    if (answer === "ends") this.#answering = false;
+    if (answer === "begins") this.#begun++;
+    // In some languages an answer just begins to come.
+    if (answer === "ends" && this.#begun > 0) this.#begun--;
+    else if (answer !== undefined && this.#asked > 0) this.#asked--;
     if (!usage) return false;
     if (transcribed) this.heard = this.heard ? addUsage(this.heard, usage) : usage;
     else {
@@ -36,7 +46,7 @@ export class SessionUsage {
 
   /** @param last nothing more will be told: an answer under way is estimated */
   total(last: boolean): Usage {
-    const unsaid = this.#answering || this.#unsaidOutput > 0;
+    const unsaid = this.#begun > 0 || this.#unsaidOutput > 0;
     if (!last || !unsaid) return this.own;
     const rest: Usage = {
       ...NO_USAGE,

@@ -242,17 +242,17 @@ export class RealtimeSession {
     const word = this.#request.language.server(message);
     if (!this.#usage.hear(word)) return;
     this.#book(undefined, false);
-    this.#cover();
+    this.#cover(this.#usage.open);
   }
 
-  /** Room for the next answer, beside everything used so far. */
-  #cover(): void {
+  /** Room for one more answer, beside everything used so far and the others that are still to be paid for. */
+  #cover(others: number): void {
     const { allowance } = this.#run;
     if (!allowance?.budgets) return;
     const heard = (problem: Problem | undefined): void => {
       if (problem) this.end(problem);
     };
-    const outcome = coverAttempt(this.#deps, this.#run, allowance, 0);
+    const outcome = coverAttempt(this.#deps, this.#run, allowance, others);
     if (!(outcome instanceof Promise)) return heard(outcome);
     outcome.then(heard, (error: unknown) => this.end(problemFrom(error)));
   }
@@ -266,7 +266,9 @@ export class RealtimeSession {
       this.#mayOffer(word.tools);
       if (word.transcriber !== undefined) this.#mayTranscribe(word.transcriber, target);
       upstream.send(word.instead ? JSON.stringify(word.instead) : text);
-      this.#usage.said(text.length);
+      this.#usage.said(text.length, word.asks);
+      // Room for one answer is there already.
+      if (word.asks && this.#usage.open > 1) this.#cover(this.#usage.open - 1);
     } catch (error) {
       const problem = problemFrom(error);
       if (problem.kind === "internal") this.#deps.report(error, this.#run.live.id);
@@ -319,7 +321,7 @@ export class RealtimeSession {
 function callOf({ dialect, language, model, headers, params, peer }: SessionRequest): CallRequest {
   return {
     dialect: { ...dialect, outline: () => ({ model, stream: true, keep: false, background: false }) },
-    door: { method: "GET", path: language.path, does: { kind: "call", operation: "realtime" } },
+    door: { method: "GET", path: language.paths[0] ?? "", does: { kind: "call", operation: "realtime" } },
     headers,
     params,
     peer,

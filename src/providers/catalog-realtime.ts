@@ -1,13 +1,18 @@
-import type { RealtimeProvider } from "../canon/index.ts";
+/** How a kind of provider holds sessions over a socket. */
+export interface RealtimeRow {
+  /** Languages in which it does. */
+  readonly dialects: readonly string[];
+  /** Their paths stand beside the version that other paths begin with. */
+  readonly besideVersion?: true;
+}
 
-/** Languages in which kinds of providers hold sessions over a socket. */
-const SESSIONS: Readonly<Record<string, readonly string[]>> = {
-  openai: ["openai-responses"],
-  "openai-compatible": ["openai-responses"],
+const SESSIONS: Readonly<Record<string, RealtimeRow>> = {
+  gemini: { dialects: ["gemini"], besideVersion: true },
+  openai: { dialects: ["openai-responses"] },
+  "openai-compatible": { dialects: ["openai-responses"] },
 };
 
 /** What a kind of provider offers; undefined: no sessions. */
-export function realtimeOf(kind: string): Pick<RealtimeProvider, "dialects"> | undefined {
-  const dialects = Object.hasOwn(SESSIONS, kind) ? SESSIONS[kind] : undefined;
-  return dialects && { dialects };
+export function realtimeOf(kind: string): RealtimeRow | undefined {
+  return Object.hasOwn(SESSIONS, kind) ? SESSIONS[kind] : undefined;
 }

@@ -74,7 +74,7 @@ export class HttpProvider implements Provider {
     this.capabilities = parts.capabilities;
     this.tasks = parts.tasks;
     const realtime = realtimeOf(options.kind ?? parts.name);
-    if (realtime) this.realtime = { ...realtime, open: (call, sink) => this.#session(call, sink) };
+    if (realtime) this.realtime = { dialects: realtime.dialects, open: (call, sink) => this.#session(call, realtime.besideVersion, sink) };
     this.credentials = parts.keys.map(({ credential }) => credential);
     this.capacity = capacityOf(options);
     for (const { credential, secret } of parts.keys) this.#wired.set(credential.id, keyHeaders(parts, secret));
@@ -85,9 +85,15 @@ export class HttpProvider implements Provider {
   }
 
   /** A socket's path begins where those of calls do. */
-  #session(call: RealtimeCall, sink: RealtimeSink): RealtimeHandle {
+  #session(call: RealtimeCall, besideVersion: true | undefined, sink: RealtimeSink): RealtimeHandle {
     const headers = Object.fromEntries(this.#keyHeaders(call.credential).fixed);
-    return openSession(this.#parts.client, { ...call, path: this.#parts.below + call.path }, { "user-agent": "gimbal", ...headers }, sink);
+    return openSession(
+      this.#parts.client,
+      { ...call, path: this.#parts.below + call.path },
+      { "user-agent": "gimbal", ...headers },
+      besideVersion,
+      sink,
+    );
   }
 
   open(call: UpstreamCall, sink: UpstreamSink): UpstreamHandle {

@@ -9,9 +9,10 @@ export function openSession(
   client: HttpClient,
   call: RealtimeCall,
   headers: Readonly<Record<string, string>>,
+  besideVersion: true | undefined,
   sink: RealtimeSink,
 ): RealtimeHandle {
-  if (client.socket) return client.socket({ path: call.path, headers, maxMessageBytes: call.maxMessageBytes }, sink);
+  if (client.socket) return client.socket({ path: call.path, besideVersion, headers, maxMessageBytes: call.maxMessageBytes }, sink);
   sink.onClose(UNSPOKEN);
   return IDLE;
 }

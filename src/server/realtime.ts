@@ -1,6 +1,7 @@
-import { ProblemError, type Caller, type Dialect, type RealtimeLanguage } from "../canon/index.ts";
+import { problemFrom, ProblemError, type Caller, type Dialect, type RealtimeLanguage } from "../canon/index.ts";
 import { RealtimeSession } from "../gateway/realtime.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
+import { openJson } from "../kit/index.ts";
 import type { FrontRequest, FrontSocket } from "../wire/types.ts";
 import { headersIn } from "./query-headers.ts";
 import { queryParams } from "./router.ts";
@@ -14,7 +15,9 @@ export interface RealtimeDoor {
 export function realtimeDoors(deps: GatewayDeps): ReadonlyMap<string, RealtimeDoor> {
   return new Map(
     [...deps.dialects.values()].flatMap((dialect) =>
-      dialect.realtime ? [[dialect.realtime.path, { dialect, language: dialect.realtime }] as const] : [],
+      (dialect.realtime?.paths ?? []).flatMap((path) =>
+        dialect.realtime ? [[path, { dialect, language: dialect.realtime }] as const] : [],
+      ),
     ),
   );
 }
@@ -27,16 +30,52 @@ export async function identifyForSession(deps: GatewayDeps, { dialect, language 
   return caller;
 }
 
+/** How long a client may take to name its model, where its first message does. */
+const FIRST_MESSAGE_MS = 10_000;
+/** Source: RFC 6455, section 7.4.1. */
+const GOING_AWAY = 1001;
+const POLICY_VIOLATION = 1008;
+
 /** Joins one client's socket to a session. */
-export function serveSession(deps: GatewayDeps, { dialect, language }: RealtimeDoor, request: FrontRequest, socket: FrontSocket): void {
+export function serveSession(deps: GatewayDeps, door: RealtimeDoor, request: FrontRequest, socket: FrontSocket): void {
+  const { dialect, language } = door;
   const params = queryParams(request.query);
-  const session = new RealtimeSession(
-    deps,
-    { dialect, language, model: language.modelAsked(params), headers: headersIn(dialect, request), params, peer: request.peer },
-    socket,
-  );
-  socket.onMessage((text) => session.fromClient(text));
-  socket.onClose(() => session.clientLeft());
-  // It goes on while the gateway drains, and is stopped with the calls that outlast the patience.
-  socket.onGoodbye(() => {});
+  const begin = (model: string): RealtimeSession =>
+    new RealtimeSession(deps, { dialect, language, model, headers: headersIn(dialect, request), params, peer: request.peer }, socket);
+  const asked = language.modelAsked(params);
+  let session = asked === undefined ? undefined : begin(asked);
+  const giveUp = session
+    ? undefined
+    : deps.clock.after(FIRST_MESSAGE_MS, () => socket.close(POLICY_VIOLATION, "the first message, which names the model, did not come"));
+  let over = false;
+  socket.onMessage((text) => {
+    if (over) return;
+    try {
+      session ??= begin(modelIn(language, text));
+      giveUp?.();
+      session.fromClient(text);
+    } catch (error) {
+      over = true;
+      giveUp?.();
+      socket.close(POLICY_VIOLATION, problemFrom(error).message);
+    }
+  });
+  socket.onClose(() => {
+    giveUp?.();
+    session?.clientLeft();
+  });
+  // It goes on while the gateway drains, and is stopped with the calls that outlast the patience; before it began there is nothing to drain.
+  socket.onGoodbye(() => {
+    if (!session) socket.close(GOING_AWAY, "the gateway is shutting down");
+  });
+}
+
+/** Deeper than any first message. */
+const FIRST_MESSAGE_DEPTH = 64;
+
+/** @throws ProblemError invalid_request */
+function modelIn(language: RealtimeLanguage, text: string): string {
+  const opened = openJson(Buffer.from(text), { depth: FIRST_MESSAGE_DEPTH });
+  if (!opened.ok) throw new ProblemError({ kind: "invalid_request", message: "The first message is no JSON object." });
+  return language.modelIn?.(opened.document.value) ?? "";
 }

@@ -38,14 +38,11 @@ export function upgradeHandler(deps: GatewayDeps): UpgradeHandler {
       const { status, headers, body } = passthroughUpgrade();
       return answer.refuse(status, headers, body);
     }
-    const session = sessions.get(request.path);
+    // Some clients join a base URL that ends in a slash with a path that begins with one.
+    const session = sessions.get(request.path.replace(/^\/+/, "/"));
     if (session) {
       const accept = (): void => answer.accept((socket) => serveSession(deps, session, request, socket));
       return void identifyForSession(deps, session, request).then(accept, (error: unknown) => refuse(answer, error));
-    }
-    if (request.path.startsWith(PASSTHROUGH)) {
-      const { status, headers, body } = passthroughUpgrade();
-      return answer.refuse(status, headers, body);
     }
     const found = doors.find(({ door }) => door.path === request.path);
     if (!found)

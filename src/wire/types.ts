@@ -168,6 +168,8 @@ export interface ClientHandle {
 export interface SocketRequest {
   /** Appended to the base URL's path, with its query. */
   readonly path: string;
+  /** To the path without the version at its end. */
+  readonly besideVersion?: true | undefined;
   readonly headers: Readonly<Record<string, string>>;
   readonly maxMessageBytes: number;
 }

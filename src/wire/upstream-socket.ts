@@ -8,6 +8,9 @@ import type { SocketHandle, SocketRequest, SocketSink } from "./types.ts";
 const NORMAL = 1000;
 const GOING_AWAY = 1001;
 
+/** The version that a base path ends with. */
+const VERSION = /\/v\d\w*$/;
+
 export interface SocketWay {
   /** `http://host/base`: the scheme says whether it is secured. */
   readonly url: URL;
@@ -25,10 +28,16 @@ export class UpstreamSocket implements SocketHandle {
   #open = false;
   #over = false;
 
-  constructor({ url, host, connectTimeoutMs, dial }: SocketWay, { path, headers, maxMessageBytes }: SocketRequest, sink: SocketSink) {
+  constructor(
+    { url, host, connectTimeoutMs, dial }: SocketWay,
+    { path, besideVersion, headers, maxMessageBytes }: SocketRequest,
+    sink: SocketSink,
+  ) {
     this.#sink = sink;
     this.#host = host;
-    const address = `${url.protocol === "https:" ? "wss" : "ws"}://${url.host}${url.pathname === "/" ? "" : url.pathname.replace(/\/$/, "")}${path}`;
+    const whole = url.pathname.replace(/\/$/, "");
+    const base = besideVersion ? whole.replace(VERSION, "") : whole;
+    const address = `${url.protocol === "https:" ? "wss" : "ws"}://${url.host}${base}${path}`;
     const socket = new WebSocket(address, {
       headers: { ...headers },
       maxPayload: maxMessageBytes,

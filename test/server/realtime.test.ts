@@ -1,4 +1,5 @@
 import { connect } from "node:net";
+import { GoogleGenAI, type LiveServerMessage, type Session } from "@google/genai";
 import OpenAI from "openai";
 import { OpenAIRealtimeWS } from "openai/realtime/ws";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -135,6 +136,15 @@ describe("/v1/realtime", () => {
     expect(await again.closed).toBe(1008);
   });
 
+  it("lets a client ask for several answers at once only while there is room for each", async () => {
+    // One answer may cost 0.15: two have room, three have not.
+    const session = await talk(door(), await near.key({ name: "eager", budgets: [{ usd: 0.4, per: "day", hard: true }] }));
+    await session.until("session.created");
+    for (let at = 0; at < 3; at++) session.send(ANSWER);
+    expect(await session.closed).toBe(1008);
+    expect(await near.lastRow()).toMatchObject({ problem: "budget_exhausted", callerName: "eager" });
+  });
+
   it("is refused before anything is opened to whom it is not allowed", async () => {
     await expect(talk(door(), "gk_unknown")).rejects.toThrow("401");
     await expect(talk(`${near.url}/v1/realtime`)).rejects.toThrow("400");
@@ -187,6 +197,45 @@ describe("/v1/realtime", () => {
     expect(await near.lastRow()).toMatchObject({ state: "done", operation: "realtime" });
     expect(await far.lastRow()).toMatchObject({ state: "done", operation: "realtime" });
     expect([near.house.gateway.live.running, far.house.gateway.live.running]).toEqual([0, 0]);
+  });
+});
+
+describe("Gemini's Live API", () => {
+  it("serves its own client, with the model that the first message names", async () => {
+    const gateway = await startGateway({
+      config: `providers:
+  lab:
+    kind: gemini
+    baseUrl: ${far.url}
+    apiKey: x
+    allowPrivateNetwork: true
+    models: { sim/voice: { price: { inputUsd: 1000, outputUsd: 1000 } } }
+models: { talk: lab/sim/voice }
+`,
+    });
+    const ai = new GoogleGenAI({ apiKey: "none", httpOptions: { baseUrl: gateway.url } });
+    let session: Session | undefined;
+    const told = await new Promise<string>((resolve, reject) => {
+      let text = "";
+      const onmessage = (message: LiveServerMessage): void => {
+        text += message.serverContent?.modelTurn?.parts?.map((part) => part.text ?? "").join("") ?? "";
+        if (message.serverContent?.turnComplete) resolve(text);
+      };
+      const open = async (): Promise<void> => {
+        const onerror = (event: { readonly message: string }): void => reject(new Error(event.message));
+        session = await ai.live.connect({ model: "talk", callbacks: { onmessage, onerror } });
+        session.sendClientContent({ turns: "hello there" });
+      };
+      open().catch(reject);
+    });
+    expect(told).toBe("hello there");
+    session?.close();
+    expect(await gateway.lastRow()).toMatchObject({ state: "done", dialect: "gemini", operation: "realtime", target: "lab/sim/voice" });
+    expect((await gateway.lastRow()).costNanodollars).toBeGreaterThanOrEqual(6_000_000);
+    const silent = await talk(`${gateway.url}/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent`);
+    silent.send({ clientContent: {} });
+    expect(await silent.closed).toBe(1008);
+    await gateway.close();
   });
 });
 

@@ -7,6 +7,7 @@ import { ResponseDecoder } from "./decode-events.ts";
 import { encodeCall, pathOf } from "./encode-call.ts";
 import { ResponseEncoder } from "./encode-events.ts";
 import { ResponseMeter } from "./meter.ts";
+import { live } from "./live.ts";
 import { encodeModel, encodeModels } from "./models.ts";
 import { needs } from "./needs.ts";
 import { decodeProblem, encodeProblem } from "./problem.ts";
@@ -50,6 +51,7 @@ const language = defineDialect({
   framedAs: (contentType) => (isArrayStream(contentType) ? arrayStream : undefined),
   encodeModels,
   encodeModel,
+  realtime: live,
   answersModels: (headers) => headers["x-goog-api-key"] !== undefined,
   outline,
   needs,

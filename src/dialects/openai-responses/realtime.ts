@@ -18,7 +18,7 @@ const CHARACTERS_PER_TOKEN = 4;
 
 /** OpenAI's Realtime API over a WebSocket. Source: the types of the `openai` package 7.57 (`resources/realtime`). */
 export const realtime: RealtimeLanguage = {
-  path: "/v1/realtime",
+  paths: ["/v1/realtime"],
   modelAsked: (params) => params["model"] ?? "",
   address: (model) => `/realtime?model=${encodeURIComponent(model)}`,
   client,
@@ -49,7 +49,8 @@ function client(message: JsonObject, model: string): ClientWord {
   const transcriber = text(object(listens)?.["model"]);
   const isSound = message["type"] === "input_audio_buffer.append";
   // What is written anew says everything once: a name that stands twice could be read otherwise elsewhere.
-  return { tools, ...(transcriber !== undefined && { transcriber }), ...(!isSound && { instead: message }) };
+  const asks = message["type"] === "response.create";
+  return { tools, asks, ...(transcriber !== undefined && { transcriber }), ...(!isSound && { instead: message }) };
 }
 
 function nameOfTool(tool: JsonObject | undefined): string {
@@ -58,6 +59,8 @@ function nameOfTool(tool: JsonObject | undefined): string {
 
 function server(message: JsonObject): ServerWord {
   switch (message["type"]) {
+    case "error":
+      return { answer: "refused" };
     case "response.created":
       return { answer: "begins" };
     case "response.done": {
