@@ -47,5 +47,3 @@ export const passthroughOptions = z
   .record(z.string().min(1).max(200), rule)
   .default({})
   .describe("Endpoints of providers that are passed on unread, under `/passthrough/PROVIDER/...`. Default: none. See docs/network.md.");
-
-export type PassthroughRule = z.output<typeof rule>;

@@ -35,7 +35,7 @@ export function endpointOf(url: URL): { readonly host: string; readonly port: nu
   return { host, port: Number(url.port) || (url.protocol === "https:" ? 443 : 80), serverName: isIP(host) === 0 ? host : "" };
 }
 
-export interface ProxyDial {
+interface ProxyDial {
   readonly proxy: ProxyAddress;
   /** What the proxy of an `https:` address must prove itself with. */
   readonly context: SecureContext | undefined;

@@ -38,7 +38,7 @@ export function clientContext(tls: ClientTls | undefined): SecureContext | undef
   });
 }
 
-export interface ContextParts {
+interface ContextParts {
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;

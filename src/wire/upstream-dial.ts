@@ -7,7 +7,7 @@ import type { ProxyAddress } from "./types.ts";
 
 const TCP_KEEP_ALIVE_MS = 60_000;
 
-export interface Way {
+interface Way {
   /** Resolves the upstream's name and may refuse what it finds. */
   readonly lookup: LookupFunction | undefined;
   /** Resolves the proxy's name. */
