@@ -1,6 +1,8 @@
+import { setImmediate } from "node:timers";
 import {
   ProblemError,
   type Headers,
+  type Json,
   type JsonObject,
   type Problem,
   type Task,
@@ -9,7 +11,7 @@ import {
   type TaskResult,
   type Usage,
 } from "../canon/index.ts";
-import { FrameSplitter, mediaType, parseFrame, parseJson } from "../kit/index.ts";
+import { FrameSplitter, isLargeJson, jsonPieces, mediaType, parseFrame, parseJson } from "../kit/index.ts";
 import { BodyCollector, broken, JSON_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
 
 /** What a reply must know of a task. */
@@ -29,6 +31,9 @@ const TAIL_BYTES = 4096;
 /** Larger ones are passed on while they come. */
 const HELD_BYTES = 64 * 1024;
 
+/** Letters of an answer that are written in one turn of the event loop: some milliseconds, of which other calls wait for none. */
+const TURN_LETTERS = 128 * 1024;
+
 /** Chooses how the answer to a task is read, by what was asked and what came. */
 export function openTaskReply(context: ReplyContext, about: TaskReply, headers: Headers): Reply {
   const type = mediaType(headers["content-type"] ?? JSON_TYPE);
@@ -44,6 +49,7 @@ class TaskWhole implements Reply {
   readonly #about: TaskReply;
   readonly #headers: Headers;
   readonly #body: BodyCollector;
+  #opened: Problem | Read | undefined;
   #result: TaskResult | undefined;
 
   constructor(context: ReplyContext, about: TaskReply, headers: Headers) {
@@ -63,10 +69,30 @@ class TaskWhole implements Reply {
   }
 
   end(): Problem | undefined {
+    const read = this.#read();
+    if ("kind" in read) return read;
+    this.#tell(read.result, read.bytes ?? JSON.stringify(read.answer));
+    return undefined;
+  }
+
+  slowEnd(isOver: () => boolean): Promise<Problem | undefined> | undefined {
+    const read = this.#read();
+    if ("kind" in read || read.bytes || !isLargeJson(read.answer)) return undefined;
+    return writtenInTurns(read.answer, isOver).then((written) => {
+      if (written) this.#tell(read.result, written);
+      return undefined;
+    });
+  }
+
+  #read(): Problem | Read {
+    return (this.#opened ??= this.#open());
+  }
+
+  #open(): Problem | Read {
     const { upstream, provider, forward } = this.#context;
     const { task, codec } = this.#about;
     const ready = this.#about.sliced?.result;
-    if (ready) return this.#tell(ready, undefined);
+    if (ready) return { result: ready, answer: this.#encoded(ready) };
     const bytes = this.#body.bytes();
     const json = parseJson(bytes.toString("utf8"));
     if (json === undefined) return broken("The provider answered with something that is not JSON.");
@@ -74,13 +100,16 @@ class TaskWhole implements Reply {
     if (body && typeof body["error"] === "object" && body["error"] !== null)
       return upstream.decodeProblem({ status: 502, headers: {}, body, text: "", provider: provider.id });
     const result = codec.decodeResult(json, { task, provider: provider.id, headers: this.#headers });
-    return this.#tell(result, forward ? bytes : undefined);
+    return forward ? { result, bytes } : { result, answer: this.#encoded(result) };
   }
 
-  #tell(result: TaskResult, bytes: Buffer | undefined): undefined {
+  #encoded(result: TaskResult): Json {
+    return this.#about.clientCodec.encodeResult(result, this.#about.answer());
+  }
+
+  #tell(result: TaskResult, written: Buffer | string): void {
     const { live } = this.#context;
     const { clientCodec } = this.#about;
-    const written = bytes ?? JSON.stringify(clientCodec.encodeResult(result, this.#about.answer()));
     this.#context.onOutput();
     this.#result = result;
     live.answerId = result.id;
@@ -94,6 +123,29 @@ class TaskWhole implements Reply {
   answer(): undefined {
     return undefined;
   }
+}
+
+/** What came, and what the client gets: the bytes as they came, or its own language. */
+type Read =
+  | { readonly result: TaskResult; readonly bytes: Buffer; readonly answer?: undefined }
+  | { readonly result: TaskResult; readonly bytes?: undefined; readonly answer: Json };
+
+/** The text of an answer, written a little in each turn of the event loop. Undefined: nobody wants it any more. */
+async function writtenInTurns(answer: Json, isOver: () => boolean): Promise<Buffer | undefined> {
+  const whole: Buffer[] = [];
+  let turn: string[] = [];
+  let letters = 0;
+  for (const piece of jsonPieces(answer)) {
+    turn.push(piece);
+    letters += piece.length;
+    if (letters < TURN_LETTERS) continue;
+    whole.push(Buffer.from(turn.join("")));
+    turn = [];
+    letters = 0;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    if (isOver()) return undefined;
+  }
+  return Buffer.concat([...whole, Buffer.from(turn.join(""))]);
 }
 
 const NOTHING: AnswerReport = { outputCharacters: 0 };

@@ -1,4 +1,5 @@
 export * from "./json.ts";
+export * from "./json-pieces.ts";
 export * from "./sse.ts";
 export * from "./ndjson.ts";
 export * from "./multipart.ts";

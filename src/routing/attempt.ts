@@ -22,6 +22,8 @@ export interface BodyReader {
   data(chunk: Buffer): boolean;
   /** The body is over; a problem when it was not whole. */
   end(): Problem | undefined;
+  /** The same in several turns of the event loop, where it takes long; nothing is told any more once `isOver`. Undefined: `end` is quick. */
+  slowEnd?(isOver: () => boolean): Promise<Problem | undefined> | undefined;
   /** `done`: nothing that may still come is of interest. */
   readonly state?: "open" | "done";
 }
@@ -154,6 +156,8 @@ export class Attempt implements UpstreamSink {
     if (!this.#reader) return this.#conclude(this.#refusal());
     let problem: Problem | undefined;
     try {
+      const slow = this.#reader.slowEnd?.(() => this.#over);
+      if (slow) return void slow.catch(problemFrom).then((end) => this.#conclude(end));
       problem = this.#reader.end();
     } catch (error) {
       problem = problemFrom(error);
