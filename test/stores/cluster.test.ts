@@ -143,6 +143,33 @@ describe("stores by way of the process that has the record", () => {
     expect(statuses([...(await fourth), ...(await more)])).toEqual(["rejected", "rejected", "rejected"]);
   });
 
+  it("has a row that the record refuses told from the others of its message, counted by the process that has the record", async () => {
+    const stores = await openSqlite({ folder: temporaryFolder(), node: "primary", clock });
+    const { channel, say, heard } = scripted();
+    const opening = workerStores(channel, clock);
+    say(HEALTHY);
+    const remote = await opening;
+    let ask = (_message: object): void => {};
+    primaryHost(stores).attach({
+      send: (message) => say(structuredClone(message) as object),
+      onMessage: (listener) => (ask = (message) => listener(structuredClone(message))),
+      onClose: () => {},
+    });
+    const odd = { timings: { readyMs: 1, totalMs: Number.NaN } };
+    const settling = Promise.allSettled([
+      remote.ledger.settle(ledgerRow("call_1")),
+      remote.ledger.settle(ledgerRow("call_2", odd)),
+      remote.ledger.settle(ledgerRow("call_3")),
+    ]);
+    const flushing = remote.ledger.flush();
+    for (const message of heard) ask(message as object);
+    await flushing;
+    expect((await settling).map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    expect(stores.ledger.lost()).toBe(1);
+    expect((await stores.ledger.list({ limit: 9 })).map(({ callId }) => callId).toSorted()).toEqual(["call_1", "call_3"]);
+    await stores.close();
+  });
+
   it("spares the record of a call that ends in the moment it began", async () => {
     const { channel, say, heard } = scripted();
     const opening = workerStores(channel, clock, { ...DEFAULT_STORAGE, flushRows: 1 });
