@@ -5,7 +5,7 @@ import { dirname } from "node:path";
 import type { Clock, Headers, Problem } from "../canon/index.ts";
 import { parseJson } from "../kit/index.ts";
 import { connect } from "../wire/client.ts";
-import type { HttpClient } from "../wire/types.ts";
+import type { ClientHandle, HttpClient } from "../wire/types.ts";
 import { CommandError } from "./command.ts";
 
 const MOST_REDIRECTS = 5;
@@ -157,10 +157,7 @@ class Transfer {
         },
         onData: (chunk) => {
           this.#waiting += chunk.length;
-          this.#writing = this.#writing.then(async () => {
-            await this.#write(chunk);
-            if (this.#waiting < MOST_WAITING) handle.resume();
-          });
+          this.#writing = this.#writing.then(() => this.#write(chunk, handle));
           this.#writing.catch(fail);
           return this.#waiting < MOST_WAITING;
         },
@@ -206,12 +203,13 @@ class Transfer {
     this.#file = await open(part, goesOn ? "a" : "w", 0o600);
   }
 
-  async #write(chunk: Buffer): Promise<void> {
+  async #write(chunk: Buffer, from: ClientHandle): Promise<void> {
     if (!this.#file) throw new CommandError("The file could not be opened.");
     await this.#file.appendFile(chunk);
     this.#waiting -= chunk.length;
     this.#done += chunk.length;
     this.#parts.wanted.onProgress(this.#done, this.#total);
+    if (this.#waiting < MOST_WAITING) from.resume();
   }
 
   #broken(problem?: Problem): CommandError {
