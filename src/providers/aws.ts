@@ -17,7 +17,8 @@ import { RequestSigner, type AccessKey } from "./aws-sign.ts";
 import type { OwnProvider } from "./catalog.ts";
 import type { ProviderOptions } from "./options.ts";
 
-const SERVICE = "bedrock";
+/** The region in an address of the catalogue. */
+const ADDRESS_REGION = "us-east-1";
 /** A region as host names have it. */
 const REGION = /^[a-z]{2,3}(?:-[a-z]+)+-\d+$/;
 /** A clock that is further off than this is set by the service's own. The service bears five minutes. */
@@ -28,26 +29,28 @@ const MOST_SKEW_MS = 60_000;
  *
  * @throws ProblemError invalid_request, with what to write into the configuration
  */
-export const awsProvider: OwnProvider = ({ name, options, row, deps, plain }) => {
-  const { env, clock } = deps;
-  const region = options.region ?? env["AWS_REGION"] ?? env["AWS_DEFAULT_REGION"];
-  if (region === undefined) throw refuse(name, "needs a region, such as us-east-1, or AWS_REGION in the environment", "region");
-  if (!REGION.test(region))
-    throw refuse(name, `has a region "${region.slice(0, 100)}" that is none of the cloud's, such as us-east-1`, "region");
-  const at = { ...row, baseUrl: `https://bedrock-runtime.${region}.amazonaws.com` };
-  const address = addressOf(name, options, at, env);
-  const written = writtenKey(name, options);
-  if (written && (options.apiKey ?? options.apiKeys) !== undefined)
-    throw refuse(name, "has both an API key and an accessKeyId: name one", "accessKeyId");
-  // What signs is not also sent a key that happens to stand in the environment.
-  const inner = plain(written ? { ...at, environment: [] } : at);
-  const bearer = (inner.credentials ?? []).length > 0;
-  // Like every key, one of the environment serves the cloud's own address alone.
-  const key = written ?? (bearer || !address.own ? undefined : keyFrom(env));
-  const signer = key && new RequestSigner({ region, service: SERVICE, host: address.host }, key);
-  const basePath = new URL(address.baseUrl).pathname.replace(/\/$/, "");
-  return new AwsProvider({ inner, signer, clock, basePath, hasKey: bearer || key !== undefined });
-};
+export const awsProvider =
+  (service: string): OwnProvider =>
+  ({ name, options, row, deps, plain }) => {
+    const { env, clock } = deps;
+    const region = options.region ?? env["AWS_REGION"] ?? env["AWS_DEFAULT_REGION"];
+    if (region === undefined) throw refuse(name, "needs a region, such as us-east-1, or AWS_REGION in the environment", "region");
+    if (!REGION.test(region))
+      throw refuse(name, `has a region "${region.slice(0, 100)}" that is none of the cloud's, such as us-east-1`, "region");
+    const at = { ...row, baseUrl: (row.baseUrl ?? "").replace(ADDRESS_REGION, region) };
+    const address = addressOf(name, options, at, env);
+    const written = writtenKey(name, options);
+    if (written && (options.apiKey ?? options.apiKeys) !== undefined)
+      throw refuse(name, "has both an API key and an accessKeyId: name one", "accessKeyId");
+    // What signs is not also sent a key that happens to stand in the environment.
+    const inner = plain(written ? { ...at, environment: [] } : at);
+    const bearer = (inner.credentials ?? []).length > 0;
+    // Like every key, one of the environment serves the cloud's own address alone.
+    const key = written ?? (bearer || !address.own ? undefined : keyFrom(env));
+    const signer = key && new RequestSigner({ region, service, host: address.host }, key);
+    const basePath = new URL(address.baseUrl).pathname.replace(/\/$/, "");
+    return new AwsProvider({ inner, signer, clock, basePath, hasKey: bearer || key !== undefined });
+  };
 
 function writtenKey(name: string, { accessKeyId: id, secretAccessKey: secret, sessionToken }: ProviderOptions): AccessKey | undefined {
   if (id === undefined && secret === undefined && sessionToken === undefined) return undefined;
@@ -115,7 +118,7 @@ class AwsProvider implements Provider {
   check(): Promise<{ readonly ok: boolean; readonly detail: string }> {
     const detail = this.#parts.hasKey
       ? "It has credentials; whether they may use a model is unproven."
-      : "No credentials: set apiKey or AWS_BEARER_TOKEN_BEDROCK, or accessKeyId and secretAccessKey.";
+      : "No credentials: set apiKey, or accessKeyId and secretAccessKey.";
     return Promise.resolve({ ok: this.#parts.hasKey, detail });
   }
 

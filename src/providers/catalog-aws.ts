@@ -18,7 +18,7 @@ export const AWS_ROWS: Readonly<Record<string, CatalogRow>> = {
     dialects: ["bedrock-converse"],
     wire: { streamUsage: true, audio: false },
     assume: ASSUME,
-    create: awsProvider,
+    create: awsProvider("bedrock"),
     hints: ["us.anthropic.claude-sonnet-4-5-20250929-v1:0", "us.amazon.nova-pro-v1:0"],
     quirks: [
       "`region`, or `AWS_REGION`, is part of the address",

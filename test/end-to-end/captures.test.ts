@@ -37,13 +37,16 @@ const MODELS = [
   "gemini-embedding",
   "gemini-x",
   "gemini-3-pro",
+  "anthropic.claude-sonnet-4-5-v1:0",
+  "command-a-03-2025",
+  "c",
   "emb",
   "e",
   "r",
 ];
 /** The doors that are built. */
 const BUILT =
-  /^\/v1\/(?:chat\/completions|embeddings|moderations|models\/[^/]+:(?:batchEmbedContents|generateContent|streamGenerateContent|countTokens)|responses(?:\/.*)?|messages(?:\/count_tokens)?|models(?:\/[^:]+)?)$|^\/v1beta\/models\/[^/]+:(?:stream)?[gG]enerateContent$|^\/v2\/(?:embed|rerank)$|^\/api\/(?:hello|embed|chat|generate|tags|show|version)$/;
+  /^\/v1\/(?:chat\/completions|embeddings|moderations|models\/[^/]+:(?:batchEmbedContents|generateContent|streamGenerateContent|countTokens)|responses(?:\/.*)?|messages(?:\/count_tokens)?|models(?:\/[^:]+)?)$|^\/v1beta\/models\/[^/]+:(?:stream)?[gG]enerateContent$|^\/v2\/(?:chat|embed|rerank)$|^\/model\/[^/]+\/converse(?:-stream)?$|^\/api\/(?:hello|embed|chat|generate|tags|show|version)$/;
 /** Paths outside the contract. */
 const UNKNOWN = /^\/v1\/interactions$/;
 

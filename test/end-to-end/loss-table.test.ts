@@ -27,6 +27,8 @@ const ALWAYS_KEPT = [
 
 /** What some languages have no word for; each such loss is told, and content is refused rather than dropped. */
 const WITHOUT: Readonly<Record<string, readonly string[]>> = {
+  "bedrock-converse": ["Image by URL", "One tool call at a time", "Reasoning effort", "The end user's id"],
+  "cohere-chat": ["PDF as data", "A forced tool", "One tool call at a time", "Reasoning effort", "The end user's id"],
   gemini: ["Strict function tools", "One tool call at a time", "The end user's id"],
   "openai-completions": [
     "Standing instructions",

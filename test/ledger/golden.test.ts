@@ -187,6 +187,33 @@ describe("Anthropic's prompt cache", () => {
   });
 });
 
+describe("Bedrock cache", () => {
+  it("keeps what was read, written for five minutes and written for an hour apart, each at its own price", () => {
+    const usage = usageOfAnswer("bedrock-converse", {
+      output: { message: { role: "assistant", content: [{ text: "Yes." }] } },
+      stopReason: "end_turn",
+      usage: {
+        inputTokens: 100,
+        outputTokens: 50,
+        totalTokens: 25_150,
+        cacheReadInputTokens: 20_000,
+        cacheWriteInputTokens: 5000,
+        cacheDetails: [
+          { ttl: "5m", inputTokens: 3000 },
+          { ttl: "1h", inputTokens: 2000 },
+        ],
+      },
+    });
+    expect(usage).toMatchObject({ inputUncached: 100, cacheRead: 20_000, cacheWrite5m: 3000, cacheWrite1h: 2000, output: 50 });
+    const parts = usage.inputUncached + usage.cacheRead + usage.cacheWrite5m + usage.cacheWrite1h + usage.output;
+    expect(parts).toBe(25_150);
+    // 100 x 3,000 + 20,000 x 300 + 3,000 x 3,750 + 2,000 x 6,000 + 50 x 15,000, wherever it runs; a region costs a tenth more.
+    const cost = (model: string) => book.cost("bedrock", model, usage, AT);
+    expect(cost("global.anthropic.claude-sonnet-4-5-20250929-v1:0")).toBe(30_300_000);
+    expect(cost("us.anthropic.claude-sonnet-4-5-20250929-v1:0")).toBe(33_330_000);
+  });
+});
+
 describe("OpenAI's prompt cache", () => {
   it("takes cached tokens out of the input that includes them", () => {
     const usage = { prompt_tokens: 10_000, completion_tokens: 100, total_tokens: 10_100, prompt_tokens_details: { cached_tokens: 8000 } };
