@@ -9,6 +9,5 @@ export const NOT_BUILT: readonly { readonly method: string; readonly path: strin
     what: path,
   })),
   { method: "POST", path: "/model/{model...}", what: "invoking models in their makers' own languages" },
-  { method: "GET", path: "/v1/realtime", what: "realtime sessions" },
   { method: "GET", path: "/openapi.json", what: "the OpenAPI description" },
 ];
