@@ -55,6 +55,8 @@ const MAY_NAME_VENDORS = [
   /^src\/providers\/(catalog|discover)[^/]*\.ts$/,
   /^src\/providers\/(sim|local)\//,
   /^src\/cli\/doctor[^/]*\.ts$/,
+  // What other gateways call providers: a file for each of them.
+  /^src\/cli\/init-(litellm|portkey)\.ts$/,
   /\.generated\.ts$/,
 ];
 
