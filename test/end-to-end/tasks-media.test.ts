@@ -180,6 +180,56 @@ describe("speech", () => {
   });
 });
 
+describe("a stream of events that is an image or a sound", () => {
+  const CASES = [
+    [
+      "/v1/images/generations",
+      { model: "lab/eye", prompt: "a", stream: true, partial_images: 1 },
+      [
+        { type: "image_generation.partial_image", b64_json: "AAAA", partial_image_index: 0 },
+        { type: "image_generation.completed", b64_json: "BBBB", usage: { input_tokens: 7, output_tokens: 90, total_tokens: 97 } },
+      ],
+      { inputUncached: 7, output: 90 },
+    ],
+    [
+      "/v1/audio/speech",
+      { model: "lab/mouth", input: "hello", voice: "alloy", stream_format: "sse" },
+      [
+        { type: "speech.audio.delta", audio: "AAAA" },
+        { type: "speech.audio.done", usage: { input_tokens: 5, output_tokens: 40, total_tokens: 45 } },
+      ],
+      { inputUncached: 5, output: 40 },
+    ],
+  ] as const;
+  const textOf = (frames: readonly { readonly type: string }[]): string =>
+    frames.map((frame) => `event: ${frame.type}\ndata: ${JSON.stringify(frame)}\n\n`).join("");
+
+  it.each(CASES)("passes frame by frame to its regular end, with what it used: %s", async (path, body, frames, usage) => {
+    const text = textOf(frames);
+    answer = (upstream) => {
+      upstream.writeHead(200, { "content-type": "text/event-stream" });
+      // Cut in the middle of a frame.
+      upstream.write(text.slice(0, 40));
+      setImmediate(() => upstream.end(text.slice(40)));
+    };
+    const response = await send(path, JSON.stringify(body), { "content-type": "application/json" });
+    expect([response.headers.get("content-type"), await response.text()]).toEqual(["text/event-stream", text]);
+    expect(await gateway.lastRow()).toMatchObject({ stream: true, state: "done", usage });
+  });
+
+  it.each(CASES)("that ends early, or tells of an error, is no clean end: %s", async (path, body, frames) => {
+    answer = (upstream) => void upstream.writeHead(200, { "content-type": "text/event-stream" }).end(textOf(frames.slice(0, 1)));
+    const cut = await send(path, JSON.stringify(body), { "content-type": "application/json" });
+    expect(await cut.text()).toContain("error");
+    expect(await gateway.lastRow()).toMatchObject({ state: "failed", problem: "upstream_broken" });
+    const error = `event: error\ndata: {"type":"error","error":{"message":"out of paint","type":"server_error"}}\n\n`;
+    answer = (upstream) => void upstream.writeHead(200, { "content-type": "text/event-stream" }).end(textOf(frames.slice(0, 1)) + error);
+    const told = await send(path, JSON.stringify(body), { "content-type": "application/json" });
+    expect(await told.text()).toContain("out of paint");
+    expect((await gateway.lastRow()).state).toBe("failed");
+  });
+});
+
 describe("images", () => {
   it("cost what they count, and a form without a model gets one", async () => {
     answer = json({ created: 1, data: [{ b64_json: "AAAA" }, { b64_json: "AAAA" }] });

@@ -1,4 +1,15 @@
-import type { AuditEvent, ConfigVersion, Denial, JsonObject, KeyRecord, KeyStore, Stores, Switch, ToolPin } from "../../canon/index.ts";
+import type {
+  AuditEvent,
+  ConfigStore,
+  ConfigVersion,
+  Denial,
+  JsonObject,
+  KeyRecord,
+  KeyStore,
+  Stores,
+  Switch,
+  ToolPin,
+} from "../../canon/index.ts";
 import { hashOf, type Audit } from "./audit.ts";
 
 export interface AuditingOptions {
@@ -13,19 +24,7 @@ export function auditing(stores: Stores, { audit, diff }: AuditingOptions): Stor
   return {
     ...stores,
     keys: auditingKeys(keys, audit),
-    config: {
-      ...config,
-      async append(entry, base, note) {
-        if (note) return config.append(entry, base, note);
-        const [newest] = await config.list(1);
-        const action = entry.rollbackOf === undefined ? "config.change" : "config.rollback";
-        const details = aboutChange(newest, { ...entry, version: (newest?.version ?? 0) + 1 }, diff);
-        // Over the admin API the author is whoever signed in; a file has no other.
-        const actor = entry.author === "file" ? entry.author : undefined;
-        const draft = audit.draft({ action, subject: "configuration", details, ...(actor !== undefined && { actor }) });
-        return config.append(entry, base, draft);
-      },
-    },
+    config: auditingConfig(config, audit, diff),
     switches: {
       ...switches,
       put: (entry, note) =>
@@ -79,6 +78,22 @@ export function auditing(stores: Stores, { audit, diff }: AuditingOptions): Stor
               subject: selection.kind === "all" ? "all" : `${selection.kind}:${selection.value}`,
             }),
         ),
+    },
+  };
+}
+
+function auditingConfig(config: ConfigStore, audit: Audit, diff: AuditingOptions["diff"]): ConfigStore {
+  return {
+    ...config,
+    async append(entry, base, note) {
+      if (note) return config.append(entry, base, note);
+      const [newest] = await config.list(1);
+      const action = entry.rollbackOf === undefined ? "config.change" : "config.rollback";
+      const details = aboutChange(newest, { ...entry, version: (newest?.version ?? 0) + 1 }, diff);
+      // Over the admin API the author is whoever signed in; a file has no other.
+      const actor = entry.author === "file" ? entry.author : undefined;
+      const draft = audit.draft({ action, subject: "configuration", details, ...(actor !== undefined && { actor }) });
+      return config.append(entry, base, draft);
     },
   };
 }
