@@ -100,9 +100,10 @@ export class UpstreamConnection implements AnswerReaderSink, Leaving {
     if (!reader?.blocked) return;
     const fault = reader.resume();
     if (fault) return this.#faulty(fault);
-    if (reader.blocked || reader !== this.#reader) return;
+    if (reader.blocked) return;
     this.#quietSince = undefined;
-    if (this.#ended) this.#end();
+    // With its last piece taken the answer is over: whoever asks next on this connection must be able to hear.
+    if (this.#ended && reader === this.#reader) this.#end();
     else this.#socket.resume();
   }
 

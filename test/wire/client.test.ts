@@ -306,6 +306,24 @@ describe("an answer", () => {
     await client.close();
   });
 
+  it("whose last piece is held back leaves a connection on which the next one is heard", async () => {
+    const upstream = await saying((socket) => socket.write(answer("transfer-encoding: chunked\r\n", "2\r\nab\r\n0\r\n\r\n")));
+    const client = clientOf(upstream, { maxConnections: 1 });
+    for (let number = 0; number < 3; number++) {
+      const told = new Told();
+      const taken = told.onData.bind(told);
+      told.onData = (piece) => !taken(piece);
+      const handle = client.open(POST, told);
+      await told.first;
+      await new Promise((resolve) => setImmediate(resolve));
+      handle.resume();
+      await told.over;
+      expect([told.text, told.problem]).toEqual(["ab", undefined]);
+    }
+    expect(upstream.sockets).toHaveLength(1);
+    await client.close();
+  });
+
   it("may be resumed before the sink has said no", async () => {
     const upstream = await saying((socket) => {
       socket.write(answer("content-length: 4\r\n", "ab"));
