@@ -160,8 +160,8 @@ class Load {
     const counted = async (): Promise<unknown> => {
       const { budgets } = (await this.admin("/budgets")) as { budgets: { counters: Counter[] }[] };
       const counter = budgets[0]?.counters[0];
-      const paid = (await this.rows()).filter(({ state }) => state !== "failed").length;
-      return { reserved: counter?.reserved, missing: Math.abs(Math.round(paid * CENT - Number(counter?.spent) * 1e9)) };
+      const paid = (await this.rows()).reduce((sum, row) => sum + paidFor(row), 0);
+      return { reserved: counter?.reserved, missing: Math.abs(Math.round(paid - Number(counter?.spent) * 1e9)) };
     };
     await expect.poll(settled, SOON).toEqual({ reserved: "0.000000000", missing: 0 });
     const rows = await this.rows();
@@ -191,6 +191,12 @@ class Load {
 interface Row {
   readonly callId: string;
   readonly state: string;
+  readonly costNanodollars?: number;
+}
+/** In nanodollars. Whose caller lost patience before a model was asked paid nothing. */
+function paidFor({ state, costNanodollars = 0 }: Row): number {
+  if (state === "cancelled") return costNanodollars;
+  return state === "failed" ? 0 : CENT;
 }
 interface Counter {
   readonly spent: string;
