@@ -1,5 +1,5 @@
 import type { Clock, JournalPart, JournalStore, Limits } from "../canon/index.ts";
-import type { LiveCall, Spiller } from "./live.ts";
+import type { LiveCall } from "./live.ts";
 
 /** Frames leave for the store this long after the first of them, in milliseconds; what is left of the promised 100 is for the writing. */
 const SPILL_MS = 80;
@@ -19,6 +19,14 @@ export interface JournalOptions {
   readonly log: (line: string) => void;
   /** All of a call is in the store. */
   readonly onKept?: (call: LiveCall) => void;
+}
+
+/** Where frames go that are to outlive the memory. */
+export interface Spiller {
+  /** The call has something new; told once until `take`. */
+  touch(call: LiveCall): void;
+  /** Nothing can be spilled now: what memory cannot hold is lost. */
+  readonly failing: boolean;
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Clock, Limits, Problem } from "../canon/index.ts";
 import { Bag } from "../kit/index.ts";
-import type { LiveCall, Spiller } from "./live.ts";
+import type { Spiller } from "./journal.ts";
+import type { LiveCall } from "./live.ts";
 
 type JournalLimits = Pick<Limits, "journalBytes" | "journalTotalBytes" | "journalMs">;
 

@@ -1,31 +1,8 @@
 import type { Caller, CallState, Clock, Json, JournalPart, Problem } from "../canon/index.ts";
 import type { Bagged } from "../kit/index.ts";
-import type { Maker, Reader, Reading, SeatOptions } from "./reader.ts";
-
-interface Seat extends SeatOptions {
-  readonly reader: Reader;
-  /** Number of the next frame it gets. */
-  next: number;
-  full: boolean;
-  /** It reads from the journal at the moment. */
-  away: boolean;
-}
-
-/** Where frames go that are to outlive the memory. */
-export interface Spiller {
-  /** The call has something new; told once until `take`. */
-  touch(call: LiveCall): void;
-  /** Nothing can be spilled now: what memory cannot hold is lost. */
-  readonly failing: boolean;
-}
-
-export interface Told {
-  /** Content type of the answer. */
-  readonly type: string | undefined;
-  readonly first: number;
-  readonly frames: readonly Buffer[];
-  readonly whole: Buffer | string | undefined;
-}
+import type { Spiller } from "./journal.ts";
+import type { Maker, Reader, Reading, Seat, SeatOptions } from "./reader.ts";
+import type { Told } from "./told.ts";
 
 const NOBODY: Maker = { wantMore() {}, abandoned() {}, stop() {}, review() {} };
 

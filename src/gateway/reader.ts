@@ -23,6 +23,16 @@ export interface SeatOptions {
   readonly leftBehind?: (after: number) => void;
 }
 
+/** A reader and how far it is. */
+export interface Seat extends SeatOptions {
+  readonly reader: Reader;
+  /** Number of the next frame it gets. */
+  next: number;
+  full: boolean;
+  /** It reads from the journal at the moment. */
+  away: boolean;
+}
+
 /** Serves a reader in place of the call it sat down at. */
 export interface Reading {
   drained(): void;

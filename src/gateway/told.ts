@@ -4,6 +4,15 @@ import type { GatewayDeps } from "./run.ts";
 /** Bytes of frames fetched from the journal at a time. */
 const PAGE_BYTES = 1024 * 1024;
 
+/** What a call has said and still remembers. */
+export interface Told {
+  /** Content type of the answer. */
+  readonly type: string | undefined;
+  readonly first: number;
+  readonly frames: readonly Buffer[];
+  readonly whole: Buffer | string | undefined;
+}
+
 /**
  * Every frame of the call: the oldest may be only in the journal by now. Undefined where some are gone, or together more than `mostBytes`.
  */
