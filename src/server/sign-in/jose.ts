@@ -1,4 +1,6 @@
-type Library = typeof import("jose");
+import type * as library from "jose";
+
+type Library = typeof library;
 let loaded: Promise<Library> | undefined;
 
 /** Loaded where issuers are trusted, and not before: most gateways know of none. */

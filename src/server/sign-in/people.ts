@@ -1,10 +1,11 @@
+import type * as openid from "openid-client";
 import type { ClientAuth, Configuration, ServerMetadata } from "openid-client";
 import type { Clock, Secret } from "../../canon/index.ts";
 import type { PeopleOptions } from "../../gateway/identity-options.ts";
 import type { boundedFetch } from "./bounded-fetch.ts";
 import { readClaim, type Claims } from "./claims.ts";
 
-type Library = typeof import("openid-client");
+type Library = typeof openid;
 /** Loaded by whoever signs in first: most gateways know no people. */
 const library = (): Promise<Library> => import("openid-client");
 
