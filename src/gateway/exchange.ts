@@ -21,7 +21,7 @@ import { answerContext } from "./context.ts";
 import type { LiveCall } from "./live.ts";
 import { SLOWER } from "./race.ts";
 import { answerHeaders } from "./refuse.ts";
-import { tapped } from "./recall.ts";
+import { tapped } from "./recall-tap.ts";
 import { openReply, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
 import { callOf, continues, type GatewayDeps, type Run } from "./run.ts";
 import type { Break } from "./stitch.ts";
