@@ -102,15 +102,20 @@ async function readRequest(input: Input, deps: CliDeps): Promise<ReadRequest> {
   if (!opened.ok) throw new CommandError(`${name}: ${opened.message}`);
   const { value, text } = opened.document;
   const failures: string[] = [];
+  let silent: ReadRequest | undefined;
   for (const dialect of candidates(input.text("dialect"))) {
     try {
       const call = dialect.decodeCall(value, { operation: "generate", headers: {}, params: {} });
-      return { dialect, body: value, characters: text.length, call };
+      const asked = { dialect, body: value, characters: text.length, call };
+      // A lenient language reads another's request too, and finds nothing said in it.
+      if (call.items.length > 0) return asked;
+      silent ??= asked;
     } catch (error) {
       if (!(error instanceof ProblemError)) throw error;
       failures.push(`${dialect.title}: ${error.message}`);
     }
   }
+  if (silent) return silent;
   throw new CommandError(`${name} is no request in a language known here.\n${failures.join("\n")}`);
 }
 

@@ -96,6 +96,7 @@ describe("the catalogue", () => {
       "gemini",
       "vertex",
       "vertex-anthropic",
+      "bedrock",
     ];
     expect(providerKinds.toSorted()).toEqual(promised.toSorted());
   });
