@@ -37,6 +37,8 @@ const STATUSES: Readonly<Record<string, number>> = {
   AccessDeniedException: 403,
 };
 const FAILURE = 500;
+/** Sent by what stands before the service: who calls owes money. Not the caller's own debt, so it hears of a bad gateway. */
+const PAYMENT_REQUIRED = 402;
 
 /** Refusals of the signature, in words that help: the general ones speak of a key. */
 const SIGNATURES: Readonly<Record<string, string>> = {
@@ -80,8 +82,9 @@ export function decodeProblem(response: {
     kind,
     message: sentenceOf(kind, provider, status, words === undefined ? undefined : cleanWords(words)),
     ...(code !== undefined && { code: code.slice(0, CODE_CHARACTERS) }),
-    ...(kind === "upstream_rejected" && { status }),
+    ...(kind === "upstream_rejected" && { status: status === PAYMENT_REQUIRED ? 502 : status }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(status === PAYMENT_REQUIRED && { fault: "credentials" as const }),
     upstream: { status, dialect: ID, provider, ...(body !== undefined && { body: scrubbed(body) }) },
   };
 }
@@ -109,7 +112,7 @@ function exceptionFor(kind: ProblemKind, status: number): string {
   if (kind === "upstream_timeout") return "ModelTimeoutException";
   if (kind === "upstream_broken") return "ModelStreamErrorException";
   if (status === 401) return "UnrecognizedClientException";
-  if (status === 402) return "ServiceQuotaExceededException";
+  if (status === PAYMENT_REQUIRED) return "ServiceQuotaExceededException";
   if (status === 403) return "AccessDeniedException";
   if (status === 404) return "ResourceNotFoundException";
   return status < FAILURE ? "ValidationException" : "InternalServerException";

@@ -84,7 +84,8 @@ export function messageOf(items: readonly Item[], { call }: Pick<AnswerContext, 
   const citations: Json[] = [];
   let plan = "";
   for (const item of items) {
-    if (item.type === "message" && (item.phase === PLAN || hasCalls)) plan += textOf(item.parts);
+    // A plan is read behind the content, so without calls to stand before only an own one is told as such: others keep their order.
+    if (item.type === "message" && (hasCalls || (item.phase === PLAN && item.origin?.dialect === ID))) plan += textOf(item.parts);
     else if (item.type === "message") {
       for (const part of item.parts) {
         if (part.type !== "text" && part.type !== "refusal") continue;

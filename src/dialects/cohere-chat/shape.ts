@@ -66,7 +66,8 @@ export function reasonFor(stop: StopReason, before: JsonObject | undefined): str
 
 /**
  * Usage counts what is charged for, `billed_units`: the `tokens` beside them include a preamble of the provider's own, which nobody pays,
- * and of which most comes from its cache. Where nothing is billed by name the tokens count, and what was cached is taken out of them.
+ * and of which most comes from its cache. Where both say the same, or nothing is billed by name, there is no such preamble: what was
+ * cached is then part of what was read.
  * Source: "How does Cohere's pricing work?" and the types of `cohere-ai` 8. Undefined when an answer names none.
  */
 export function usageOf(holder: JsonObject): Usage | undefined {
@@ -77,12 +78,12 @@ export function usageOf(holder: JsonObject): Usage | undefined {
   for (const unit of ["search_units", "classifications", "images"])
     if (billed && count(billed[unit]) > 0) media[unit] = count(billed[unit]);
   const extra = Object.keys(media).length > 0 ? { media } : {};
-  if (billed && (typeof billed["input_tokens"] === "number" || typeof billed["output_tokens"] === "number"))
-    return { ...NO_USAGE, inputUncached: count(billed["input_tokens"]), output: count(billed["output_tokens"]), ...extra };
   const tokens = object(usage["tokens"]) ?? {};
-  const input = count(tokens["input_tokens"]);
-  const cacheRead = Math.min(input, count(usage["cached_tokens"]));
-  return { ...NO_USAGE, inputUncached: input - cacheRead, cacheRead, output: count(tokens["output_tokens"]), ...extra };
+  const isBilled = billed !== undefined && (typeof billed["input_tokens"] === "number" || typeof billed["output_tokens"] === "number");
+  const counted = isBilled ? billed : tokens;
+  const input = count(counted["input_tokens"]);
+  const cacheRead = input === count(tokens["input_tokens"]) ? Math.min(input, count(usage["cached_tokens"])) : 0;
+  return { ...NO_USAGE, inputUncached: input - cacheRead, cacheRead, output: count(counted["output_tokens"]), ...extra };
 }
 
 export function usageFields(usage: Usage): JsonObject {
@@ -93,5 +94,5 @@ export function usageFields(usage: Usage): JsonObject {
 /** Does a verbatim `usage` still say what was counted? */
 export function saysUsage(holder: JsonObject, usage: Usage): boolean {
   const said = usageOf(holder);
-  return said !== undefined && totalInput(said) === totalInput(usage) && said.output === usage.output;
+  return said !== undefined && totalInput(said) === totalInput(usage) && said.output === usage.output && said.cacheRead === usage.cacheRead;
 }

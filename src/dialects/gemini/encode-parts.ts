@@ -186,8 +186,7 @@ export function encodeResult(item: ToolResultItem, name: string, context: PartCo
       action: "degraded",
       reason: "A function's response holds words; what else it shows follows as the user's.",
     });
-  const text = words.length === 0 && shown.length > 0 ? "It is shown below." : words.join("\n");
-  return { response: functionResponse(item.callId, name, text, item.isError === true), shown };
+  return { response: functionResponse(item.callId, name, words.join("\n"), item.isError === true), shown };
 }
 
 /** Source: `FunctionResponse.response` of `@google/genai` 3: "output" holds what the function gave, "error" what went wrong. */

@@ -305,5 +305,7 @@ describe("a refusal", () => {
     expect(decode(403, "InvalidSignatureException").message).toContain("clock");
     expect(decode(403, "UnrecognizedClientException").message).toContain("access key");
     expect(decode(403, "AccessDeniedException")).toMatchObject({ fault: "credentials", code: "AccessDeniedException" });
+    // The gateway's own debt is not the caller's.
+    expect(decode(402, "ServiceQuotaExceededException")).toMatchObject({ fault: "credentials", kind: "upstream_rejected", status: 502 });
   });
 });

@@ -261,6 +261,28 @@ describe("an answer of this language comes out as it went in", () => {
       output: 14,
     });
     expect(usage({ tokens, cached_tokens: 704 })).toMatchObject({ inputUncached: 741, cacheRead: 704, output: 43 });
+    // All that was read is billed: what was cached is of it.
+    expect(usage({ billed_units: tokens, tokens, cached_tokens: 704 })).toMatchObject({ inputUncached: 741, cacheRead: 704, output: 43 });
+  });
+
+  it("of another language keeps the order of what was said before the answer and of the answer", () => {
+    const body = { id: "i", message: { role: "assistant", content: "x" }, finish_reason: "COMPLETE" };
+    const answer = dialect.decodeAnswer(body, { operation: "generate" });
+    const said = (text: string, phase?: string): Item => ({
+      type: "message",
+      role: "assistant",
+      ...(phase !== undefined && { phase }),
+      parts: [{ type: "text", text }],
+    });
+    const items = [said("I look.", "commentary"), said("Found.")];
+    const { message } = dialect.encodeAnswer({ ...answer, items, origin: { dialect: "other" } }, told) as JsonObject;
+    expect(message).toEqual({
+      role: "assistant",
+      content: [
+        { type: "text", text: "I look." },
+        { type: "text", text: "Found." },
+      ],
+    });
   });
 
   it("that is a failure is one", () => {
