@@ -61,8 +61,10 @@ export class Admission {
     this.#clock = deps.clock;
     this.#issuers = deps.issuers;
     this.#standing = new Standing(deps);
-    deps.issuers?.whenChanged(() => this.forgetKeys());
-    this.#watchKeys();
+    deps.issuers?.whenChanged(() => this.#forget());
+    // At once: were the first answer one that comes later, every key seen until then would be forgotten with it, and a record that broke
+    // in between would shut out callers that are known.
+    void this.#watchKeys();
   }
 
   /** Who is it? Answers at once for a key seen before. @throws ProblemError unauthenticated */
@@ -164,18 +166,24 @@ export class Admission {
     throw new ProblemError({ kind: "unauthenticated", message: "The key has expired.", code: "invalid_api_key" });
   }
 
-  #watchKeys(): void {
-    const poll = async (): Promise<void> => {
-      const generation = await this.#keys.generation().catch(() => this.#generation);
-      if (generation !== this.#generation) this.forgetKeys();
-      this.#generation = generation;
-      this.#watchKeys();
-    };
-    this.#clock.after(GENERATION_POLL_MS, () => void poll());
+  async #watchKeys(): Promise<void> {
+    await this.#look();
+    this.#clock.after(GENERATION_POLL_MS, () => void this.#watchKeys());
   }
 
-  /** After a change to keys, or what stands beside them, by this process: no need to wait for the poll. */
+  async #look(): Promise<void> {
+    const generation = await this.#keys.generation().catch(() => this.#generation);
+    if (generation !== this.#generation) this.#forget();
+    this.#generation = generation;
+  }
+
+  /** After a change to keys, or what stands beside them, by this process: no need to wait for the poll, nor to forget again with it. */
   forgetKeys(): void {
+    this.#forget();
+    void this.#look();
+  }
+
+  #forget(): void {
     this.#forgotten++;
     this.#front.clear();
     this.#tokens.clear();

@@ -78,7 +78,11 @@ function extentOf(run: Run): CallExtent {
   const { limits, aliases } = run.snapshot;
   const alias = aliases.get(run.model);
   const durationMs = alias?.timeouts?.totalMs ?? alias?.timeoutMs ?? limits.defaultTimeoutMs;
-  return { durationMs, ...(operationOf(run) === "realtime" && { media: true }), ...(run.serviceTier !== undefined && { serviceTier: run.serviceTier }) };
+  return {
+    durationMs,
+    ...(operationOf(run) === "realtime" && { media: true }),
+    ...(run.serviceTier !== undefined && { serviceTier: run.serviceTier }),
+  };
 }
 
 function inputBound(deps: GatewayDeps, run: Run, bytes: number): number {

@@ -27,7 +27,19 @@ export type { GatewayDeps } from "./run.ts";
 /** What the house brings; the rest of `GatewayDeps` is made from it. */
 export interface GatewayOptions extends Pick<
   GatewayDeps,
-  "clock" | "randomness" | "snapshot" | "dialects" | "book" | "alerts" | "aside" | "telemetry" | "guards" | "note" | "node" | "report" | "seal"
+  | "clock"
+  | "randomness"
+  | "snapshot"
+  | "dialects"
+  | "book"
+  | "alerts"
+  | "aside"
+  | "telemetry"
+  | "guards"
+  | "note"
+  | "node"
+  | "report"
+  | "seal"
 > {
   readonly stores: Stores;
   /** Whose tokens are good here besides the gateway's own keys. */

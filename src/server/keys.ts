@@ -57,6 +57,7 @@ export function mountKeys(app: Pick<Hono, "get" | "post" | "delete">, deps: KeyD
     const made = newKey({ ...spec, scopes: scopesOf(scopes), limits }, clock, randomness);
     const { record } = made;
     await keys.create(budgets === undefined || budgets.length === 0 ? record : { ...record, budgets: keyBudgetsFrom(record.id, budgets) });
+    forgetKeys();
     return shown(context, made);
   });
   app.get("/keys", async (context) => context.json({ keys: (await keys.list()).map(({ hash: _hash, ...key }) => key) }));
@@ -68,7 +69,9 @@ export function mountKeys(app: Pick<Hono, "get" | "post" | "delete">, deps: KeyD
   });
   app.post("/accounts/:id/keys", async (context) => {
     const { expiresAt } = await readBody(context, addBody);
-    return shown(context, await addKey(deps, context.req.param("id"), expiresAt));
+    const made = await addKey(deps, context.req.param("id"), expiresAt);
+    forgetKeys();
+    return shown(context, made);
   });
   app.delete("/keys/:id", async (context) => {
     const id = context.req.param("id");

@@ -125,7 +125,10 @@ describe("ollama asks the gateway itself", () => {
     expect(models.map(({ name }) => name)).toContain("sim/echo");
     for (const model of models)
       expect(model).toMatchObject({ model: model.name, digest: expect.stringMatching(/^[0-9a-f]{64}$/) as string });
-    expect(await client.show({ model: "sim/echo" })).toMatchObject({ capabilities: expect.arrayContaining(["completion", "tools"]) as string[], details: { family: "" } });
+    expect(await client.show({ model: "sim/echo" })).toMatchObject({
+      capabilities: expect.arrayContaining(["completion", "tools"]) as string[],
+      details: { family: "" },
+    });
     await expect(client.show({ model: "sim/ecko" })).rejects.toThrow(/sim\/echo/);
     expect((await client.version()).version).toMatch(/^\d+\.\d+\.\d+$/);
   });

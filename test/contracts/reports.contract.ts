@@ -185,7 +185,9 @@ export function reportsContract(name: string, open: () => Promise<Stores>): void
           // Each call is in one bucket of its first stage.
           const first = (pairs: readonly number[]): number =>
             pairs.reduce((sum, count, at) => (at % 2 && (pairs[at - 1] ?? 0) < 256 ? sum + count : sum), 0);
-          return lines.map(({ span, labels, sums: all, latency: pairs }) => `${span} ${labels.join()} ${all[0]} ${first(pairs)}`).toSorted();
+          return lines
+            .map(({ span, labels, sums: all, latency: pairs }) => `${span} ${labels.join()} ${all[0]} ${first(pairs)}`)
+            .toSorted();
         };
         for (const rolledUp of [false, true]) {
           if (rolledUp) await stores.reports.rollUp(false);

@@ -72,7 +72,11 @@ export function encodeReasoning(
     });
   }
   if (reasoning.effort === undefined && reasoning.budgetTokens !== undefined)
-    note({ field: "reasoning.budgetTokens", action: "degraded", reason: "The model takes an effort; the nearest to the budget is asked for." });
+    note({
+      field: "reasoning.budgetTokens",
+      action: "degraded",
+      reason: "The model takes an effort; the nearest to the budget is asked for.",
+    });
   return { maxTokens, thinking: { type: "adaptive", ...displayOf(reasoning) }, ...(effort !== undefined && { effort }) };
 }
 
