@@ -185,10 +185,10 @@ async function furnish(
   const followReports = ({ reports }: GimbalConfig): void =>
     void stores.reports.follow(reports.metadata, reports.values).catch((error: unknown) => log(`reports: ${String(error)}`));
   followReports(config);
-  let front: Front | undefined;
+  const entrance: { front?: Front } = {};
   const control = controlOf(options.config, version, stores.config, options, async (next, number) => {
     // First, because it can still say no.
-    front?.configure(networkOf(next));
+    entrance.front?.configure(networkOf(next));
     const local = await prices?.configure(next);
     const before = snapshot;
     current = next;
@@ -239,7 +239,7 @@ async function furnish(
     }),
     upgrade: upgradeHandler(gateway),
   });
-  front = served;
+  entrance.front = served;
   void queue.start().catch((error: unknown) => gateway.report(error, "batches"));
   const sweep = sweeper(stores, clock, config.lineage.days * MS_PER_DAY);
   await audit.noteRead({ action: "gateway.start", subject: `node:${node}`, details: { config: snapshot.version } });

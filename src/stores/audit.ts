@@ -35,10 +35,10 @@ function isNoted(command: Command): command is Command<"noted"> {
 export function noteOf(note: AuditNote, { name, args }: Command, result: unknown): AuditNote | undefined {
   if (result === false) return undefined;
   if (name === "pinTool") {
-    const [{ hash, author, createdAt: pinnedAt }] = args as Writes["pinTool"]["args"];
+    const [{ hash: pinned, author, createdAt: pinnedAt }] = args as Writes["pinTool"]["args"];
     const kept = result as ToolPin;
     // An earlier pin stayed.
-    return kept.hash === hash && kept.author === author && kept.createdAt === pinnedAt ? note : undefined;
+    return kept.hash === pinned && kept.author === author && kept.createdAt === pinnedAt ? note : undefined;
   }
   if (name !== "appendConfig") return note;
   const { version, createdAt, author } = result as ConfigVersion;

@@ -4,8 +4,8 @@ import type { McpOptions } from "./options.ts";
 
 export type { Asking, McpDoor } from "./door.ts";
 export type { ServerReport } from "./hub.ts";
-export { mcpOptions, type McpOptions } from "./options.ts";
-export { assertSurface, enterSurface } from "./admission.ts";
+export type { McpOptions } from "./options.ts";
+export { enterSurface } from "./admission.ts";
 
 /** MCP, by the configuration in force. The protocol's packages are loaded when servers are configured, or somebody asks. */
 export class Tools {

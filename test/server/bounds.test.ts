@@ -58,7 +58,7 @@ describe("rights of a key and of its team", () => {
     ],
   ];
   for (const [what, one, other, both] of cases)
-    it(what, () => {
+    it(`${what}`, () => {
       expect(bothScopes(one, other)).toEqual(both);
       // Whose is whose matters for neither: only the default priority is the key's.
       if (other.priority === undefined) expect(bothScopes(other, one)).toEqual(both);

@@ -19,7 +19,8 @@ export function demoServer(): McpServer {
   server.registerTool("environment", {}, () => ({ content: [{ type: "text", text: JSON.stringify(process.env) }] }));
   server.registerTool("die", {}, () => process.exit(3));
   server.registerTool("wait", {}, async (context) => {
-    const token = context.mcpReq._meta?.progressToken;
+    const { _meta: meta } = context.mcpReq;
+    const token = meta?.progressToken;
     if (token !== undefined)
       await context.mcpReq.notify({ method: "notifications/progress", params: { progressToken: token, progress: 1, total: 2 } });
     await new Promise((resolve) => context.mcpReq.signal.addEventListener("abort", resolve, { once: true }));

@@ -156,8 +156,8 @@ export class ChunkEncoder implements EventEncoder {
   }
 
   /** Tells an event's own text; the next one like it is told the same way. */
-  #say(frame: TextFrame, text: string): void {
-    this.#emitText(frame, text);
+  #say(frame: TextFrame, said: string): void {
+    this.#emitText(frame, said);
     this.repeats = frame;
   }
 
