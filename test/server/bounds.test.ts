@@ -57,12 +57,11 @@ describe("rights of a key and of its team", () => {
       { requires: { region: ["eu-west-1"] } },
     ],
   ];
-  for (const [what, one, other, both] of cases)
-    it(`${what}`, () => {
-      expect(bothScopes(one, other)).toEqual(both);
-      // Whose is whose matters for neither: only the default priority is the key's.
-      if (other.priority === undefined) expect(bothScopes(other, one)).toEqual(both);
-    });
+  it.each(cases)("%s", (_what, one, other, both) => {
+    expect(bothScopes(one, other)).toEqual(both);
+    // Whose is whose matters for neither: only the default priority is the key's.
+    if (other.priority === undefined) expect(bothScopes(other, one)).toEqual(both);
+  });
 
   it("no place in common is no place at all, not any place", () => {
     const { requires } = bothScopes({ requires: { region: ["eu"] } }, { requires: { region: ["us"] } });
