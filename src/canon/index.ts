@@ -6,6 +6,7 @@ export * from "./item.ts";
 export * from "./call.ts";
 export * from "./task.ts";
 export * from "./event.ts";
+export * from "./frame.ts";
 export * from "./dialect.ts";
 export * from "./provider.ts";
 export * from "./clock.ts";
