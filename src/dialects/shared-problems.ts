@@ -1,6 +1,8 @@
 import type { Json, Problem, ProblemKind } from "../canon/index.ts";
 
 const MESSAGE_CHARACTERS = 1000;
+/** Of a body that is no JSON. */
+const PLAIN_CHARACTERS = 200;
 
 /** Key-like words that a vendor may repeat in its message. */
 const KEY_LIKE = /\b(?:sk|pk|rk|gsk|xai|api|key|bearer)[-_ ][A-Za-z0-9._*-]{8,}/gi;
@@ -47,4 +49,14 @@ export function scrubbed(body: Json): Json {
   const written = JSON.stringify(body);
   const clean = written.replaceAll(KEY_LIKE, "[key]");
   return clean === written ? body : (JSON.parse(clean) as Json);
+}
+
+/** The beginning of a body that is no JSON of ours, without mark-up and line breaks. */
+export function plainWords(text: string): string {
+  const words = text
+    .replaceAll(/<(script|style)\b[^]*?(<\/\1>|$)/gi, " ")
+    .replaceAll(/<[^>]*>/g, " ")
+    .replaceAll(/\s+/g, " ")
+    .trim();
+  return words.slice(0, PLAIN_CHARACTERS);
 }

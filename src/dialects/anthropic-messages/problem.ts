@@ -10,6 +10,7 @@ import {
   type Problem,
   type ProblemKind,
 } from "../../canon/index.ts";
+import { plainWords } from "../shared-problems.ts";
 import { waitAsked } from "../shared-waits.ts";
 import { DIALECT, isObject, textAt } from "./wire.ts";
 
@@ -94,16 +95,6 @@ function kindOf(status: number): ProblemKind {
   if (status === 429) return "rate_limited";
   if (status >= 500) return "upstream_unavailable";
   return "upstream_rejected";
-}
-
-/** The beginning of a body that is no JSON of ours, without mark-up and line breaks. */
-function plainWords(text: string): string {
-  const words = text
-    .replaceAll(/<(script|style)\b[^]*?(<\/\1>|$)/gi, " ")
-    .replaceAll(/<[^>]*>/g, " ")
-    .replaceAll(/\s+/g, " ")
-    .trim();
-  return words.slice(0, 200);
 }
 
 export function broken(message: string, provider?: string): Problem {

@@ -9,6 +9,7 @@ import {
   type Problem,
   type ProblemKind,
 } from "../../canon/index.ts";
+import { plainWords } from "../shared-problems.ts";
 import { COMMON_LIMITS, waitAsked } from "../shared-waits.ts";
 import { DIALECT, isList, isObject } from "./wire.ts";
 
@@ -81,16 +82,6 @@ function kindOf(status: number): ProblemKind {
   // 499: the provider itself gave up on the call.
   if (status >= 499) return "upstream_unavailable";
   return "upstream_rejected";
-}
-
-/** The beginning of a body that is no JSON of ours, without mark-up and line breaks. */
-function plainWords(text: string): string {
-  const words = text
-    .replaceAll(/<(script|style)\b[^]*?(<\/\1>|$)/gi, " ")
-    .replaceAll(/<[^>]*>/g, " ")
-    .replaceAll(/\s+/g, " ")
-    .trim();
-  return words.slice(0, 200);
 }
 
 export function broken(message: string, provider?: string): Problem {
