@@ -1,4 +1,4 @@
-import type { Clock, Guard, ModelBook, Provider, Randomness, Secret, Snapshot, Stores } from "./canon/index.ts";
+import type { Clock, Guard, ModelBook, Randomness, Secret, Snapshot, Stores } from "./canon/index.ts";
 import { Batches, BatchQueue, Files } from "./batches/index.ts";
 import {
   controlOf,
@@ -7,10 +7,7 @@ import {
   inForceAtStart,
   pricesOf,
   readSource,
-  SIM,
-  snapshotOf,
   type ConfigSource,
-  type Discovered,
   type GimbalConfig,
 } from "./config/index.ts";
 import { languages as dialects } from "./dialects/registry.generated.ts";
@@ -20,10 +17,8 @@ import { Alerts } from "./ledger/alerts.ts";
 import { Aside } from "./ledger/aside/index.ts";
 import { Audit, auditing, openAuditKey } from "./ledger/audit/index.ts";
 import { Logs, Telemetry } from "./ledger/telemetry/index.ts";
-import { createModelBook, type LocalPrices } from "./models/index.ts";
-import { createProvider, discover, overlayOf, telemetryNameOf } from "./providers/index.ts";
-import { createSimulator, simOverlay } from "./providers/sim/index.ts";
-import type { StageParts } from "./rehearsal/index.ts";
+import { bookOf, discovered, InForce } from "./in-force.ts";
+import { telemetryNameOf } from "./providers/index.ts";
 import { Health, type HealthDeps } from "./routing/health/index.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, Identity, peopleAt, upgradeHandler } from "./server/index.ts";
@@ -33,11 +28,12 @@ import { Tools } from "./tools/index.ts";
 import { openDataSeal, openRecord, settleLeft, sweeper } from "./stores/index.ts";
 import { connect } from "./wire/client.ts";
 import { listen } from "./wire/front.ts";
-import type { ClientOptions, Front, FrontOptions, HttpClient } from "./wire/types.ts";
+import type { Front, FrontOptions } from "./wire/types.ts";
 
 /** Connections accepted at once, as far as file descriptors allow. */
 const MAX_CONNECTIONS = 50_000;
 const MAX_HEADER_BYTES = 64 * 1024;
+const MS_PER_DAY = 86_400_000;
 
 export interface HouseOptions {
   /** Data folder. */
@@ -114,167 +110,156 @@ export function auditedRecord<T extends Stores>(
   return { audit, stores: { ...record, ...auditing(record, { audit, diff: diffVersions }) } };
 }
 
-async function furnish(
-  options: HouseOptions & Required<Pick<HouseOptions, "clock" | "randomness" | "node">> & { readonly audit: Audit; readonly logs: Logs },
-  fileConfig: GimbalConfig,
-  stores: Stores,
-): Promise<House> {
-  const { folder, env, log, logs, clock, randomness, node, audit } = options;
+type Furnishing = HouseOptions &
+  Required<Pick<HouseOptions, "clock" | "randomness" | "node">> & { readonly audit: Audit; readonly logs: Logs };
+
+async function furnish(options: Furnishing, fileConfig: GimbalConfig, stores: Stores): Promise<House> {
+  const { folder, env, logs, clock, randomness, node, audit } = options;
   const { config, version } = await inForceAtStart(options.config, fileConfig, stores.config, options);
   logs.configure(config.logs);
-  let current = config;
-  const prices = await pricesOf(options.config, config, options, (local) => {
-    book = bookOf(current, local);
-  });
-  let book = bookOf(config, prices?.prices);
-  const unwatch = options.stores
-    ? () => {}
-    : await settleLeft(
-        stores,
-        () => book.version,
-        () => clock.now() + config.limits.journalMs,
-      );
-  let snapshot = snapshotOf(config, version?.version ?? 0, openProviders(config, { clock, env, randomness, book, dataFolder: folder }));
-  const health = openHealth(config, snapshot, { clock, randomness, signals: stores.signals, log: logs.warn });
+  const prices = await pricesOf(options.config, config, options, (local) => now.reprice(local));
+  const now = new InForce(config, version?.version ?? 0, { clock, env, randomness, dataFolder: folder }, prices?.prices);
+  const keepUntil = (): number => clock.now() + config.limits.journalMs;
+  const unwatch = options.stores ? () => {} : await settleLeft(stores, () => now.book.version, keepUntil);
   const seal = await openDataSeal({ env, folder, clock });
   // A rotation raises what this watches: tokens under the new key open from then on.
   const unwatchKeys = stores.config.watch(() => void seal.reload());
-  const telemetry = new Telemetry({
-    clock,
-    logs,
-    node,
-    options: config.telemetry,
-    isListed: (model) => snapshot.aliases.has(model),
-    providerName: (name) => telemetryNameOf(name, current.providers.get(name)?.kind),
-    sender: (otlp) => otlpSender(otlp, { connect, clock }),
-  });
-
-  const identity = new Identity({ clock, fetch, log: logs.warn }, config.identity);
-  const aside = new Aside({ clock, ...stores, log: logs.warn, report: (error, callId) => gateway.report(error, callId) });
-  const gateway = joined({
-    clock,
-    randomness,
-    snapshot: () => snapshot,
-    stores,
-    log,
-    logs,
-    telemetry,
-    aside,
-    issuers: identity.tokens,
-    book: () => book,
-    health,
-    retry: config.retry,
-    seal,
-    guards: options.guards ?? [],
-    note: (event) => audit.note(event),
-    node,
-  });
-  const tools = new Tools(
-    { gateway, pins: stores.toolPins, env, log: logs.warn, report: (error) => gateway.report(error, "mcp") },
-    config.mcp,
-  );
-  const inFiles = { store: stores.files, clock, randomness, options: () => current.files };
-  const inBatches = { gateway, files: stores.files, store: stores.batches, options: () => current.batches };
-  // Several processes at one record: in one of its own, or because another one owns it.
-  const shared = options.stores !== undefined || stores.nodes !== undefined;
-  const queue = new BatchQueue({ ...inBatches, shared, report: (error) => gateway.report(error, "batches") });
+  const rooms = openRooms(options, { now, stores, seal });
+  const { gateway, identity, queue } = rooms;
   // Before the first call: what was switched off before a restart stays so.
   await gateway.switches.refresh();
-  const retired = new Retired(clock, gateway.live);
-  /** A record that cannot be written now is told again with the next configuration, or start. */
-  const followReports = ({ reports }: GimbalConfig): void =>
-    void stores.reports.follow(reports.metadata, reports.values).catch((error: unknown) => log(`reports: ${String(error)}`));
-  followReports(config);
+  followReports(config, rooms);
   const entrance: { front?: Front } = {};
   const control = controlOf(options.config, version, stores.config, options, async (next, number) => {
     // First, because it can still say no.
     entrance.front?.configure(networkOf(next));
-    const local = await prices?.configure(next);
-    const before = snapshot;
-    current = next;
-    book = bookOf(next, local);
-    snapshot = snapshotOf(next, number, openProviders(next, { clock, env, randomness, book, dataFolder: folder }));
-    health.configure(snapshot, next.health);
-    logs.configure(next.logs);
-    telemetry.configure(next.telemetry);
-    gateway.retries.configure(next.retry);
-    identity.configure(next.identity);
-    tools.configure(next.mcp);
-    followReports(next);
-    retired.add(before);
+    const before = now.replace(next, number, await prices?.configure(next));
+    configureRooms(next, rooms);
+    rooms.retired.add(before);
   });
   const adminToken = options.adminToken ?? (await adminTokenOf(folder));
   let ready = true;
-  const served = await listen({
-    host: options.host ?? config.serve.host,
-    port: options.port ?? config.serve.port,
-    maxConnections: MAX_CONNECTIONS,
-    maxHeaderBytes: MAX_HEADER_BYTES,
-    maxMessageBytes: config.limits.bodyBytes,
-    clock,
-    report: logs.warn,
-    ...networkOf(config),
-    handler: httpHandler({
-      gateway,
-      files: new Files(inFiles),
-      batches: new Batches({ ...inBatches, queue }),
-      keys: stores.keys,
-      config: stores.config,
-      control,
-      adminToken,
-      health,
-      switches: stores.switches,
-      audit,
-      reports: stores.reports,
-      dataKeys: stores.dataKeys,
-      content: stores.content,
-      tools,
-      identity,
-      bookWith: (local) => bookOf(current, local),
-      isReady: () => ready,
-      telemetry,
-      peers: options.peers,
-      // Several processes answer at one address: each says which it is.
-      process: options.stores && node.split(".").at(-1),
-    }),
-    upgrade: upgradeHandler(gateway),
+  const handler = httpHandler({
+    ...rooms,
+    ...stores,
+    control,
+    adminToken,
+    audit,
+    peers: options.peers,
+    files: new Files({ store: stores.files, clock, randomness, options: () => now.config.files }),
+    batches: new Batches({ gateway, queue, files: stores.files, store: stores.batches, options: () => now.config.batches }),
+    bookWith: (local) => bookOf(now.config, local),
+    isReady: () => ready,
+    // Several processes answer at one address: each says which it is.
+    process: options.stores && node.split(".").at(-1),
   });
-  entrance.front = served;
+  const front = await openFront(options, config, { handler, upgrade: upgradeHandler(gateway) });
+  entrance.front = front;
   void queue.start().catch((error: unknown) => gateway.report(error, "batches"));
   const sweep = sweeper(stores, clock, config.lineage.days * MS_PER_DAY);
-  await audit.noteRead({ action: "gateway.start", subject: `node:${node}`, details: { config: snapshot.version } });
+  await audit.noteRead({ action: "gateway.start", subject: `node:${node}`, details: { config: now.snapshot.version } });
   return {
-    url: urlOf(served, config),
+    url: urlOf(front, config),
     adminToken,
-    peopleAt: () => peopleAt(identity.options, urlOf(served, config)),
+    peopleAt: () => peopleAt(identity.options, urlOf(front, config)),
     stores,
     gateway,
-    book,
-    snapshot: () => snapshot,
+    book: now.book,
+    snapshot: () => now.snapshot,
     close: async () => {
       ready = false;
       control?.close();
       prices?.close();
-      unwatch();
-      unwatchKeys();
-      gateway.switches.close();
-      gateway.shadows.close();
-      sweep();
-      // Begins nothing more; what runs is drained with all other calls.
-      const kept = queue.close();
-      const { drainMs } = snapshot.limits;
-      await Promise.all([drain(gateway, (ms) => served.close(ms), drainMs), tools.close(drainMs)]);
-      await kept;
-      await Promise.all([gateway.spilling.flush(), telemetry.close()]);
-      await Promise.all([gateway.allowances.walls.close(), aside.close()]);
-      // A record that cannot be written now gets its last chance when the stores close.
-      await stores.ledger.flush().catch(() => {});
-      await Promise.all([closeProviders(snapshot.providers), retired.close()]);
+      for (const stop of [unwatch, unwatchKeys, sweep]) stop();
+      await leave(rooms, front);
       await audit.noteRead({ action: "gateway.stop", subject: `node:${node}` });
       await audit.close();
       if (!options.stores) await stores.close();
     },
   };
+}
+
+/** What serves behind the front. */
+type Rooms = ReturnType<typeof openRooms>;
+
+function openRooms(
+  { clock, randomness, log, logs, node, env, audit, ...options }: Furnishing,
+  { now, stores, seal }: { readonly now: InForce; readonly stores: Stores; readonly seal: Joined["seal"] },
+) {
+  const { config } = now;
+  const report = (error: unknown, place: string): void => gateway.report(error, place);
+  const health = openHealth(now, { clock, randomness, signals: stores.signals, log: logs.warn });
+  const telemetry = new Telemetry({
+    clock,
+    logs,
+    node,
+    options: config.telemetry,
+    isListed: (model) => now.snapshot.aliases.has(model),
+    providerName: (name) => telemetryNameOf(name, now.config.providers.get(name)?.kind),
+    sender: (otlp) => otlpSender(otlp, { connect, clock }),
+  });
+  const identity = new Identity({ clock, fetch, log: logs.warn }, config.identity);
+  const aside = new Aside({ clock, ...stores, log: logs.warn, report });
+  const gateway = joined({
+    clock,
+    randomness,
+    stores,
+    log,
+    logs,
+    telemetry,
+    aside,
+    health,
+    seal,
+    node,
+    snapshot: () => now.snapshot,
+    issuers: identity.tokens,
+    book: () => now.book,
+    retry: config.retry,
+    guards: options.guards ?? [],
+    note: (event) => audit.note(event),
+  });
+  const tools = new Tools({ gateway, pins: stores.toolPins, env, log: logs.warn, report: (error) => report(error, "mcp") }, config.mcp);
+  const queue = new BatchQueue({
+    gateway,
+    files: stores.files,
+    store: stores.batches,
+    options: () => now.config.batches,
+    // Several processes at one record: in one of its own, or because another one owns it.
+    shared: options.stores !== undefined || stores.nodes !== undefined,
+    report: (error) => report(error, "batches"),
+  });
+  return { now, stores, health, logs, telemetry, identity, aside, gateway, tools, queue, retired: new Retired(clock, gateway.live) };
+}
+
+function configureRooms(next: GimbalConfig, rooms: Rooms): void {
+  rooms.health.configure(rooms.now.snapshot, next.health);
+  rooms.logs.configure(next.logs);
+  rooms.telemetry.configure(next.telemetry);
+  rooms.gateway.retries.configure(next.retry);
+  rooms.identity.configure(next.identity);
+  rooms.tools.configure(next.mcp);
+  followReports(next, rooms);
+}
+
+/** A record that cannot be written now is told again with the next configuration, or start. */
+function followReports({ reports }: GimbalConfig, { stores, logs }: Rooms): void {
+  void stores.reports.follow(reports.metadata, reports.values).catch((error: unknown) => logs.line(`reports: ${String(error)}`));
+}
+
+/** Lets what runs come to its end, each part after those that hand it something. */
+async function leave({ now, gateway, queue, tools, telemetry, aside, retired, stores }: Rooms, front: Front): Promise<void> {
+  gateway.switches.close();
+  gateway.shadows.close();
+  // Begins nothing more; what runs is drained with all other calls.
+  const kept = queue.close();
+  const { drainMs } = now.snapshot.limits;
+  await Promise.all([drain(gateway, (ms) => front.close(ms), drainMs), tools.close(drainMs)]);
+  await kept;
+  await Promise.all([gateway.spilling.flush(), telemetry.close()]);
+  await Promise.all([gateway.allowances.walls.close(), aside.close()]);
+  // A record that cannot be written now gets its last chance when the stores close.
+  await stores.ledger.flush().catch(() => {});
+  await Promise.all([closeProviders(now.snapshot.providers), retired.close()]);
 }
 
 interface Joined extends Pick<
@@ -318,65 +303,34 @@ export function joined({ book, health, log, logs, ...rest }: Joined): GatewayDep
 }
 
 function openHealth(
-  config: GimbalConfig,
-  snapshot: Snapshot,
+  now: InForce,
   { log, ...deps }: Pick<HealthDeps, "clock" | "randomness" | "signals"> & { readonly log: (line: string) => void },
 ): Health {
   const health = new Health({
     ...deps,
-    options: config.health,
+    options: now.config.health,
     onChange: ({ subject, what, reason }) => log(`${subject}: ${what} (${reason})`),
   });
-  health.configure(snapshot);
+  health.configure(now.snapshot);
   return health;
 }
 
-const MS_PER_DAY = 86_400_000;
-/** What the machine offers without a configuration. */
-export function discovered(env: HouseOptions["env"], clock: Clock): Promise<Discovered> {
-  return discover({ connect, clock, env, facts: factsOf(createModelBook()) });
-}
-
-interface Wiring {
-  readonly clock: Clock;
-  readonly env: HouseOptions["env"];
-  readonly randomness: Randomness;
-  readonly book: ModelBook;
-  /** Where optional packages and downloaded models are kept. */
-  readonly dataFolder?: string | undefined;
-  /** Default: to where the configuration says. */
-  readonly connect?: (options: ClientOptions) => HttpClient;
-}
-
-function factsOf(book: ModelBook): ModelBook["facts"] {
-  return (provider, model) => book.facts(provider, model);
-}
-
-/** Facts and prices as a configuration corrects them, and a price file them. `prices`: a rehearsal's own. */
-export function bookOf(config: GimbalConfig, local?: LocalPrices, prices: StageParts["prices"] = new Map()): ModelBook {
-  const models = overlayOf(config.providers);
-  const simulated = simOverlay(SIM, config.sim);
-  const overridden = { ...models.models, ...simulated.models };
-  const priced = [...prices].map(([name, price]) => [name, { ...overridden[name], price }] as const);
-  // Patterns are tried in the order in which they are first named.
-  return createModelBook({
-    kinds: { ...models.kinds, ...simulated.kinds },
-    models: { ...Object.fromEntries(priced), ...overridden, ...Object.fromEntries(priced) },
-    local,
-    prefer: config.pricing.prefer,
-  });
-}
-
-/** The running providers of a configuration, by name; the simulator is always among them. */
-export function openProviders(
+function openFront(
+  { host, port, clock, logs }: Furnishing,
   config: GimbalConfig,
-  { clock, env, randomness, book, dataFolder, connect: to = connect }: Wiring,
-): ReadonlyMap<string, Provider> {
-  const facts = factsOf(book);
-  const providers = new Map<string, Provider>([[SIM, createSimulator(SIM, config.sim, { dialects, clock, randomness })]]);
-  for (const [name, options] of config.providers)
-    providers.set(name, createProvider(name, options, { connect: to, clock, env, facts, randomness, dataFolder }));
-  return providers;
+  doors: Pick<FrontOptions, "handler" | "upgrade">,
+): Promise<Front> {
+  return listen({
+    host: host ?? config.serve.host,
+    port: port ?? config.serve.port,
+    maxConnections: MAX_CONNECTIONS,
+    maxHeaderBytes: MAX_HEADER_BYTES,
+    maxMessageBytes: config.limits.bodyBytes,
+    clock,
+    report: logs.warn,
+    ...networkOf(config),
+    ...doors,
+  });
 }
 
 /** Who is believed, and what is shown, at the front. */

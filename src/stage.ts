@@ -1,7 +1,8 @@
 import type { ModelBook } from "./canon/index.ts";
 import { SIM, snapshotOf, type GimbalConfig } from "./config/index.ts";
 import { closeProviders } from "./gateway/index.ts";
-import { bookOf, joined, openProviders, type HouseOptions } from "./house.ts";
+import { joined, type HouseOptions } from "./house.ts";
+import { bookOf, openProviders } from "./in-force.ts";
 import type { Stage, StageParts } from "./rehearsal/index.ts";
 import { Health } from "./routing/health/index.ts";
 import type { HttpClient } from "./wire/types.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { runCli, type CliDeps } from "../../src/cli/index.ts";
-import { bookOf, openProviders } from "../../src/house.ts";
+import { bookOf, openProviders } from "../../src/in-force.ts";
 import { ManualClock, SeededRandomness } from "../../src/kit/index.ts";
 
 const CONFIG = `version: 1

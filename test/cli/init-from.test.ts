@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runCli } from "../../src/cli/index.ts";
 import { readConfig, type GimbalConfig } from "../../src/config/index.ts";
-import { bookOf } from "../../src/house.ts";
+import { bookOf } from "../../src/in-force.ts";
 import { ManualClock, SeededRandomness } from "../../src/kit/index.ts";
 import { memoryStores } from "../../src/stores/index.ts";
 

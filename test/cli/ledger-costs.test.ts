@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { NO_USAGE, type LedgerRow, type Stores } from "../../src/canon/index.ts";
 import { runCli } from "../../src/cli/index.ts";
-import { bookOf } from "../../src/house.ts";
+import { bookOf } from "../../src/in-force.ts";
 import { ManualClock, SeededRandomness } from "../../src/kit/index.ts";
 import { memoryStores } from "../../src/stores/index.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";

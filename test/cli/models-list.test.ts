@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runCli } from "../../src/cli/index.ts";
-import { bookOf, openProviders } from "../../src/house.ts";
+import { bookOf, openProviders } from "../../src/in-force.ts";
 import { ManualClock, SeededRandomness } from "../../src/kit/index.ts";
 import { memoryStores } from "../../src/stores/index.ts";
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Call, Needs, Operation, Provider, Snapshot, Target } from "../../src/canon/index.ts";
 import { readConfig, snapshotOf } from "../../src/config/index.ts";
-import { bookOf, openProviders } from "../../src/house.ts";
+import { bookOf, openProviders } from "../../src/in-force.ts";
 import { ManualClock, SeededRandomness } from "../../src/kit/index.ts";
 import { cardOf, createModelBook, placeOfTarget } from "../../src/models/index.ts";
 import { CallFacts, type FactsSource } from "../../src/routing/facts.ts";

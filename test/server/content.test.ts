@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runCli } from "../../src/cli/index.ts";
-import { bookOf, openHouse, type House } from "../../src/house.ts";
+import { openHouse, type House } from "../../src/house.ts";
+import { bookOf } from "../../src/in-force.ts";
 import { SeededRandomness, systemClock } from "../../src/kit/index.ts";
 
 const CONFIG = `version: 1

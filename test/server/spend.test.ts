@@ -5,7 +5,7 @@ import { zstdDecompressSync } from "node:zlib";
 import { parquetReadObjects } from "hyparquet";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { runCli } from "../../src/cli/index.ts";
-import { bookOf } from "../../src/house.ts";
+import { bookOf } from "../../src/in-force.ts";
 import { SeededRandomness, systemClock } from "../../src/kit/index.ts";
 import type { CliDeps } from "../../src/cli/deps.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
