@@ -153,6 +153,11 @@ export interface LedgerQuery {
 export interface LedgerStore {
   /** Queued for the next group commit; not waited for. A call settled before the commit needs no open record. */
   open(record: OpenRecord): void;
+  /**
+   * What a call that lasts has used so far, in place of what its open record said at the beginning. Resolves when it is durable; changes
+   * nothing where there is no such record, or not yet.
+   */
+  progress(so: Pick<OpenRecord, "callId" | "inputEstimate" | "holds">): Promise<void>;
   /** Queued for the next group commit; resolves when it is durable. `spends`, of leases of `node`, are booked in the same commit, once. */
   settle(row: LedgerRow, spends?: readonly CounterSpend[], node?: string): Promise<void>;
   read(callId: string): Promise<LedgerRow | undefined>;

@@ -202,6 +202,7 @@ const NO_JOURNAL: JournalStore = {
 function ledgerInto(records: Records): LedgerStore {
   return {
     open() {},
+    async progress() {},
     async settle(row) {
       records.settled(row);
     },

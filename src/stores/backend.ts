@@ -61,6 +61,8 @@ export interface Writes {
     ];
     result: void;
   };
+  /** Of a call that lasts; nothing where it has no open record. */
+  progress: { args: readonly [callId: string, inputEstimate: number, holds: string | null]; result: void };
   /** `opened` 0: no open record of this call was handed over. `spends`, of leases of `node`, are booked when the row is new. */
   settle: { args: readonly [opened: 0 | 1, row: RowValues, spends?: Spends]; result: void };
   lease: { args: readonly [node: string, now: number, asks: readonly LeaseAsk[]]; result: readonly LeaseAnswer[] };

@@ -71,6 +71,10 @@ function memoryLedger(clock: Clock, keys: ReadonlyMap<string, KeyRecord>, counte
     open(record) {
       if (!rows.has(record.callId)) open.set(record.callId, structuredClone(record));
     },
+    async progress({ callId, inputEstimate, holds = [] }) {
+      const record = open.get(callId);
+      if (record) open.set(callId, { ...record, inputEstimate: Math.round(inputEstimate), holds: structuredClone(holds) });
+    },
     async settle(row, spends = [], node = "") {
       if (add(row)) counters.spend(node, spends);
     },

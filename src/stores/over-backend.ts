@@ -74,6 +74,9 @@ function ledgerStore(backend: Backend, clock: Clock): LedgerStore {
       const began = [callId, Math.round(startedAt), callerId, model, dialect, Math.round(inputEstimate), node] as const;
       backend.open(holds.length === 0 ? began : [...began, JSON.stringify(holds)]);
     },
+    async progress({ callId, inputEstimate, holds = [] }) {
+      await backend.write("progress", [callId, Math.round(inputEstimate), holds.length === 0 ? null : JSON.stringify(holds)]);
+    },
     settle: (row, entries = [], node = "") =>
       entries.length === 0
         ? backend.settle(row.callId, rowToValues(row))

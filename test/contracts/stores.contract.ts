@@ -178,6 +178,25 @@ function ledgerContract(withStores: WithStores): void {
   );
 
   it(
+    "keeps how far a call that lasts has come, until it is settled, and of no other",
+    withStores(async ({ ledger }) => {
+      ledger.open(openRecord("call_long"));
+      ledger.open(openRecord("call_over"));
+      // The record of a beginning is held for a moment, by each process on its way.
+      while (!(await ledger.readOpen("call_long"))) await ledger.flush();
+      await ledger.progress({ callId: "call_long", inputEstimate: 7000.4, holds: [["wall", START, 900]] });
+      await ledger.settle(ledgerRow("call_over"));
+      await ledger.progress({ callId: "call_over", inputEstimate: 7000 });
+      await ledger.progress({ callId: "call_nowhere", inputEstimate: 7000 });
+      expect(await ledger.readOpen("call_long")).toMatchObject({ inputEstimate: 7000, holds: [["wall", START, 900]] });
+      expect(await ledger.readOpen("call_over")).toBeUndefined();
+      expect(await ledger.interruptOpen(undefined, "p")).toBe(1);
+      expect((await ledger.read("call_long"))?.usage).toMatchObject({ inputUncached: 7000, estimated: true });
+      expect(await ledger.read("call_nowhere")).toBeUndefined();
+    }),
+  );
+
+  it(
     "interrupts only the calls of the node named, also those begun a moment ago",
     withStores(async ({ ledger }) => {
       ledger.open(openRecord("call_a", { node: "node-a" }));

@@ -16,7 +16,7 @@ import { faultOf, isBrokenConnection, reasonOfDatabase } from "./faults.ts";
 import { idempotencyWrites } from "./idempotency-table.ts";
 import { resealWrites } from "./reseal.ts";
 import { rollupWrites } from "./rollup-table.ts";
-import { interruptCalls, openCalls, settleCalls } from "./ledger-table.ts";
+import { interruptCalls, noteProgress, openCalls, settleCalls } from "./ledger-table.ts";
 import { lineageWrites } from "./lineage-table.ts";
 import type { AuditWrite, BatchContext, GroupedWrite, PostgresWrites } from "./tables.ts";
 import { keepNatives, keepTurns, turnWrites } from "./turn-tables.ts";
@@ -38,6 +38,7 @@ const plain: Omit<PostgresWrites, AuditWrite> = {
   ...turnWrites,
   ...lineageWrites,
   ...contentWrites,
+  progress: ({ session }, args) => noteProgress(session, args),
   interrupt: ({ session }, args) => interruptCalls(session, args),
   probe: async ({ session }) => {
     await session.rows(PROBE);
@@ -50,6 +51,7 @@ const COLLISION_TRIES = 5;
 
 /** Which waiting groups a write must find written. */
 const NEEDS: Readonly<Partial<Record<WriteName, readonly GroupedWrite[]>>> = {
+  progress: ["open"],
   interrupt: ["open", "settle"],
   lease: ["settle"],
   deleteTurn: ["keepTurn"],

@@ -56,6 +56,7 @@ const OPEN = statement(
    SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[]) AS began (call_id)
    WHERE NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.call_id = began.call_id) ON CONFLICT (call_id) DO NOTHING`,
 );
+const PROGRESS = statement("ledger.progress", "UPDATE open_calls SET input_estimate = $2::bigint, holds = $3::text WHERE call_id = $1");
 /** Two gateways that bury the same dead one share its calls between them. */
 const LEFT_OPEN = statement(
   "ledger.left-open",
@@ -70,6 +71,10 @@ export async function openCalls(session: Session, opens: readonly Writes["open"]
     OPEN,
     columns.map((column) => arrayOf(opens.map((args) => args[column] ?? null))),
   );
+}
+
+export async function noteProgress(session: Session, args: Writes["progress"]["args"]): Promise<void> {
+  await session.changes(PROGRESS, args);
 }
 
 function columnsOf(settles: readonly Writes["settle"]["args"][]): readonly string[] {

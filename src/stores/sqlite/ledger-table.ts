@@ -6,7 +6,10 @@ import { CounterBook } from "./counter-table.ts";
 import type { Rollups } from "./rollup-table.ts";
 import { LEDGER_COLUMNS, rowFromColumns, rowToValues } from "../ledger-values.ts";
 
-export function ledgerWrites(database: DatabaseSync, rollups: Rollups): Pick<WriteTable, "open" | "settle" | "interrupt" | "probe"> {
+export function ledgerWrites(
+  database: DatabaseSync,
+  rollups: Rollups,
+): Pick<WriteTable, "open" | "progress" | "settle" | "interrupt" | "probe"> {
   const marks = (count: number): string => Array.from({ length: count }, () => "?").join(",");
   const insert = database.prepare(
     `INSERT INTO ledger (${LEDGER_COLUMNS.join(",")}) VALUES (${marks(LEDGER_COLUMNS.length)}) ON CONFLICT (call_id) DO NOTHING`,
@@ -14,6 +17,7 @@ export function ledgerWrites(database: DatabaseSync, rollups: Rollups): Pick<Wri
   const insertOpen = database.prepare(
     `INSERT INTO open_calls SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (SELECT 1 FROM ledger WHERE call_id = ?1) ON CONFLICT (call_id) DO NOTHING`,
   );
+  const updateOpen = database.prepare("UPDATE open_calls SET input_estimate = ?2, holds = ?3 WHERE call_id = ?1");
   const deleteOpen = database.prepare("DELETE FROM open_calls WHERE call_id = ?");
   const leftOpen = database.prepare(
     `SELECT open_calls.*, keys.name AS caller_name, keys.team, keys.project
@@ -25,6 +29,7 @@ export function ledgerWrites(database: DatabaseSync, rollups: Rollups): Pick<Wri
   return {
     open: ([callId, startedAt, callerId, model, dialect, inputEstimate, node, holds]) =>
       void insertOpen.run(callId, startedAt, callerId, model, dialect, inputEstimate, node, holds ?? null),
+    progress: ([callId, inputEstimate, holds]) => void updateOpen.run(callId, inputEstimate, holds),
     settle: ([opened, row, spends]) => {
       const { changes, lastInsertRowid } = insert.run(...row);
       if (spends && changes === 1) counters.spend(spends);
