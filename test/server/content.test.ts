@@ -1,12 +1,10 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runCli } from "../../src/cli/index.ts";
 import { openHouse, type House } from "../../src/house.ts";
-import { bookOf } from "../../src/in-force.ts";
-import { SeededRandomness, systemClock } from "../../src/kit/index.ts";
+import { runCommand } from "../support/command-line.ts";
 
 const CONFIG = `version: 1
 models:
@@ -74,6 +72,8 @@ async function send(
     ...(body && { body: JSON.stringify(body) }),
   });
   const text = await response.text();
+  // A call has its row a moment after its answer ended.
+  await house.gateway.live.whenIdle();
   return {
     status: response.status,
     body: text.startsWith("{") ? JSON.parse(text) : text,
@@ -199,34 +199,8 @@ describe("prompts and answers stored by a policy", () => {
   });
 });
 
-async function cli(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  writeFileSync(join(folder, "server.json"), JSON.stringify({ url: house.url, pid: 1 }));
-  let out = "";
-  let err = "";
-  const none = (): never => {
-    throw new Error("not needed here");
-  };
-  const code = await runCli([...argv, "--data", folder], {
-    env: { GIMBAL_ADMIN_TOKEN: house.adminToken.reveal() },
-    cwd: folder,
-    root: folder,
-    version: "0",
-    nodeVersion: "26.0.0",
-    clock: systemClock,
-    randomness: new SeededRandomness(1),
-    book: bookOf,
-    isRunning: () => true,
-    fetch,
-    out: (text) => void (out += text),
-    err: (text) => void (err += text),
-    serve: () => Promise.resolve(0),
-    openStores: none,
-    discover: () => Promise.resolve({ providers: {}, models: {} }),
-    openProviders: () => Promise.resolve(new Map()),
-    openStage: none,
-  });
-  return { code, out, err };
-}
+const cli = (...argv: string[]): ReturnType<typeof runCommand> =>
+  runCommand(folder, { url: house.url, adminToken: house.adminToken.reveal() }, argv);
 
 describe("gimbal ledger content, stored and erase", () => {
   it("show, count and erase what is stored", async () => {

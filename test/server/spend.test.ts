@@ -1,13 +1,10 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
 import { parquetReadObjects } from "hyparquet";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { runCli } from "../../src/cli/index.ts";
-import { bookOf } from "../../src/in-force.ts";
-import { SeededRandomness, systemClock } from "../../src/kit/index.ts";
-import type { CliDeps } from "../../src/cli/deps.ts";
+import { runCommand } from "../support/command-line.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
 
 const CONFIG = `
@@ -73,35 +70,8 @@ async function json(path: string): Promise<Record<string, unknown>> {
   return JSON.parse(text) as Record<string, unknown>;
 }
 
-async function cli(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  writeFileSync(join(folder, "server.json"), JSON.stringify({ url: gateway.url, pid: 1 }));
-  let out = "";
-  let err = "";
-  const none = (): never => {
-    throw new Error("not needed here");
-  };
-  const deps: CliDeps = {
-    env: { GIMBAL_ADMIN_TOKEN: gateway.house.adminToken.reveal() },
-    cwd: folder,
-    root: folder,
-    version: "0",
-    nodeVersion: "26.0.0",
-    clock: systemClock,
-    randomness: new SeededRandomness(1),
-    book: bookOf,
-    isRunning: () => true,
-    fetch,
-    out: (text) => void (out += text),
-    err: (text) => void (err += text),
-    serve: () => Promise.resolve(0),
-    openStores: none,
-    discover: () => Promise.resolve({ providers: {}, models: {} }),
-    openProviders: () => Promise.resolve(new Map()),
-    openStage: none,
-  };
-  const code = await runCli([...argv, "--data", folder], deps);
-  return { code, out, err };
-}
+const cli = (...argv: string[]): ReturnType<typeof runCommand> =>
+  runCommand(folder, { url: gateway.url, adminToken: gateway.house.adminToken.reveal() }, argv);
 
 describe("/admin/api/spend", () => {
   it("says what teams spent, by day of the configuration's time zone", async () => {
