@@ -156,21 +156,24 @@ class Load {
     return (await file.json()) as readonly Row[];
   }
 
+  async #counter(): Promise<Counter> {
+    const { budgets } = (await this.admin("/budgets")) as { budgets: { counters: Counter[] }[] };
+    return budgets[0]?.counters[0] ?? { spent: "nothing", reserved: "nothing" };
+  }
+
   async check(): Promise<void> {
-    const settled = async (): Promise<unknown> => {
-      try {
-        return await counted();
-      } catch (error) {
-        return String(error);
-      }
-    };
-    const counted = async (): Promise<unknown> => {
-      const { budgets } = (await this.admin("/budgets")) as { budgets: { counters: Counter[] }[] };
-      const counter = budgets[0]?.counters[0];
+    const said = (work: () => Promise<unknown>) => (): Promise<unknown> => work().catch(String);
+    await expect
+      .poll(
+        said(async () => (await this.#counter()).reserved),
+        SOON,
+      )
+      .toBe("0.000000000");
+    const missing = async (): Promise<number> => {
       const paid = (await this.rows()).reduce((sum, row) => sum + paidFor(row), 0);
-      return { reserved: counter?.reserved, missing: Math.abs(Math.round(paid - Number(counter?.spent) * 1e9)) };
+      return Math.abs(Math.round(paid - Number((await this.#counter()).spent) * 1e9));
     };
-    await expect.poll(settled, SOON).toEqual({ reserved: "0.000000000", missing: 0 });
+    await expect.poll(said(missing), SOON).toBe(0);
     const rows = await this.rows();
     const ids = rows.map(({ call_id: id }) => id);
     expect(new Set(ids).size).toBe(ids.length);
