@@ -73,7 +73,7 @@ export class ClientWriter implements EventWriter {
   }
 
   event(event: Event): void {
-    const passed = this.#guarded(event);
+    const passed = this.#guarded(event.type === "start" ? named(event, this.#context) : event);
     this.fold.event(passed);
     if (passed.type === "text" || passed.type === "reasoning" || passed.type === "input" || passed.type === "refusal")
       this.#outputCharacters += passed.text.length;
@@ -173,4 +173,11 @@ export function allocated(length: number): Buffer {
 /** From here on the client sees that somebody answers. */
 function isOutput(event: Event): boolean {
   return event.type !== "start" && event.type !== "usage" && event.type !== "native";
+}
+
+/** An answer whose language gives it no id or names no model bears those of the call and its target in a client's language that has such. */
+function named(start: Event & { type: "start" }, { live, client, upstream, target }: ReplyContext): Event {
+  if (client.id === upstream.id || (start.id !== "" && start.model !== "")) return start;
+  const unique = live.id.replace(/^[a-z]+_/, "");
+  return { ...start, id: start.id || (client.newAnswerId?.(unique) ?? unique), model: start.model || (target?.model ?? "") };
 }

@@ -86,6 +86,10 @@ export class Playback implements ReplyContext, Passenger {
     this.more();
   }
 
+  get target(): ReplyContext["target"] {
+    return this.#run.target;
+  }
+
   get committed(): boolean {
     return this.live.committed;
   }

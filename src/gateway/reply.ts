@@ -34,6 +34,8 @@ export interface ReplyContext {
   readonly client: Dialect;
   readonly upstream: Dialect;
   readonly provider: { readonly id: string };
+  /** Whom was asked there, for answers that do not say it. */
+  readonly target?: { readonly model: string } | undefined;
   readonly wantsStream: boolean;
   /** Same language and nobody changes the content: the bytes pass. */
   readonly forward: boolean;

@@ -42,6 +42,9 @@ function answerContext(id: string): AnswerContext {
   return { call, createdAt: 1 };
 }
 
+/** By which the call under test is known. */
+const UNIQUE = "named";
+
 interface Told {
   readonly frames: readonly string[];
   readonly reply: Reply;
@@ -57,7 +60,7 @@ function told(
   pieces: Iterable<Uint8Array>,
   more: Partial<ReplyContext> & { readonly cancelled?: true } = {},
 ): Told {
-  const live = new LiveCall({ id: "call", clock: new ManualClock(), journalBytes: limits.journalBytes });
+  const live = new LiveCall({ id: `call_${UNIQUE}`, clock: new ManualClock(), journalBytes: limits.journalBytes });
   const frames: string[] = [];
   const reader: Reader = {
     whole: () => expect.unreachable(),
@@ -123,7 +126,14 @@ function framesOf(bytes: Uint8Array): Uint8Array[] {
 function plainly(upstream: Dialect, client: Dialect, frames: readonly Uint8Array[]): { frames: string[]; events: Event[] } {
   const out: string[] = [];
   const events: Event[] = [];
-  const decoder = upstream.decodeEvents((event) => events.push(event), { provider: "upstream" });
+  const decoder = upstream.decodeEvents(
+    (event) => {
+      // Recordings without an id: the call's own takes its place.
+      const nameless = event.type === "start" && event.id === "" && client.id !== upstream.id;
+      events.push(nameless ? { ...event, id: client.newAnswerId?.(UNIQUE) ?? UNIQUE } : event);
+    },
+    { provider: "upstream" },
+  );
   for (const frame of frames) {
     const parsed = parseFrame(frame);
     if (parsed) decoder.frame(parsed);
