@@ -16,6 +16,13 @@ const UNKNOWN = 2;
 const CONTROL = 3;
 const NORMAL = 1;
 const BYTE = 6;
+/**
+ * What is said must not depend on the processor: its arithmetic decides which token is drawn, and a mark of the end or half a character
+ * would be drawn on one machine and not on another. So the first place of every vector stays as it is from the first layer to the last, and
+ * in it all tokens but letters are told off so strongly that none is drawn where another is allowed.
+ */
+const STEADY = 1;
+const TOLD_OFF = -10_000;
 
 const TEMPLATE =
   "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
@@ -55,9 +62,11 @@ export async function writeTinyGguf(path: string, { contextTokens = 2048, seed =
   const heads: Buffer[] = [];
   const bodies: Buffer[] = [];
   let offset = 0;
-  for (const { name, shape, ones } of tensors(names.length)) {
+  for (const { name, shape, ones, fixed } of tensors(kinds)) {
+    const [width = 0] = shape;
     const count = shape.reduce((product, size) => product * size, 1);
     const values = Float32Array.from({ length: count }, () => (ones ? 1 : random.number() - 0.5));
+    if (fixed) for (let at = 0; at < count; at++) values[at] = fixed(at % width, Math.floor(at / width)) ?? values[at] ?? 0;
     const body = padded(Buffer.from(values.buffer));
     heads.push(Buffer.concat([string(name), uint32(shape.length), ...shape.map(uint64), uint32(0), uint64(offset)]));
     bodies.push(body);
@@ -78,24 +87,36 @@ function vocabulary() {
   };
 }
 
-function tensors(words: number): readonly { readonly name: string; readonly shape: readonly number[]; readonly ones?: boolean }[] {
+interface Tensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly ones?: boolean;
+  /** What stands in a column of a row by design; undefined: what chance put there. */
+  readonly fixed?: (column: number, row: number) => number | undefined;
+}
+
+function tensors(kinds: readonly number[]): readonly Tensor[] {
+  const words = kinds.length;
   const narrow = (WIDTH / HEADS) * KEY_HEADS;
-  const layers = Array.from({ length: LAYERS }, (_, layer) => [
+  const keepsFirst = (_column: number, row: number): number | undefined => (row === 0 ? 0 : undefined);
+  const layers = Array.from({ length: LAYERS }, (_, layer): readonly Tensor[] => [
     { name: `blk.${layer}.attn_norm.weight`, shape: [WIDTH], ones: true },
     { name: `blk.${layer}.attn_q.weight`, shape: [WIDTH, WIDTH] },
     { name: `blk.${layer}.attn_k.weight`, shape: [WIDTH, narrow] },
     { name: `blk.${layer}.attn_v.weight`, shape: [WIDTH, narrow] },
-    { name: `blk.${layer}.attn_output.weight`, shape: [WIDTH, WIDTH] },
+    { name: `blk.${layer}.attn_output.weight`, shape: [WIDTH, WIDTH], fixed: keepsFirst },
     { name: `blk.${layer}.ffn_norm.weight`, shape: [WIDTH], ones: true },
     { name: `blk.${layer}.ffn_gate.weight`, shape: [WIDTH, HIDDEN] },
     { name: `blk.${layer}.ffn_up.weight`, shape: [WIDTH, HIDDEN] },
-    { name: `blk.${layer}.ffn_down.weight`, shape: [HIDDEN, WIDTH] },
+    { name: `blk.${layer}.ffn_down.weight`, shape: [HIDDEN, WIDTH], fixed: keepsFirst },
   ]);
+  const toldOff = (column: number, word: number): number | undefined =>
+    column === 0 ? Number(kinds[word] !== NORMAL) * TOLD_OFF : undefined;
   return [
-    { name: "token_embd.weight", shape: [WIDTH, words] },
+    { name: "token_embd.weight", shape: [WIDTH, words], fixed: (column) => (column === 0 ? STEADY : undefined) },
     ...layers.flat(),
     { name: "output_norm.weight", shape: [WIDTH], ones: true },
-    { name: "output.weight", shape: [WIDTH, words] },
+    { name: "output.weight", shape: [WIDTH, words], fixed: toldOff },
   ];
 }
 
