@@ -39,6 +39,8 @@ export interface Heard {
 export interface RealtimeLanguage {
   /** Paths of the client's door. */
   readonly paths: readonly string[];
+  /** How the subprotocol begins in which a browser, which can set no header, sends its key. */
+  readonly keyProtocol?: string;
   /** The model that the address names, empty where it fails to; undefined: in this language the first message does. */
   modelAsked(params: Readonly<Record<string, string>>): string | undefined;
   /** @throws ProblemError invalid_request */

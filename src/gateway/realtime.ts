@@ -20,6 +20,8 @@ import { admit } from "./admit.ts";
 import { allowAttempt, coverAttempt } from "./allowance.ts";
 import { LiveCall } from "./live.ts";
 import { Flow, REALTIME_LIMITS } from "./realtime-flow.ts";
+import { SessionProgress } from "./realtime-progress.ts";
+import { watchStanding } from "./realtime-standing.ts";
 import { SessionUsage } from "./realtime-usage.ts";
 import { plan } from "./plan.ts";
 import type { CallRequest } from "./request.ts";
@@ -43,6 +45,7 @@ export interface SessionRequest {
   readonly peer: string;
 }
 
+const LEFT: Problem = { kind: "cancelled", message: "The client left." };
 /** Source: RFC 6455, section 7.4.1. */
 const NORMAL = 1000;
 const POLICY_VIOLATION = 1008;
@@ -75,7 +78,13 @@ export class RealtimeSession {
   #isOpen = false;
   /** Targets that opened no session. */
   #failed = 0;
+  /** Steps under way that may still take something from limits and budgets. */
+  #taking = 0;
   #over = false;
+  readonly #progress: SessionProgress;
+  #stopStanding = (): void => {};
+  /** Ends what is waited for before a session stands. */
+  #giveUp: (() => void) | undefined;
 
   constructor(deps: GatewayDeps, request: SessionRequest, client: SessionClient) {
     this.#deps = deps;
@@ -99,6 +108,7 @@ export class RealtimeSession {
     });
     deps.live.add(live);
     this.#flow = new Flow(deps.clock, (problem) => this.end(problem));
+    this.#progress = new SessionProgress(deps, this.#run, this.#usage);
     this.#begin().catch((error: unknown) => {
       if (!(error instanceof ProblemError)) deps.report(error, live.id);
       this.end(problemFrom(error));
@@ -126,8 +136,11 @@ export class RealtimeSession {
     this.#over = true;
     const run = this.#run;
     this.#flow.stop();
+    this.#progress.stop();
+    this.#stopStanding();
     this.#upstream?.close();
-    this.#permit?.leave(problem, this.#usage.own.output);
+    // One that never stood says nothing of its target.
+    this.#permit?.leave(problem ?? (this.#isOpen ? undefined : LEFT), this.#usage.own.output);
     if (problem) {
       run.problem = problem;
       stop(run, problem);
@@ -137,14 +150,27 @@ export class RealtimeSession {
     this.#book(problem, true);
     this.#early = [];
     run.live.end();
-    settle(this.#deps, run);
+    this.#giveUp?.();
+    if (this.#taking === 0) settle(this.#deps, run);
+  }
+
+  /** What a step takes while the session ends is given back only by a settlement that comes after it. */
+  async #take<T>(step: () => T | Promise<T>): Promise<T> {
+    this.#taking++;
+    try {
+      return await step();
+    } finally {
+      this.#taking--;
+      if (this.#over && this.#taking === 0) settle(this.#deps, this.#run);
+    }
   }
 
   /** The verbs of any call up to its attempts; then the first target that opens a session. */
   async #begin(): Promise<void> {
     const [deps, run] = [this.#deps, this.#run];
-    await admit(deps, run);
+    await this.#take(() => admit(deps, run));
     if (this.#over) return;
+    this.#stopStanding = watchStanding(deps, run, (problem) => this.end(problem));
     // What passes here is not read as a conversation, so nobody could hold it against a policy.
     if (deps.guards.length > 0)
       throw new ProblemError({ kind: "policy_denied", message: "Policies are in force that cannot look into realtime sessions." });
@@ -166,13 +192,15 @@ export class RealtimeSession {
       return { kind: "unsupported", message: `${target.provider}/${target.model} holds no sessions in ${run.request.dialect.title}.` };
     const off = deps.switches.blocked(target.provider, target.model);
     if (off !== undefined) return { kind: "upstream_unavailable", message: `${target.provider}/${target.model} is ${off}.` };
-    const short = await allowAttempt(deps, run, target, 0);
-    if (short) return short;
+    const short = await this.#take(() => allowAttempt(deps, run, target, 0));
+    if (short || this.#over) return short;
     const entered = deps.health.enter(target, priorityOf(run.request.headers["x-gimbal-priority"], run.caller?.scopes.priority));
+    if (entered.state === "waiting") this.#giveUp = () => entered.cancel();
     const permit = entered.state === "waiting" ? await entered.entered : entered;
+    this.#giveUp = undefined;
     if (permit.state === "refused") return permit.problem;
     if (this.#over) {
-      permit.leave({ kind: "cancelled", message: "The client left." });
+      permit.leave(LEFT);
       return undefined;
     }
     this.#permit = permit;
@@ -242,6 +270,7 @@ export class RealtimeSession {
     const word = this.#request.language.server(message);
     if (!this.#usage.hear(word)) return;
     this.#book(undefined, false);
+    this.#progress.changed();
     this.#cover(this.#usage.open);
   }
 
@@ -254,7 +283,7 @@ export class RealtimeSession {
     };
     const outcome = coverAttempt(this.#deps, this.#run, allowance, others);
     if (!(outcome instanceof Promise)) return heard(outcome);
-    outcome.then(heard, (error: unknown) => this.end(problemFrom(error)));
+    this.#take(() => outcome).then(heard, (error: unknown) => this.end(problemFrom(error)));
   }
 
   #pass(text: string, upstream: RealtimeHandle, target: Target): void {

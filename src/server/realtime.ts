@@ -1,4 +1,4 @@
-import { problemFrom, ProblemError, type Caller, type Dialect, type RealtimeLanguage } from "../canon/index.ts";
+import { problemFrom, ProblemError, type Caller, type Dialect, type Headers, type RealtimeLanguage } from "../canon/index.ts";
 import { RealtimeSession } from "../gateway/realtime.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import { openJson } from "../kit/index.ts";
@@ -23,11 +23,21 @@ export function realtimeDoors(deps: GatewayDeps): ReadonlyMap<string, RealtimeDo
 }
 
 /** The caller is known before the upgrade is accepted. @throws ProblemError unauthenticated, invalid_request */
-export async function identifyForSession(deps: GatewayDeps, { dialect, language }: RealtimeDoor, request: FrontRequest): Promise<Caller> {
-  const caller = await deps.admission.identify(deps.snapshot(), dialect, headersIn(dialect, request), request.peer);
+export async function identifyForSession(deps: GatewayDeps, door: RealtimeDoor, request: FrontRequest): Promise<Caller> {
+  const { dialect, language } = door;
+  const caller = await deps.admission.identify(deps.snapshot(), dialect, sessionHeaders(door, request), request.peer);
   if (language.modelAsked(queryParams(request.query)) === "")
     throw new ProblemError({ kind: "invalid_request", message: "The address names no model: add `?model=NAME`.", param: "model" });
   return caller;
+}
+
+/** A key among the subprotocols stands in place of the header that a browser cannot set; one that was sent wins. */
+function sessionHeaders({ dialect, language: { keyProtocol } }: RealtimeDoor, request: FrontRequest): Headers {
+  const headers = headersIn(dialect, request);
+  if (keyProtocol === undefined || headers["authorization"] !== undefined) return headers;
+  const offered = headers["sec-websocket-protocol"]?.split(",").map((name) => name.trim());
+  const key = offered?.find((name) => name.startsWith(keyProtocol))?.slice(keyProtocol.length);
+  return key ? { ...headers, authorization: `Bearer ${key}` } : headers;
 }
 
 /** How long a client may take to name its model, where its first message does. */
@@ -41,7 +51,7 @@ export function serveSession(deps: GatewayDeps, door: RealtimeDoor, request: Fro
   const { dialect, language } = door;
   const params = queryParams(request.query);
   const begin = (model: string): RealtimeSession =>
-    new RealtimeSession(deps, { dialect, language, model, headers: headersIn(dialect, request), params, peer: request.peer }, socket);
+    new RealtimeSession(deps, { dialect, language, model, headers: sessionHeaders(door, request), params, peer: request.peer }, socket);
   const asked = language.modelAsked(params);
   let session = asked === undefined ? undefined : begin(asked);
   const giveUp = session

@@ -59,9 +59,11 @@ export class UpstreamSocket implements SocketHandle {
       this.#close(refused(host, status));
     });
     socket.on("error", (error) => this.#close(this.#open ? broken(host, error) : connectionProblem(error, host, false)));
-    socket.on("close", (code) =>
-      this.#close(code === NORMAL || code === GOING_AWAY ? undefined : brokenAnswer(host, "socket_closed", `closed the session (${code})`)),
-    );
+    socket.on("close", (code, reason) => {
+      // Some languages have no other words for what went wrong.
+      const why = reason.length === 0 ? `${code}` : `${code}: ${reason.toString("utf8")}`;
+      this.#close(code === NORMAL || code === GOING_AWAY ? undefined : brokenAnswer(host, "socket_closed", `closed the session (${why})`));
+    });
   }
 
   get buffered(): number {

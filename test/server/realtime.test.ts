@@ -3,8 +3,9 @@ import { GoogleGenAI, type LiveServerMessage, type Session } from "@google/genai
 import OpenAI from "openai";
 import { OpenAIRealtimeWS } from "openai/realtime/ws";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { WebSocket, WebSocketServer } from "ws";
+import { WebSocketServer } from "ws";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
+import { ANSWER, say, talk } from "../support/session.ts";
 
 /** A gateway whose provider is another one: the session crosses a real socket twice. */
 let far: TestGateway;
@@ -29,50 +30,6 @@ afterAll(async () => {
   await far.close();
 });
 
-interface Talk {
-  readonly events: { readonly type: string; readonly [member: string]: unknown }[];
-  readonly closed: Promise<number>;
-  send(event: object | string): void;
-  until(type: string): Promise<Record<string, unknown>>;
-  close(): void;
-}
-
-/** A socket without any client's manners. */
-async function talk(url: string, key?: string): Promise<Talk> {
-  const socket = new WebSocket(url.replace("http", "ws"), key === undefined ? {} : { headers: { authorization: `Bearer ${key}` } });
-  const events: Talk["events"] = [];
-  let wake = (): void => {};
-  socket.on("message", (data: Buffer) => {
-    events.push(JSON.parse(data.toString()) as Talk["events"][number]);
-    wake();
-  });
-  const closed = new Promise<number>((resolve) => socket.on("close", (code) => resolve(code)));
-  void closed.then(() => wake());
-  await new Promise<void>((resolve, reject) => {
-    socket.on("open", resolve);
-    socket.on("error", reject);
-  });
-  return {
-    events,
-    closed,
-    send: (event) => socket.send(typeof event === "string" ? event : JSON.stringify(event)),
-    until: async (type) => {
-      for (;;) {
-        const found = events.findIndex((event) => event.type === type);
-        if (found >= 0) return events.splice(0, found + 1).at(-1) ?? {};
-        if (socket.readyState === WebSocket.CLOSED) throw new Error(`closed before ${type}`);
-        await new Promise<void>((resolve) => (wake = resolve));
-      }
-    },
-    close: () => socket.close(),
-  };
-}
-
-const say = (words: string) => ({
-  type: "conversation.item.create",
-  item: { type: "message", role: "user", content: [{ type: "input_text", text: words }] },
-});
-const ANSWER = { type: "response.create" };
 const door = (model = "talk") => `${near.url}/v1/realtime?model=${model}`;
 
 describe("/v1/realtime", () => {

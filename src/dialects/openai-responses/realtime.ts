@@ -19,6 +19,7 @@ const CHARACTERS_PER_TOKEN = 4;
 /** OpenAI's Realtime API over a WebSocket. Source: the types of the `openai` package 7.57 (`resources/realtime`). */
 export const realtime: RealtimeLanguage = {
   paths: ["/v1/realtime"],
+  keyProtocol: "openai-insecure-api-key.",
   modelAsked: (params) => params["model"] ?? "",
   address: (model) => `/realtime?model=${encodeURIComponent(model)}`,
   client,
