@@ -22,8 +22,8 @@ export interface Plan {
   readonly idle: { readonly streams: number; readonly secs: number; readonly afterSecs: number };
 }
 export const FULL: Plan = {
-  rounds: 3,
-  saturated: { conns: 32, warm: 10_000, count: 40_000, secs: 8 },
+  rounds: 5,
+  saturated: { conns: 32, warm: 20_000, count: 40_000, secs: 8 },
   streams: { conns: 300, warm: 600, count: 3_000, secs: 10 },
   open: { conns: 64, warm: 2, secs: 6 },
   rates: [500, 1_000],
@@ -54,17 +54,33 @@ export function compare(
   route: Route,
   mode: LoadMode,
   rounds: number,
-): Row[] {
-  const runs = new Map<Candidate, LoadResult[]>();
+): readonly Row[] {
+  return compareRoutes(helpers, bodies, candidates, [route], mode, rounds).get(route) ?? [];
+}
+
+/** The same for several cases whose figures are set against each other: they take turns within every round. */
+export function compareRoutes(
+  helpers: Helpers,
+  bodies: Bodies,
+  candidates: readonly Candidate[],
+  routes: readonly Route[],
+  mode: LoadMode,
+  rounds: number,
+): ReadonlyMap<Route, readonly Row[]> {
+  const runs = new Map(routes.map((route) => [route, new Map<Candidate, LoadResult[]>()]));
   for (let round = 0; round < rounds; round++) {
-    for (const candidate of candidates) {
-      const ask = requestOf(candidate, route, bodies);
-      if (!ask) continue;
-      const result = helpers.load(ask, mode);
-      runs.set(candidate, [...(runs.get(candidate) ?? []), result]);
+    for (const [route, results] of runs) {
+      for (const candidate of candidates) {
+        const ask = requestOf(candidate, route, bodies);
+        if (ask) results.set(candidate, [...(results.get(candidate) ?? []), helpers.load(ask, mode)]);
+      }
     }
   }
-  return [...runs].map(([candidate, results]) => ({ candidate, median: medianOf(results), cpuUs: results.map((result) => result.cpuUs) }));
+  return new Map([...runs].map(([route, results]) => [route, [...results].map(rowOf)]));
+}
+
+function rowOf([candidate, results]: readonly [Candidate, readonly LoadResult[]]): Row {
+  return { candidate, median: medianOf(results), cpuUs: results.map((result) => result.cpuUs) };
 }
 
 function requestOf(candidate: Candidate, route: Route, bodies: Bodies): LoadRequest | undefined {

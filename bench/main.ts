@@ -7,7 +7,7 @@ import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { bare, direct, gimbal, nginx, nginxVersion, peer, wire } from "./candidates.ts";
 import type { Candidate } from "./candidates.ts";
-import { Bodies, compare, FULL, idleStreams, QUICK, secondStart } from "./cases.ts";
+import { Bodies, compare, compareRoutes, FULL, idleStreams, QUICK, secondStart } from "./cases.ts";
 import { Helpers } from "./load.ts";
 import { canPin } from "./processes.ts";
 import { report, targetsOf } from "./report.ts";
@@ -17,6 +17,12 @@ import { workersCase } from "./workers.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const PARTS = ["plain", "10k", "stream", "translated", "latency", "workers", "idle", "start", "survive"];
+/** Streams, by the part of the bench they belong to. What is translated is set against what is forwarded. */
+const STREAMS = [
+  ["stream", "stream"],
+  ["translated", "chat-to-messages"],
+  ["translated", "messages-to-chat"],
+] as const;
 /** Load average above which others were at work when the bench began. */
 const QUIET_LOAD = 0.5;
 
@@ -77,9 +83,15 @@ async function measure(folder: string): Promise<Measured> {
   };
   const plain = run("plain", "plain", saturated);
   const large = run("10k", "10k", saturated);
-  const stream = run("stream", "stream", streamed);
-  const chatToMessages = run("translated", "chat-to-messages", streamed);
-  const messagesToChat = run("translated", "messages-to-chat", streamed);
+  say("measuring: streams");
+  const streams = compareRoutes(
+    helpers,
+    bodies,
+    proxies,
+    STREAMS.filter(([part]) => wanted(part)).map(([, route]) => route),
+    streamed,
+    plan.rounds,
+  );
   const unpaid = all.filter(({ id }) => id !== "peer" && id !== "wire");
   const latency = new Map(
     wanted("latency") ? plan.rates.map((rate) => [rate, run("latency", "plain", { mode: "open", rate, ...plan.open }, unpaid)]) : [],
@@ -96,9 +108,9 @@ async function measure(folder: string): Promise<Measured> {
     plan,
     plain,
     large,
-    stream,
-    chatToMessages,
-    messagesToChat,
+    stream: streams.get("stream"),
+    chatToMessages: streams.get("chat-to-messages"),
+    messagesToChat: streams.get("messages-to-chat"),
     latency,
     workers,
     ...(idle && { idle }),

@@ -8,9 +8,9 @@ export interface Measured {
   readonly plan: Plan;
   readonly plain?: readonly Row[];
   readonly large?: readonly Row[];
-  readonly stream?: readonly Row[];
-  readonly chatToMessages?: readonly Row[];
-  readonly messagesToChat?: readonly Row[];
+  readonly stream: readonly Row[] | undefined;
+  readonly chatToMessages: readonly Row[] | undefined;
+  readonly messagesToChat: readonly Row[] | undefined;
   readonly latency?: ReadonlyMap<number, readonly Row[]>;
   readonly workers?: readonly Row[];
   readonly idle?: IdleFigures;
@@ -35,6 +35,21 @@ const cpuOf = (rows: readonly Row[] | undefined, id: string): number | undefined
 };
 const over = (a: number | undefined, b: number | undefined): number | undefined => (a === undefined || b === undefined ? undefined : a / b);
 const perChunk = (rows: readonly Row[] | undefined): number | undefined => over(cpuOf(rows, "gimbal"), CHUNKS);
+/** Of two rows of one case, or of two cases that took turns: the median of what each round says by itself, because noise drifts. */
+function paired(
+  [a, idOfA]: readonly [readonly Row[] | undefined, string],
+  [b, idOfB]: readonly [readonly Row[] | undefined, string],
+  compared: (a: number, b: number) => number,
+): number | undefined {
+  if (cpuOf(a, idOfA) === undefined || cpuOf(b, idOfB) === undefined) return undefined;
+  const roundsOf = (rows: typeof a, id: string): readonly number[] => rows?.find(({ candidate }) => candidate.id === id)?.cpuUs ?? [];
+  const others = roundsOf(b, idOfB);
+  const figures = roundsOf(a, idOfA).map((figure, round) => compared(figure, others[round] ?? Number.NaN));
+  return figures.toSorted((x, y) => x - y)[Math.floor(figures.length / 2)];
+}
+const ratio = (rows: readonly Row[] | undefined, a: string, b: string): number | undefined => paired([rows, a], [rows, b], (x, y) => x / y);
+const perChunkAbove = (rows: readonly Row[] | undefined, base: readonly Row[] | undefined): number | undefined =>
+  paired([rows, "gimbal"], [base, "gimbal"], (x, y) => (x - y) / CHUNKS);
 const minus = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined || b === undefined ? undefined : a - b;
 
@@ -60,32 +75,31 @@ const scaled = (us: number | undefined): number | undefined => over(us, 1000);
 
 export function targetsOf(measured: Measured): Target[] {
   const { plain, large, stream, chatToMessages, messagesToChat, idle, start } = measured;
-  const gimbal = cpuOf(plain, "gimbal");
   const targets: Target[] = [
-    { what: "1 kB plain, against the bare proxy", kind: "gate", figure: over(gimbal, cpuOf(plain, "bare")), limit: 1.5, unit: "x" },
+    { what: "1 kB plain, against the bare proxy", kind: "gate", figure: ratio(plain, "gimbal", "bare"), limit: 1.5, unit: "x" },
     {
       what: "1 kB plain, the peer against Gimbal",
       kind: "gate",
-      figure: over(cpuOf(plain, "peer"), gimbal),
+      figure: ratio(plain, "peer", "gimbal"),
       limit: 10,
       atLeast: true,
       unit: "x",
     },
-    { what: "1 kB plain", kind: "goal", figure: gimbal, limit: 60, unit: "µs" },
-    { what: "1 kB plain, against nginx", kind: "goal", figure: over(gimbal, cpuOf(plain, "nginx")), limit: 3.3, unit: "x" },
+    { what: "1 kB plain", kind: "goal", figure: cpuOf(plain, "gimbal"), limit: 60, unit: "µs" },
+    { what: "1 kB plain, against nginx", kind: "goal", figure: ratio(plain, "gimbal", "nginx"), limit: 3.3, unit: "x" },
     { what: "10 kB plain", kind: "goal", figure: cpuOf(large, "gimbal"), limit: 90, unit: "µs" },
     { what: "stream, fast path, a chunk", kind: "gate", figure: perChunk(stream), limit: 32, unit: "µs" },
     {
       what: "stream, chat client on a messages upstream, above the fast path, a chunk",
       kind: "gate",
-      figure: minus(perChunk(chatToMessages), perChunk(stream)),
+      figure: perChunkAbove(chatToMessages, stream),
       limit: 2.5,
       unit: "µs",
     },
     {
       what: "stream, messages client on a chat upstream, above the fast path, a chunk",
       kind: "gate",
-      figure: minus(perChunk(messagesToChat), perChunk(stream)),
+      figure: perChunkAbove(messagesToChat, stream),
       limit: 2.5,
       unit: "µs",
     },
@@ -93,7 +107,7 @@ export function targetsOf(measured: Measured): Target[] {
     {
       what: "1 kB plain with limits and budgets, two workers against one process",
       kind: "gate",
-      figure: over(cpuOf(measured.workers, "workers"), cpuOf(measured.workers, "gimbal")),
+      figure: ratio(measured.workers, "workers", "gimbal"),
       limit: 1.15,
       unit: "x",
     },
@@ -119,7 +133,8 @@ export function report(measured: Measured): string {
     "# What it costs",
     "",
     "Written by `npm run bench`; do not edit. CPU is that of all threads and processes of the candidate, from the scheduler's own accounts; it is the",
-    `stable figure. Medians of ${plan.rounds} interleaved rounds after equal warm-up. The candidate has one core, load generator and upstream the other.`,
+    `stable figure. Medians of ${plan.rounds} interleaved rounds after equal warm-up; a ratio or a difference is the median of what each round says by`,
+    "itself. The candidate has one core, load generator and upstream the other.",
     "",
     ...machine(measured),
     "",
