@@ -24,7 +24,7 @@ import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, Identity, peopleAt, upgradeHandler } from "./server/index.ts";
 import type { MetricsPeers } from "./server/metrics-exchange.ts";
 import { otlpSender } from "./server/otlp.ts";
-import { Tools } from "./tools/index.ts";
+import { Tools, type SessionPeers } from "./tools/index.ts";
 import { openDataSeal, openRecord, settleLeft, sweeper } from "./stores/index.ts";
 import { connect } from "./wire/client.ts";
 import { listen } from "./wire/front.ts";
@@ -55,6 +55,8 @@ export interface HouseOptions {
   readonly node?: string;
   /** The metrics of the other processes behind this address. */
   readonly peers?: MetricsPeers;
+  /** The sessions of MCP clients that they hold. */
+  readonly sessions?: SessionPeers;
 }
 
 /** A running gateway. */
@@ -218,7 +220,10 @@ function openRooms(
     guards: options.guards ?? [],
     note: (event) => audit.note(event),
   });
-  const tools = new Tools({ gateway, pins: stores.toolPins, env, log: logs.warn, report: (error) => report(error, "mcp") }, config.mcp);
+  const tools = new Tools(
+    { gateway, pins: stores.toolPins, env, log: logs.warn, report: (error) => report(error, "mcp"), peers: options.sessions },
+    config.mcp,
+  );
   const queue = new BatchQueue({
     gateway,
     files: stores.files,

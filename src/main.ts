@@ -12,6 +12,7 @@ import { systemClock, SystemRandomness } from "./kit/index.ts";
 import { adminTokenOf, announce } from "./server/admin-token.ts";
 import { peopleAt } from "./server/index.ts";
 import { MetricsHost, metricsPeers } from "./server/metrics-exchange.ts";
+import { SessionHost, sessionPeers } from "./server/session-exchange.ts";
 import { NODE_VARIABLE, PORT_VARIABLE, startWorkers, type ReadyMessage } from "./server/workers.ts";
 import { openStage } from "./stage.ts";
 import {
@@ -85,6 +86,8 @@ async function serveAsWorker(settings: ServeSettings): Promise<number> {
       ...options,
       stores,
       peers,
+      // As the primary knows this worker; no later one has the same.
+      ...(cluster.worker && { sessions: sessionPeers(ipcChannel(process), String(cluster.worker.id)) }),
       ...(node !== undefined && { node }),
       ...(port !== undefined && { port: Number(port) }),
     });
@@ -132,6 +135,7 @@ async function serveOver(stores: HostedStores, settings: ServeSettings, node: st
   const adminToken = settings.adminToken ?? (await adminTokenOf(dataFolder));
   const host = primaryHost(stores);
   const metrics = new MetricsHost(clock);
+  const sessions = new SessionHost();
   const workers = startWorkers({
     count: settings.workers,
     clock,
@@ -140,6 +144,7 @@ async function serveOver(stores: HostedStores, settings: ServeSettings, node: st
     adopt: (worker) => {
       host.attach(ipcChannel(worker));
       metrics.attach(ipcChannel(worker));
+      sessions.attach(String(worker.id), ipcChannel(worker));
     },
     bury: (dead) =>
       void interruptLeft(stores, dead, followed.priceVersion(), until()).catch((error: unknown) =>

@@ -15,6 +15,8 @@ const PATH = "/mcp";
 const METADATA = "/.well-known/oauth-protected-resource";
 const BODY_MS = 30_000;
 const JSON_DEPTH = 128;
+/** Bytes that wait for a client to take them; a stream that comes on top of that is cut off. */
+const MOST_WAITING = 4 * 1024 * 1024;
 const METHODS = ["POST", "GET", "DELETE"] as const;
 /** Codes of JSON-RPC 2.0, section 5.1; of the server's own range for everything else. */
 const PARSE_ERROR = -32_700;
@@ -97,25 +99,30 @@ function parse(bytes: Buffer): unknown {
   throw new NotJson({ kind: "invalid_request", message: `Parse error: ${outcome.message}` });
 }
 
-/** Passes the answer on as it comes, no faster than its client takes it. */
+/**
+ * Passes the answer on as it comes. What its client does not take is kept for it, up to a bound: nobody else waits for a slow one, and who is
+ * cut off can come back for the rest (`Last-Event-ID`).
+ */
 async function relay(response: Response, out: FrontOut): Promise<void> {
   const headers = Object.fromEntries(response.headers);
   if (!response.body || !headers["content-type"]?.startsWith("text/event-stream"))
     return out.whole(response.status, headers, Buffer.from(await response.arrayBuffer()));
   const reader = response.body.getReader();
-  let left = (): void => {};
-  const gone = new Promise<void>((resolve) => (left = resolve));
-  out.onLeave(() => {
-    left();
-    void reader.cancel().catch(() => {});
-  });
+  out.onLeave(() => void reader.cancel().catch(() => {}));
   out.head(response.status, headers);
+  let waiting = 0;
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done || out.closed) break;
-      if (!out.write(Buffer.from(value.buffer, value.byteOffset, value.byteLength)))
-        await Promise.race([gone, new Promise<void>((resolve) => out.onDrain(resolve))]);
+      if (waiting > MOST_WAITING) {
+        out.cut();
+        await reader.cancel().catch(() => {});
+        return;
+      }
+      if (out.write(Buffer.from(value.buffer, value.byteOffset, value.byteLength))) continue;
+      if (waiting === 0) out.onDrain(() => (waiting = 0));
+      waiting += value.byteLength;
     }
   } catch (error) {
     out.cut();

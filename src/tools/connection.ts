@@ -12,9 +12,11 @@ import {
 } from "@modelcontextprotocol/client";
 import { DEFAULT_INHERITED_ENV_VARS, StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { ProblemError, type Clock, type Problem } from "../canon/index.ts";
+import { LogGate } from "./log-gate.ts";
 import { plain } from "./names.ts";
 import type { Relayed, ServerOptions } from "./options.ts";
 import { UpstreamFetch } from "./upstream-fetch.ts";
+import { Watching, type Watched } from "./watching.ts";
 
 /** Things of one kind that one server may offer. */
 const MOST_OFFERED = 2000;
@@ -54,6 +56,8 @@ export interface ConnectionOptions {
   readonly onClose: () => void;
   readonly onListChanged: () => void;
   readonly onResource: (uri: string) => void;
+  /** Resources whose changes somebody wants to hear of. */
+  readonly watched: Watched;
   /** The only call that is under way, where something is relayed. */
   readonly current: () => RunningCall | undefined;
 }
@@ -64,6 +68,9 @@ export const RUNNING = new AsyncLocalStorage<RunningCall>();
 /** One connection to one server, from its start to its end. */
 export class Connection {
   readonly client: Client;
+  /** What the server tells of its own accord. */
+  readonly watching: Watching;
+  readonly #gate: LogGate;
   readonly #options: ConnectionOptions;
   readonly #transport: Transport;
   readonly #fetch: UpstreamFetch | undefined;
@@ -74,6 +81,7 @@ export class Connection {
   constructor(options: ConnectionOptions) {
     this.#options = options;
     const { options: server } = options;
+    this.#gate = new LogGate(options.clock, options.log);
     this.#fetch = server.url === undefined ? undefined : this.#openFetch(server.url);
     this.#transport = this.#openTransport();
     this.client = new Client(
@@ -82,11 +90,13 @@ export class Connection {
         capabilities: capabilitiesOf(server.relay),
         versionNegotiation: negotiation(server),
         inputRequired: { autoFulfill: false },
-        listChanged: Object.fromEntries(
-          ["tools", "prompts", "resources"].map((kind) => [kind, { onChanged: () => options.onListChanged(), autoRefresh: false }]),
-        ),
       },
     );
+    this.watching = new Watching(this.client, {
+      ...options,
+      timeoutMs: server.connectTimeoutMs,
+      log: (line) => this.#log(line),
+    });
     this.#listen();
   }
 
@@ -98,6 +108,8 @@ export class Connection {
   async open(signal: AbortSignal): Promise<Catalogue> {
     const timeout = this.#options.options.connectTimeoutMs;
     await this.client.connect(this.#transport, { timeout, signal });
+    // First, so that no change is missed in between.
+    this.watching.open();
     return this.read(signal);
   }
 
@@ -132,6 +144,7 @@ export class Connection {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.watching.close();
     await this.client.close().catch(() => {});
     await this.#transport.close().catch(() => {});
     await this.#fetch?.close();
@@ -183,7 +196,7 @@ export class Connection {
 
   #listen(): void {
     const { client } = this;
-    const { options, current, onClose, onResource, name } = this.#options;
+    const { options, current, onClose, name } = this.#options;
     const onerror = (error: Error): void => {
       if (this.#closed) return;
       // The official transport has no code for it.
@@ -195,7 +208,6 @@ export class Connection {
       if (!this.#closed) onClose();
     };
     Object.assign(client, { onerror, onclose });
-    client.setNotificationHandler("notifications/resources/updated", ({ params }) => onResource(params.uri));
     if (options.relay.includes("logging"))
       client.setNotificationHandler("notifications/message", ({ params }) => current()?.tell?.("notifications/message", params));
     client.fallbackRequestHandler = async ({ method, params = {} }) => {
@@ -211,7 +223,7 @@ export class Connection {
   }
 
   #log(words: string): void {
-    this.#options.log(`mcp ${this.#options.name}: ${words}`);
+    this.#gate.write(`mcp ${this.#options.name}`, words);
   }
 }
 

@@ -1,21 +1,18 @@
-import { ProtocolError, ProtocolErrorCode, Server, type ServerContext } from "@modelcontextprotocol/server";
-import { AjvJsonSchemaValidator } from "@modelcontextprotocol/server/validators/ajv";
+import { CLIENT_CAPABILITIES_META_KEY, LOG_LEVEL_META_KEY, ProtocolError, ProtocolErrorCode } from "@modelcontextprotocol/server";
+import type { ClientCapabilities, Server, ServerContext } from "@modelcontextprotocol/server";
 import type { CallToolResult, InputRequiredResult, Tool } from "@modelcontextprotocol/client";
-import { PROBLEM_KINDS, ProblemError, problemFrom, problemStatus, type Caller, type Headers, type Problem } from "../canon/index.ts";
-import { refusedWords, RELAY_OF } from "./connection.ts";
+import { PROBLEM_KINDS, problemFrom, problemStatus, type Caller, type Headers, type Problem } from "../canon/index.ts";
 import type { ToolCalls } from "./admission.ts";
 import type { Hub } from "./hub.ts";
 import { plain } from "./names.ts";
 import { mayUse, type Offer } from "./offers.ts";
 import { toolOptionsOf } from "./options.ts";
+import { assertAllowed, assertPromised } from "./promised.ts";
 import type { CallOptions, Upstream } from "./upstream.ts";
 
 /** JSON-RPC's own code for what went wrong on the server's side (JSON-RPC 2.0, section 5.1); the kind stands in `data`. */
 const FAILED = ProtocolErrorCode.InternalError;
 const INVALID = ProtocolErrorCode.InvalidParams;
-
-/** Resources of which one client hears. */
-const MOST_SUBSCRIBED = 1000;
 
 export interface FaceDeps {
   readonly hub: Hub;
@@ -26,75 +23,12 @@ export interface FaceDeps {
 }
 
 export interface FaceOptions {
-  readonly caller: Caller;
-  readonly headers: Headers;
+  /** Who asks: a session's caller is known anew with each of its requests. */
+  readonly who: () => { readonly caller: Caller; readonly headers: Headers };
   /** Can its client be asked while a call runs? */
   readonly era: "legacy" | "modern";
-  /** Resources whose changes its client wants to hear of. */
-  readonly subscribed: Set<string>;
-}
-
-/** The server that one caller talks to: all that the upstream servers offer, as far as this caller may use it. */
-export function openFace(deps: FaceDeps, options: FaceOptions): Server {
-  const server = new Server(
-    { name: "gimbal", title: "Gimbal", version: deps.version },
-    {
-      capabilities: {
-        tools: { listChanged: true },
-        prompts: { listChanged: true },
-        resources: { listChanged: true, subscribe: true },
-        completions: {},
-        ...(options.era === "legacy" && { logging: {} }),
-      },
-    },
-  );
-  const face = new Face(deps, options);
-  server.setRequestHandler("tools/list", () => face.tools());
-  server.setRequestHandler("tools/call", ({ params }, context) =>
-    face.guarded(() => face.call(params.name, params.arguments ?? {}, context)),
-  );
-  server.setRequestHandler("prompts/list", () => face.prompts());
-  server.setRequestHandler("prompts/get", ({ params }, context) =>
-    face.guarded(() => {
-      const { upstream, value } = face.prompt(params.name);
-      return face.ask(upstream, context, (client, asked) => client.getPrompt({ ...params, ...again(context), name: value.name }, asked));
-    }),
-  );
-  server.setRequestHandler("resources/list", () => face.resources());
-  server.setRequestHandler("resources/templates/list", () => face.templates());
-  server.setRequestHandler("resources/read", ({ params }, context) =>
-    face.guarded(() =>
-      face.ask(face.resource(params.uri).upstream, context, (client, asked) =>
-        client.readResource({ uri: params.uri, ...again(context) }, { ...asked, cacheMode: "bypass" }),
-      ),
-    ),
-  );
-  for (const method of ["resources/subscribe", "resources/unsubscribe"] as const)
-    server.setRequestHandler(method, ({ params }, context) =>
-      face.guarded(async () => {
-        const { uri } = params;
-        const { upstream } = face.resource(uri);
-        if (method === "resources/unsubscribe") options.subscribed.delete(uri);
-        else if (options.subscribed.size >= MOST_SUBSCRIBED)
-          throw new ProblemError({ kind: "rate_limited", message: `A client hears of at most ${MOST_SUBSCRIBED} resources.` });
-        else {
-          // Others may want to hear of it too, so the server is never told that nobody does.
-          await face.ask(upstream, context, (client, asked) => client.subscribeResource({ uri }, asked));
-          options.subscribed.add(uri);
-        }
-        return {};
-      }),
-    );
-  server.setRequestHandler("completion/complete", ({ params }, context) =>
-    face.guarded(() => {
-      const { ref } = params;
-      if (ref.type === "ref/resource")
-        return face.ask(face.template(ref.uri).upstream, context, (client, asked) => client.complete(params, asked));
-      const { upstream, value } = face.prompt(ref.name);
-      return face.ask(upstream, context, (client, asked) => client.complete({ ...params, ref: { ...ref, name: value.name } }, asked));
-    }),
-  );
-  return server;
+  /** How to stop hearing of each resource whose changes its client wants to hear of. Undefined: its client listens otherwise. */
+  readonly subscriptions?: Map<string, () => void>;
 }
 
 type Asked = Parameters<Upstream["call"]>[1] extends (client: infer C, ...rest: never[]) => unknown ? C : never;
@@ -105,56 +39,77 @@ interface Limits {
   readonly onprogress?: (progress: { progress: number; total?: number | undefined; message?: string | undefined }) => void;
 }
 
-/** What a client that was asked something says, when it asks again. Only servers of the newer revision read it. */
-function again({ mcpReq }: ServerContext): object {
-  const requestState: unknown = mcpReq.requestState();
+/** What goes on to the server beside what is asked. Only servers of the newer revision read it. */
+interface Carried {
+  readonly inputResponses?: ServerContext["mcpReq"]["inputResponses"];
+  readonly requestState?: string;
+  readonly _meta?: Record<string, unknown>;
+}
+
+/** What of its client's abilities a server may know: no more than it may use. */
+function sharedOf(declared: ClientCapabilities | undefined, { options: { relay } }: Upstream): ClientCapabilities {
+  const { sampling, elicitation, roots } = declared ?? {};
   return {
-    ...(mcpReq.inputResponses && { inputResponses: mcpReq.inputResponses }),
-    ...(requestState !== undefined && { requestState }),
+    ...(sampling && relay.includes("sampling") && { sampling }),
+    ...(elicitation && relay.includes("elicitation") && { elicitation }),
+    ...(roots && relay.includes("roots") && { roots }),
   };
 }
 
-class Face {
+/** What one caller can do with all that the upstream servers offer, as far as it may use it. */
+export class Face {
   readonly #deps: FaceDeps;
   readonly #options: FaceOptions;
+  readonly #server: Server;
 
-  constructor(deps: FaceDeps, options: FaceOptions) {
+  constructor(deps: FaceDeps, options: FaceOptions, server: Server) {
     this.#deps = deps;
     this.#options = options;
+    this.#server = server;
+  }
+
+  get #caller(): Caller {
+    return this.#options.who().caller;
+  }
+
+  /** The form of a tool's arguments, where this caller may use it. */
+  schemaOf(name: string): Record<string, unknown> | undefined {
+    const offer = this.#deps.hub.offers.tools.get(name);
+    return offer && mayUse(this.#caller, offer) ? offer.value.inputSchema : undefined;
   }
 
   async tools(): Promise<{ tools: Tool[] }> {
     await this.#deps.hub.whenTried();
-    const mine = [...this.#deps.hub.offers.tools.values()].filter((offer) => mayUse(this.#options.caller, offer));
+    const mine = [...this.#deps.hub.offers.tools.values()].filter((offer) => mayUse(this.#caller, offer));
     return { tools: mine.map(({ name, value }) => ({ ...value, name })) };
   }
 
   async prompts(): Promise<{ prompts: Offer<{ name: string }>["value"][] }> {
     await this.#deps.hub.whenTried();
-    const mine = [...this.#deps.hub.offers.prompts.values()].filter((offer) => mayUse(this.#options.caller, offer));
+    const mine = [...this.#deps.hub.offers.prompts.values()].filter((offer) => mayUse(this.#caller, offer));
     return { prompts: mine.map(({ name, value }) => ({ ...value, name })) };
   }
 
   async resources(): Promise<{ resources: { uri: string; name: string }[] }> {
     await this.#deps.hub.whenTried();
-    const mine = [...this.#deps.hub.offers.resources.values()].filter((offer) => mayUse(this.#options.caller, offer));
+    const mine = [...this.#deps.hub.offers.resources.values()].filter((offer) => mayUse(this.#caller, offer));
     return { resources: mine.map(({ name, value }) => ({ ...value, name })) };
   }
 
   async templates(): Promise<{ resourceTemplates: { uriTemplate: string; name: string }[] }> {
     await this.#deps.hub.whenTried();
-    const mine = this.#deps.hub.offers.templates.filter((offer) => mayUse(this.#options.caller, offer));
+    const mine = this.#deps.hub.offers.templates.filter((offer) => mayUse(this.#caller, offer));
     return { resourceTemplates: mine.map(({ name, value }) => ({ ...value, name })) };
   }
 
   prompt(name: string): Offer<{ name: string }> {
     const offer = this.#deps.hub.offers.prompts.get(name);
-    if (offer && mayUse(this.#options.caller, offer)) return offer;
+    if (offer && mayUse(this.#caller, offer)) return offer;
     throw new ProtocolError(INVALID, `There is no prompt "${plain(name)}".`);
   }
 
   resource(uri: string): Offer<unknown> {
-    const offer = this.#deps.hub.resourceAt(this.#options.caller, uri);
+    const offer = this.#deps.hub.resourceAt(this.#caller, uri);
     if (offer) return offer;
     const missing = this.#options.era === "modern" ? INVALID : ProtocolErrorCode.ResourceNotFound;
     throw new ProtocolError(missing, `There is no resource ${plain(uri)}.`, { uri });
@@ -162,12 +117,12 @@ class Face {
 
   template(uri: string): Offer<unknown> {
     const offer = this.#deps.hub.offers.templates.find((one) => one.value.uriTemplate === uri);
-    return offer && mayUse(this.#options.caller, offer) ? offer : this.resource(uri);
+    return offer && mayUse(this.#caller, offer) ? offer : this.resource(uri);
   }
 
   async call(name: string, args: Readonly<Record<string, unknown>>, context: ServerContext): Promise<CallToolResult | InputRequiredResult> {
     const { hub, calls } = this.#deps;
-    const { caller, headers } = this.#options;
+    const { caller, headers } = this.#options.who();
     await hub.whenTried();
     const offer = hub.offers.tools.get(name);
     if (!offer || !mayUse(caller, offer)) throw new ProtocolError(INVALID, this.#noTool(name));
@@ -179,13 +134,13 @@ class Face {
       const result = await this.ask(
         upstream,
         context,
-        (client, asked) =>
+        (client, asked, carried) =>
           // By the definition that was approved, not by what the server says of it now.
-          client.callTool({ name: value.name, arguments: args, ...again(context) }, { ...asked, toolDefinition: definition }),
+          client.callTool({ ...carried, name: value.name, arguments: args }, { ...asked, toolDefinition: definition }),
         { signal, ...(timeoutMs !== undefined && { timeoutMs }) },
       );
       const complete = !("inputRequests" in result) && !("requestState" in result);
-      if (complete && outputSchema) assertTrue(upstream.name, value.name, outputSchema, result, this.#deps.log);
+      if (complete && outputSchema) assertPromised(upstream.name, value.name, outputSchema, result, this.#deps.log);
       return { result, failed: result.isError === true };
     });
   }
@@ -194,7 +149,7 @@ class Face {
   async ask<T>(
     upstream: Upstream,
     context: ServerContext,
-    work: (client: Asked, asked: Limits) => Promise<T>,
+    work: (client: Asked, asked: Limits, carried: Carried) => Promise<T>,
     more: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
   ): Promise<T> {
     const { mcpReq } = context;
@@ -210,26 +165,45 @@ class Face {
               ...(total !== undefined && { total }),
               ...(message !== undefined && { message }),
             };
-            void mcpReq.notify({ method: "notifications/progress", params }).catch(this.#deps.report);
+            // A client that left does not hear of it.
+            void mcpReq.notify({ method: "notifications/progress", params }).catch(() => {});
           };
     const result = await upstream.call(
       { signal: more.signal ?? mcpReq.signal, timeoutMs: more.timeoutMs ?? upstream.options.timeoutMs, ...this.#relay(context) },
-      (client, signal, timeout) => work(client, { signal, timeout, allowInputRequired: true, ...(onprogress && { onprogress }) }),
+      (client, signal, timeout) =>
+        work(client, { signal, timeout, allowInputRequired: true, ...(onprogress && { onprogress }) }, this.#carry(upstream, context)),
     );
     assertAllowed(upstream, result);
     return result;
   }
 
+  /** What a client that was asked something says when it asks again, and what it can be asked. */
+  #carry(upstream: Upstream, { mcpReq }: ServerContext): Carried {
+    if (!upstream.modern) return {};
+    const modern = this.#options.era === "modern";
+    const requestState: unknown = mcpReq.requestState();
+    // The official server has checked it; its type does not name the keys.
+    const envelope = mcpReq.envelope as Readonly<Record<string, unknown>> | undefined;
+    const declared = modern
+      ? (envelope?.[CLIENT_CAPABILITIES_META_KEY] as ClientCapabilities | undefined)
+      : this.#server.getClientCapabilities();
+    const level = modern && upstream.options.relay.includes("logging") ? envelope?.[LOG_LEVEL_META_KEY] : undefined;
+    return {
+      ...(mcpReq.inputResponses && { inputResponses: mcpReq.inputResponses }),
+      ...(typeof requestState === "string" && { requestState }),
+      _meta: { [CLIENT_CAPABILITIES_META_KEY]: sharedOf(declared, upstream), ...(level !== undefined && { [LOG_LEVEL_META_KEY]: level }) },
+    };
+  }
+
   /** Clients of the newer revision are asked by answers alone. */
   #relay({ mcpReq }: ServerContext): Pick<CallOptions, "ask" | "tell"> {
-    if (this.#options.era === "modern") return {};
     return {
-      ask: (method, params) => mcpReq.send({ method: method as "roots/list", params }),
+      ...(this.#options.era === "legacy" && { ask: (method, params) => mcpReq.send({ method: method as "roots/list", params }) }),
       tell: (method, params) => {
         if (method !== "notifications/message") return;
         void mcpReq
           .log(levelOf(params["level"]), params["data"], typeof params["logger"] === "string" ? params["logger"] : undefined)
-          .catch(this.#deps.report);
+          .catch(() => {});
       },
     };
   }
@@ -248,7 +222,7 @@ class Face {
 
   #noTool(name: string): string {
     const report = this.#deps.hub.offers.reports.find((one) => one.name === name && (one.withheld === "new" || one.withheld === "changed"));
-    if (!report || !this.#deps.hub.isVisible(this.#options.caller, report)) return `There is no tool "${plain(name)}".`;
+    if (!report || !this.#deps.hub.isVisible(this.#caller, report)) return `There is no tool "${plain(name)}".`;
     return report.withheld === "changed"
       ? `The tool "${name}" is not what was approved any more; a person must approve it again.`
       : `The tool "${name}" must be approved by a person first.`;
@@ -264,47 +238,6 @@ function dataOf(problem: Problem): Readonly<Record<string, unknown>> {
     ...(code !== undefined && { code }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   };
-}
-
-/** A server of the newer revision asks by its answer. @throws ProblemError forbidden */
-function assertAllowed({ name, options }: Upstream, result: unknown): void {
-  const requests: unknown = typeof result === "object" && result !== null && "inputRequests" in result ? result.inputRequests : undefined;
-  if (typeof requests !== "object" || requests === null) return;
-  for (const request of Object.values(requests) as { readonly method?: unknown }[]) {
-    const method = String(request?.method);
-    const needs = RELAY_OF[method];
-    if (needs === undefined || !options.relay.includes(needs))
-      throw new ProblemError({ kind: "forbidden", message: refusedWords(name, method) });
-  }
-}
-
-const validators = new WeakMap<object, (value: unknown) => { valid: boolean; errorMessage?: string | undefined }>();
-const ajv = new AjvJsonSchemaValidator();
-
-/** Does the answer have the form that the tool promises? @throws ProblemError upstream_broken */
-function assertTrue(
-  server: string,
-  tool: string,
-  schema: object,
-  result: { structuredContent?: unknown; isError?: unknown },
-  log: (line: string) => void,
-): void {
-  if (result.isError === true) return;
-  let why = "it has none";
-  if (result.structuredContent !== undefined) {
-    try {
-      let validate = validators.get(schema);
-      if (!validate) validators.set(schema, (validate = ajv.getValidator(schema)));
-      const outcome = validate(result.structuredContent);
-      if (outcome.valid) return;
-      why = outcome.errorMessage ?? "it does not fit";
-    } catch (error) {
-      why = `the schema cannot be used: ${error instanceof Error ? error.message : String(error)}`;
-    }
-  }
-  const message = `The structured content of "${plain(tool)}" of the server "${server}" is not what its output schema promises: ${plain(why)}.`;
-  log(`mcp ${server}: ${message}`);
-  throw new ProblemError({ kind: "upstream_broken", code: "schema_broken", message });
 }
 
 const LEVELS = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"] as const;

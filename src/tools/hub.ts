@@ -62,7 +62,7 @@ export class Hub {
       const words = wordsOf(options);
       const same = this.#configured.get(name) === words ? this.#servers.get(name) : undefined;
       configured.set(name, words);
-      next.set(name, same ?? this.#open(name, options));
+      next.set(name, same ?? this.#open(name, options, this.#servers.get(name)));
     }
     for (const [name, upstream] of this.#servers) if (next.get(name) !== upstream) void upstream.close();
     this.#servers = next;
@@ -136,13 +136,14 @@ export class Hub {
 
   #settling: Promise<void> = Promise.resolve();
 
-  #open(name: string, options: ServerOptions): Upstream {
+  #open(name: string, options: ServerOptions, before: Upstream | undefined): Upstream {
     const { clock, version, env, log } = this.#deps;
     return new Upstream(name, options, {
       clock,
       version,
       env,
       log,
+      watched: before?.watched,
       onCatalogue: () => this.#changed(),
       onResource: (uri) => this.#tell({ uri }),
     });

@@ -2,7 +2,8 @@ import { ProblemError } from "../canon/index.ts";
 import type { DoorDeps, McpDoor } from "./door.ts";
 import type { McpOptions } from "./options.ts";
 
-export type { Asking, McpDoor } from "./door.ts";
+export type { McpDoor, PeerRequest, SessionPeers } from "./door.ts";
+export type { Asking } from "./sessions.ts";
 export type { ServerReport } from "./hub.ts";
 export type { McpOptions } from "./options.ts";
 export { enterSurface } from "./admission.ts";

@@ -4,6 +4,7 @@ import { Connection, NOTHING, RUNNING, type Catalogue, type ConnectionOptions, t
 import { plain } from "./names.ts";
 import type { ServerOptions } from "./options.ts";
 import { Slots } from "./slots.ts";
+import { Watched } from "./watching.ts";
 
 /** Wait before a server that was lost is connected again: doubled each time, up to the longest. */
 const FIRST_WAIT_MS = 250;
@@ -17,6 +18,8 @@ export interface UpstreamDeps extends Pick<ConnectionOptions, "version" | "env" 
   readonly clock: Clock;
   /** It offers something else than before. */
   readonly onCatalogue: (upstream: Upstream) => void;
+  /** What was watched at the server of this name before its options changed. */
+  readonly watched?: Watched | undefined;
 }
 
 export interface CallOptions extends Omit<RunningCall, "stop"> {
@@ -28,6 +31,7 @@ export interface CallOptions extends Omit<RunningCall, "stop"> {
 export class Upstream {
   readonly name: string;
   readonly options: ServerOptions;
+  readonly watched: Watched;
   readonly #deps: UpstreamDeps;
   readonly #slots: Slots;
   readonly #ending = new AbortController();
@@ -40,12 +44,15 @@ export class Upstream {
   #connectedAt = 0;
   #retryAt = 0;
   #first: Promise<void>;
+  #reading: Promise<void> | undefined;
+  #again = false;
   #stopWaiting: () => void = () => {};
 
   constructor(name: string, options: ServerOptions, deps: UpstreamDeps) {
     this.name = name;
     this.options = options;
     this.#deps = deps;
+    this.watched = deps.watched ?? new Watched();
     this.#slots = new Slots(options.relay.length > 0 ? 1 : options.concurrency);
     this.#first = this.#connect();
   }
@@ -104,6 +111,30 @@ export class Upstream {
     }
   }
 
+  /** From now on changes of the resource are told. Resolves with how to end that. @throws as `call` does */
+  async watch(uri: string, signal: AbortSignal): Promise<() => void> {
+    const isNew = !this.watched.has(uri);
+    const stop = this.want(uri);
+    if (!isNew) return stop;
+    try {
+      await this.call({ signal, timeoutMs: this.options.timeoutMs }, (_client, ended) => this.#watching().begin(uri, ended));
+      return stop;
+    } catch (error) {
+      stop();
+      throw error;
+    }
+  }
+
+  /** As `watch`, but the server is asked when it is connected the next time. @throws ProblemError rate_limited */
+  want(uri: string): () => void {
+    this.watched.add(uri);
+    let wants = true;
+    return () => {
+      if (wants) this.watched.remove(uri);
+      wants = false;
+    };
+  }
+
   async close(): Promise<void> {
     this.#state = "closed";
     this.#why = "it is no longer configured, or the gateway is stopping";
@@ -113,14 +144,20 @@ export class Upstream {
     await this.#connection?.close();
   }
 
+  #watching(): Connection["watching"] {
+    if (!this.#connection) throw new ProblemError(this.#unavailable());
+    return this.#connection.watching;
+  }
+
   async #connect(): Promise<void> {
     const { clock, onCatalogue } = this.#deps;
     const connection = new Connection({
       ...this.#deps,
       name: this.name,
       options: this.options,
+      watched: this.watched,
       onClose: () => this.#lost(connection, connection.reason?.message ?? "it closed the connection"),
-      onListChanged: () => void this.#reread(connection),
+      onListChanged: () => this.#rereadSoon(connection),
       // Asked only where one call is under way at a time.
       current: () => (this.options.relay.length > 0 ? [...this.#running][0] : undefined),
     });
@@ -134,6 +171,16 @@ export class Upstream {
     } catch (error) {
       this.#lost(connection, plain(error));
     }
+  }
+
+  /** One reading at a time, and one more for all that changed meanwhile. */
+  #rereadSoon(connection: Connection): void {
+    if (this.#reading) return void (this.#again = true);
+    this.#again = false;
+    this.#reading = this.#reread(connection).finally(() => {
+      this.#reading = undefined;
+      if (this.#again) this.#rereadSoon(connection);
+    });
   }
 
   async #reread(connection: Connection): Promise<void> {
