@@ -61,6 +61,8 @@ export interface Outline {
   readonly serviceTier?: string;
   /** Earlier turn that must be filled in from the store: rules out the fast path. */
   readonly previousId?: string;
+  /** Further models of the same provider that may answer instead; the caller must be allowed every one of them. */
+  readonly otherModels?: readonly string[];
   /** The answer is to be kept for a later turn. */
   readonly keep: boolean;
   readonly background: boolean;
@@ -107,8 +109,19 @@ export interface Capabilities {
   readonly versions?: readonly string[];
   /** Field for the output cap: `max_tokens` or `max_completion_tokens`, for languages that have both. */
   readonly maxTokensField?: string;
-  /** Field in which a message or delta carries readable reasoning (`reasoning_content`, `reasoning`). */
+  /** Field in which a message or delta carries readable reasoning (`reasoning_content`, `reasoning`); `content`: as parts of it. */
   readonly reasoningField?: string;
+  /**
+   * Top-level field by which a request asks for reasoning, where vendors of one language have several: an effort by name, an object that
+   * takes an effort or a budget (`reasoning`), or a switch beside the effort (`thinking`). Missing: as the client says it.
+   */
+  readonly reasoningRequest?: "reasoning_effort" | "reasoning" | "thinking";
+  /** Top-level request fields that the upstream has under another name: `{ seed: "random_seed" }`. */
+  readonly renames?: Readonly<Record<string, string>>;
+  /** Field that marks the last message, where it is the assistant's, as the beginning of the answer (`prefix`, `partial`). */
+  readonly prefillField?: string;
+  /** Ids of tool calls must be so many letters and digits. */
+  readonly callIdLength?: number;
   /** Role for standing instructions: `system` or `developer`. */
   readonly instructionsRole?: "system" | "developer";
   /** Top-level request fields the upstream refuses; dropped with a diagnostic. */
@@ -229,12 +242,13 @@ export interface Dialect {
 
   /** `withholdUsage`: we asked for a usage frame that the client did not ask for. */
   usageFrames(options: { readonly withholdUsage: boolean }): FrameMeter;
-  /** Usage, id, model and stop of a plain answer on the fast path. */
+  /** Usage, id, model and stop of a plain answer on the fast path. `problem`: it is none, for which `decodeAnswer` would throw. */
   readAnswer(body: JsonObject): {
     readonly usage: Usage | undefined;
     readonly id?: string;
     readonly model?: string;
     readonly stop?: StopReason;
+    readonly problem?: Problem;
   };
 
   /** An upstream's error response in this dialect. `body` is undefined when it was not JSON; `text` is then its beginning. */

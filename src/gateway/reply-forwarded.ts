@@ -175,7 +175,8 @@ export class ForwardedWhole implements Reply {
     if (typeof json !== "object" || json === null || Array.isArray(json))
       return broken("The provider answered with something that is not a JSON object.");
     const body = json as JsonObject;
-    const { usage, id, model, stop } = upstream.readAnswer(body);
+    const { usage, id, model, stop, problem } = upstream.readAnswer(body);
+    if (problem) return problem;
     if (id === undefined && typeof body["error"] === "object" && body["error"] !== null) {
       return upstream.decodeProblem({ status: 502, headers: {}, body, text: "", provider: provider.id });
     }

@@ -80,7 +80,25 @@ export const capabilityOptions = z
     betas: z.array(z.string().min(1)).optional().describe('Wire betas it understands; "*" for all.'),
     versions: z.array(z.string().min(1)).optional().describe("Wire versions it understands, newest first."),
     maxTokensField: z.enum(["max_tokens", "max_completion_tokens"]).optional().describe("Its field for the cap on output tokens."),
-    reasoningField: z.string().min(1).optional().describe("Its field for readable reasoning, such as reasoning_content."),
+    reasoningField: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("Its field for readable reasoning, such as reasoning_content; `content` where that stands in parts of the content."),
+    reasoningRequest: z
+      .enum(["reasoning_effort", "reasoning", "thinking"])
+      .optional()
+      .describe("Its field by which requests ask for reasoning; what clients say otherwise is translated."),
+    renames: z
+      .record(z.string().min(1), z.string().min(1))
+      .optional()
+      .describe("Request fields that it has under another name, such as `{ seed: random_seed }`."),
+    prefillField: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("Its field that marks the assistant's last message as the beginning of the answer, such as prefix."),
+    callIdLength: z.int().min(1).max(64).optional().describe("Its ids of tool calls are so many letters and digits; others are changed."),
     instructionsRole: z.enum(["system", "developer"]).optional().describe("Its role for standing instructions."),
     refuses: z.array(z.string().min(1)).optional().describe("Request fields it refuses; they are left out."),
     prefill: z

@@ -1,8 +1,8 @@
 import type { Capabilities, Diagnostic, Json, JsonObject } from "../../canon/index.ts";
+import { decodeReasoning, REASONING_FIELDS, reasoningFields } from "./reasoning.ts";
 import { isObject, object, type Draft } from "./shape.ts";
 
 const MAX_TOKENS_FIELDS = ["max_completion_tokens", "max_tokens"] as const;
-const REASONING_FIELDS = ["reasoning_effort", "reasoning", "thinking", "enable_thinking", "thinking_budget"] as const;
 
 type Note = (diagnostic: Diagnostic) => void;
 
@@ -13,7 +13,9 @@ type Note = (diagnostic: Diagnostic) => void;
 export function adaptations(body: JsonObject, capabilities: Capabilities, note: Note): Readonly<Record<string, Json | undefined>> {
   const replace: Draft = {};
   renameMaxTokens(body, capabilities.maxTokensField, replace, note);
-  if (capabilities.reasoning === false) dropFields(body, REASONING_FIELDS, replace, note, "The model does not reason.");
+  renameFields(body, capabilities.renames, replace, note);
+  if (capabilities.reasoning !== false) spellReasoning(body, capabilities, replace, note);
+  else dropFields(body, REASONING_FIELDS, replace, note, "The model does not reason.");
   dropFields(body, capabilities.refuses ?? [], replace, note, "The provider refuses this field.");
   askForUsage(body, capabilities, replace);
   return replace;
@@ -35,6 +37,34 @@ function renameMaxTokens(body: JsonObject, wanted: string | undefined, replace: 
   }
 }
 
+function renameFields(body: JsonObject, renames: Capabilities["renames"], replace: Draft, note: Note): void {
+  for (const [field, wanted] of Object.entries(renames ?? {})) {
+    const value = body[field];
+    if (value === undefined) continue;
+    replace[field] = undefined;
+    if (body[wanted] === undefined) replace[wanted] = value;
+    note({ field, action: "renamed", reason: `The provider calls it \`${wanted}\`.` });
+  }
+}
+
+/** Fields in which an upstream takes how to think; those of other vendors are said in these. */
+const READS = {
+  reasoning_effort: ["reasoning_effort"],
+  reasoning: ["reasoning", "reasoning_effort"],
+  thinking: ["thinking", "reasoning_effort"],
+} as const satisfies Record<NonNullable<Capabilities["reasoningRequest"]>, readonly string[]>;
+
+function spellReasoning(body: JsonObject, capabilities: Capabilities, replace: Draft, note: Note): void {
+  const { reasoningRequest } = capabilities;
+  if (reasoningRequest === undefined) return;
+  const known: readonly string[] = READS[reasoningRequest];
+  const strange = REASONING_FIELDS.filter((field) => body[field] !== undefined && !known.includes(field));
+  if (strange.length === 0) return;
+  for (const field of strange) replace[field] = undefined;
+  Object.assign(replace, reasoningFields(decodeReasoning(body), capabilities, note));
+  note({ field: "reasoning", action: "renamed", reason: `The provider is asked by \`${reasoningRequest}\`.` });
+}
+
 function dropFields(body: JsonObject, fields: readonly string[], replace: Draft, note: Note, reason: string): void {
   for (const field of fields) {
     if (body[field] === undefined && replace[field] === undefined) continue;
@@ -49,20 +79,4 @@ function askForUsage(body: JsonObject, capabilities: Capabilities, replace: Draf
   if (asksForUsage(body)) return;
   const options = isObject(body["stream_options"]) ? body["stream_options"] : {};
   replace["stream_options"] = { ...options, include_usage: true };
-}
-
-/** The messages with their roles renamed, or undefined when none needs it. */
-export function renamedRoles(body: JsonObject, wanted: Capabilities["instructionsRole"]): Json | undefined {
-  if (wanted === undefined) return undefined;
-  const other = wanted === "system" ? "developer" : "system";
-  const messages = body["messages"];
-  if (!Array.isArray(messages)) return undefined;
-  const list = messages as readonly Json[];
-  if (!list.some((message) => isObject(message) && message["role"] === other)) return undefined;
-  return list.map((message) => (isObject(message) && message["role"] === other ? { ...message, role: wanted } : message));
-}
-
-/** What is said of it when the roles of standing instructions are renamed. */
-export function roleRenamed(wanted: Capabilities["instructionsRole"]): Diagnostic {
-  return { field: "items[].role", action: "renamed", reason: `The provider calls the role "${wanted}".` };
 }

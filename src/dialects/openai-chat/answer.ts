@@ -6,13 +6,15 @@ import {
   type Item,
   type Json,
   type JsonObject,
+  type Problem,
   type StopReason,
   type Usage,
 } from "../../canon/index.ts";
 import { AnswerNames } from "./answer-names.ts";
-import { annotationsFor } from "./annotations.ts";
+import { annotationsFor, listedSources } from "./annotations.ts";
 import { CallIds, decodeAssistant, READABLE_REASONING } from "./decode-message.ts";
 import { embeddedProblem } from "./problem.ts";
+import { carriedError } from "./said.ts";
 import { frameOf, ID, isList, isObject, object, text, type Draft } from "./shape.ts";
 import { finishFor, isFailure, stopFrom } from "./stop.ts";
 import { decodeUsage, isServiceTier, replayUsage, usageObject, usageOf } from "./usage.ts";
@@ -20,8 +22,28 @@ import { decodeUsage, isServiceTier, replayUsage, usageObject, usageOf } from ".
 /** Place of an answer's envelope: unlike any of a request's messages. */
 export const ANSWER_PLACE = -1;
 
-function broken(message: string): ProblemError {
-  return new ProblemError({ kind: "upstream_broken", message });
+function broken(message: string): Problem {
+  return { kind: "upstream_broken", message };
+}
+
+/** The first choice of an answer, or why it is none: an error inside a good status, a choice that failed, no choice at all. */
+function firstChoice(body: JsonObject, provider: string | undefined): JsonObject | Failed {
+  const error = carriedError(body);
+  if (error) return new Failed(embeddedProblem(error, provider));
+  const choices = body["choices"];
+  const first = isList(choices) ? choices[0] : undefined;
+  if (!isObject(first)) return new Failed(broken("The provider's answer has no choices."));
+  if (!object(first["message"])) return new Failed(broken("The provider's answer has a choice without a message."));
+  const finish = text(first["finish_reason"]);
+  return isFailure(finish) ? new Failed(broken(`The provider broke off its answer: ${finish}.`)) : first;
+}
+
+/** Tells a problem from a choice. */
+class Failed {
+  readonly problem: Problem;
+  constructor(problem: Problem) {
+    this.problem = problem;
+  }
 }
 
 /**
@@ -29,17 +51,12 @@ function broken(message: string): ProblemError {
  * @throws ProblemError upstream_broken, or what an error inside a good status says
  */
 export function decodeAnswer(body: Json, context: { readonly provider?: string }): Answer {
-  if (!isObject(body)) throw broken("The provider's answer is not a JSON object.");
-  const choices = body["choices"];
-  const first = isList(choices) ? choices[0] : undefined;
-  if (!isObject(first)) {
-    if (body["error"] !== undefined && body["error"] !== null) throw new ProblemError(embeddedProblem(body, context.provider));
-    throw broken("The provider's answer has no choices.");
-  }
-  const message = object(first["message"]);
-  if (!message) throw broken("The provider's answer has a choice without a message.");
+  if (!isObject(body)) throw new ProblemError(broken("The provider's answer is not a JSON object."));
+  const first = firstChoice(body, context.provider);
+  if (first instanceof Failed) throw new ProblemError(first.problem);
+  const message = object(first["message"]) ?? {};
   const finish = text(first["finish_reason"]);
-  if (isFailure(finish)) throw new ProblemError({ kind: "upstream_broken", message: `The provider broke off its answer: ${finish}.` });
+  const choices = isList(body["choices"]) ? body["choices"] : [];
 
   const id = text(body["id"]) ?? "";
   const model = text(body["model"]) ?? "";
@@ -55,12 +72,12 @@ export function decodeAnswer(body: Json, context: { readonly provider?: string }
     id,
     model,
     createdAt: typeof body["created"] === "number" ? body["created"] : 0,
-    items: withLogprobs(items, first),
+    items: withSources(withLogprobs(items, first), body),
     stop: stopFrom(finish, saidBy(items)),
     ...(finish !== undefined && { stopNative: { finish_reason: finish } }),
     usage: usage ? decodeUsage(usage, text(body["service_tier"])) : NO_USAGE,
     origin,
-    native: { ...body, choices: [{ ...first, message: frameOf(envelope)?.message ?? {} }, ...(choices as readonly Json[]).slice(1)] },
+    native: { ...body, choices: [{ ...first, message: frameOf(envelope)?.message ?? {} }, ...choices.slice(1)] },
   };
 }
 
@@ -82,13 +99,28 @@ function withLogprobs(items: readonly Item[], choice: JsonObject): readonly Item
   );
 }
 
+/** Pages listed beside the choices are citations of the answer's text, where it has none of its own. */
+function withSources(items: readonly Item[], body: JsonObject): readonly Item[] {
+  let left = true;
+  return items.map((item) => {
+    const first = item.type === "message" ? item.parts.findIndex((part) => part.type === "text") : -1;
+    const part = item.type === "message" ? item.parts[first] : undefined;
+    if (!left || item.type !== "message" || part?.type !== "text" || part.annotations) return item;
+    left = false;
+    const annotations = listedSources(body, part.text);
+    return annotations.length === 0 ? item : { ...item, parts: item.parts.with(first, { ...part, annotations }) };
+  });
+}
+
 /** What the fast path needs of a plain answer. */
 export function readAnswer(body: JsonObject): {
   readonly usage: Usage | undefined;
   readonly id?: string;
   readonly model?: string;
   readonly stop?: StopReason;
+  readonly problem?: Problem;
 } {
+  const failed = firstChoice(body, undefined);
   const choices = body["choices"];
   const first = isList(choices) ? object(choices[0]) : undefined;
   const message = object(first?.["message"]);
@@ -98,6 +130,7 @@ export function readAnswer(body: JsonObject): {
   const toolCalls = (isList(calls) && calls.length > 0) || text(object(message?.["function_call"])?.["name"]) !== undefined;
   return {
     usage: usageOf(body),
+    ...(failed instanceof Failed && { problem: failed.problem }),
     ...(id !== undefined && { id }),
     ...(model !== undefined && { model }),
     ...(message && { stop: stopFrom(text(first?.["finish_reason"]), { toolCalls, refusal: text(message["refusal"]) !== undefined }) }),

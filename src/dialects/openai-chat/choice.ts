@@ -76,6 +76,11 @@ export class OpenChoice {
     return { text: input, ignored: IGNORED, tell: (next) => items.toolCall({ ...call, function: { ...body, arguments: next } }) };
   }
 
+  /** Pages that the answer listed beside its choices. */
+  cite(native: JsonObject): void {
+    this.#items.cite(native);
+  }
+
   /** Ends its items; returns it as a plain answer has it, but for what became items. */
   close(): JsonObject {
     this.#items.close();
@@ -122,10 +127,18 @@ export class OpenChoice {
 
   #contentList(content: readonly Json[], logprobs: readonly Json[] | undefined): void {
     for (const part of content) {
-      if (isThinking(part)) this.#items.reasoning(thinkingText(part), "content", "text");
+      if (isThinking(part)) this.#thinking(part);
       else if (isObject(part) && part["type"] === "text" && typeof part["text"] === "string") this.#items.text(part["text"], logprobs);
       else this.#native({ content: [part] });
     }
+  }
+
+  #thinking(part: JsonObject): void {
+    this.#items.reasoning(thinkingText(part), "content", "text");
+    this.#items.thought(part);
+    const { thinking: _told, ...rest } = part;
+    // The words are told by the event; what stands beside them reaches clients of this language.
+    if (Object.keys(rest).length > 1) this.#native({ content: [{ ...rest, thinking: [] }] });
   }
 
   /** What only this language understands goes to its own clients as it came, and into the finished message. */

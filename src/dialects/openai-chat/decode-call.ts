@@ -8,7 +8,6 @@ import {
   type Outline,
   type OutputFormat,
   type Part,
-  type Reasoning,
   type Sampling,
   type ToolChoice,
 } from "../../canon/index.ts";
@@ -17,6 +16,7 @@ import { unspokenFields, unspokenUser, type FieldTable } from "../shared-fields.
 import { CallIds, decodeAssistant } from "./decode-message.ts";
 import { decodePart } from "./decode-parts.ts";
 import { decodeTools } from "./decode-tools.ts";
+import { decodeReasoning } from "./reasoning.ts";
 import { demand, frameEnvelope, ID, isList, isObject, object, ORIGIN, read, text, type Draft } from "./shape.ts";
 
 /** Cheap: runs for every call on the fast path. @throws ProblemError */
@@ -33,6 +33,7 @@ export function outline(body: JsonObject): Outline {
     ...(maxOutputTokens !== undefined && { maxOutputTokens }),
     ...(typeof choices === "number" && choices > 1 && { choices }),
     ...(typeof serviceTier === "string" && { serviceTier }),
+    ...(isList(body["models"]) && { otherModels: body["models"].filter((name) => typeof name === "string") }),
     keep: false,
     background: false,
     ...(custom && { slow: "custom tools: the provider may know functions only" }),
@@ -85,6 +86,7 @@ const FIELDS: FieldTable = {
   top_p: true,
   top_k: true,
   seed: true,
+  random_seed: true,
   presence_penalty: true,
   frequency_penalty: true,
   stop: true,
@@ -97,7 +99,11 @@ const FIELDS: FieldTable = {
   verbosity: true,
   response_format: (value) => isObject(value) && ["text", "json_object", "json_schema"].includes(text(value["type"]) ?? ""),
   reasoning_effort: true,
-  reasoning: ["effort", "max_tokens", "enabled", "summary"],
+  reasoning: ["effort", "max_tokens", "enabled", "summary", "exclude"],
+  // Where reasoning stands in an answer is each language's own affair; whether it is shown at all is not.
+  reasoning_format: true,
+  include_reasoning: true,
+  prompt_mode: (value) => value === "reasoning",
   thinking: ["type", "budget_tokens"],
   enable_thinking: true,
   thinking_budget: true,
@@ -109,6 +115,7 @@ const FIELDS: FieldTable = {
   // Answers of this language are stored by its provider or not at all.
   store: (value) => value === false,
   modalities: (value) => isList(value) && value.every((kind) => kind === "text"),
+  safe_prompt: (value) => value === false,
   logit_bias: (value) => isObject(value) && Object.keys(value).length === 0,
 };
 
@@ -200,7 +207,7 @@ function decodeSampling(body: JsonObject): Sampling {
     ...optional("temperature", read(body, "temperature", "number")),
     ...optional("topP", read(body, "top_p", "number")),
     ...optional("topK", read(body, "top_k", "number")),
-    ...optional("seed", read(body, "seed", "number")),
+    ...optional("seed", read(body, "seed", "number") ?? read(body, "random_seed", "number")),
     ...optional("presencePenalty", read(body, "presence_penalty", "number")),
     ...optional("frequencyPenalty", read(body, "frequency_penalty", "number")),
     ...optional("stop", decodeStop(body)),
@@ -261,29 +268,6 @@ function decodeFormat(body: JsonObject): OutputFormat | undefined {
     ...optional("strict", read(spec, "strict", "boolean", path)),
     ...optional("description", read(spec, "description", "string", path)),
   };
-}
-
-/** `reasoning_effort`, and the spellings of compatible vendors: `reasoning`, `thinking`, `enable_thinking`, `thinking_budget`. */
-function decodeReasoning(body: JsonObject): Reasoning | undefined {
-  const nested = object(body["reasoning"]);
-  const thinking = object(body["thinking"]);
-  const effort = read(body, "reasoning_effort", "string") ?? text(nested?.["effort"]);
-  const budget = nested?.["max_tokens"] ?? thinking?.["budget_tokens"] ?? body["thinking_budget"];
-  const mode = decodeMode(thinking?.["type"] ?? nested?.["enabled"] ?? body["enable_thinking"]);
-  const summary = text(nested?.["summary"]);
-  const reasoning: Reasoning = {
-    ...optional("effort", effort),
-    ...optional("budgetTokens", typeof budget === "number" ? budget : undefined),
-    ...optional("mode", mode),
-    ...optional("summary", summary),
-  };
-  return Object.keys(reasoning).length > 0 ? reasoning : undefined;
-}
-
-function decodeMode(value: Json | undefined): Reasoning["mode"] {
-  if (value === true || value === "enabled") return "enabled";
-  if (value === false || value === "disabled") return "disabled";
-  return value === "adaptive" || value === "auto" ? "adaptive" : undefined;
 }
 
 /** Labels that are no strings stay in `native`: vendors have their own. */

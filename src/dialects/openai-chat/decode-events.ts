@@ -2,6 +2,7 @@ import type { EmitEvent, EventDecoder, Json, JsonObject, Origin, Problem, Repeat
 import { parseJson } from "../../kit/index.ts";
 import { OpenChoice, OtherChoices } from "./choice.ts";
 import { embeddedProblem } from "./problem.ts";
+import { carriedError } from "./said.ts";
 import { ID, isList, isObject, text, type Draft } from "./shape.ts";
 import { decodeUsage, usageObject } from "./usage.ts";
 
@@ -43,8 +44,8 @@ export class ChunkDecoder implements EventDecoder {
     const chunk = parseJson(frame.data);
     if (!isObject(chunk))
       return this.#fail({ kind: "upstream_broken", message: "The provider sent a piece of its stream that is not a JSON object." });
-    if (frame.event === "error" || (chunk["error"] !== undefined && chunk["error"] !== null))
-      return this.#fail(embeddedProblem(chunk, this.#provider));
+    const error = frame.event === "error" ? chunk : carriedError(chunk);
+    if (error) return this.#fail(embeddedProblem(error, this.#provider));
     this.#chunk(chunk);
   }
 
@@ -109,6 +110,7 @@ export class ChunkDecoder implements EventDecoder {
     const first = this.#first;
     if (!first?.any) return this.#fail({ kind: "upstream_broken", message: "The provider's stream ended without an answer." });
     this.#ended = true;
+    first.cite(this.#native);
     const choices = [first.close(), ...(this.#others?.close() ?? [])];
     const native: Draft = { ...this.#native, choices };
     if (this.#usage) native["usage"] = this.#usage;

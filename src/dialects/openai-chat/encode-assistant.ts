@@ -122,21 +122,12 @@ export class AssistantTurn {
       return;
     }
     const shown = item.parts.map((part) => part.text).join("");
-    const raw = (frame ? object(item.raw) : undefined) ?? (shown === "" ? {} : { [fieldIn(frame) ?? READABLE_REASONING[0]]: shown });
-    for (const [key, value] of Object.entries(this.#renamed(raw))) {
+    // What a client carried here and back has lost its message, and is whole all the same.
+    const raw = object(item.raw) ?? (shown === "" ? {} : { [fieldIn(frame) ?? READABLE_REASONING[0]]: shown });
+    for (const [key, value] of Object.entries(raw)) {
       if (key === "content") this.#addContent(value);
       else this.#fields[key] = typeof value === "string" ? (text(this.#fields[key]) ?? "") + value : value;
     }
-  }
-
-  /** Vendors read plain reasoning back under different names. */
-  #renamed(raw: JsonObject): JsonObject {
-    const wanted = this.#context.target.capabilities.reasoningField;
-    const [key, ...others] = Object.keys(raw);
-    if (wanted === undefined || key === undefined || others.length > 0 || key === wanted) return raw;
-    if (!READABLE_REASONING.some((name) => name === key)) return raw;
-    this.#context.note("items[].reasoning", "renamed", `The provider reads reasoning from \`${wanted}\`.`);
-    return { [wanted]: raw[key] };
   }
 
   #addCall(item: ToolCallItem, native: boolean, frame: MessageFrame | undefined): void {

@@ -3,10 +3,11 @@ import { narrowToAllowed } from "../shared-choice.ts";
 import { noteUnspoken } from "../shared-fields.ts";
 import { CUSTOM_INPUT_PROPERTY } from "../shared-tools.ts";
 import { adaptations } from "./adapt.ts";
+import { adaptedMessages } from "./adapt-messages.ts";
 import { isLegacyDeclaration } from "./decode-tools.ts";
 import { EncodeContext } from "./encode-context.ts";
 import { encodeMessages } from "./encode-messages.ts";
-import { effortFor } from "./reasoning.ts";
+import { REASONING_FIELDS, reasoningFields } from "./reasoning.ts";
 import { ID, isObject, type Draft } from "./shape.ts";
 import { isServiceTier } from "./usage.ts";
 
@@ -29,10 +30,8 @@ export function encodeCall(given: Call, target: EncodeTarget, note: (diagnostic:
     writer.write(call, body, context);
   }
   if (!own) noteForeign(call, context);
-  Object.assign(
-    body,
-    adaptations(body, target.capabilities, ({ field, action, reason }) => context.note(field, action, reason)),
-  );
+  Object.assign(body, adaptations(body, target.capabilities, context.tell));
+  body["messages"] = adaptedMessages(body["messages"], target.capabilities, context.tell) ?? body["messages"];
   return { method: "POST", path: PATH, headers: {}, body: JSON.stringify(body) };
 }
 
@@ -61,7 +60,19 @@ const WRITERS = {
     },
   },
   sampling: {
-    keys: ["temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "stop", "n", "logprobs", "top_logprobs"],
+    keys: [
+      "temperature",
+      "top_p",
+      "top_k",
+      "seed",
+      "random_seed",
+      "presence_penalty",
+      "frequency_penalty",
+      "stop",
+      "n",
+      "logprobs",
+      "top_logprobs",
+    ],
     write: writeSampling,
   },
   toolChoice: { keys: ["tool_choice", "function_call"], write: writeToolChoice },
@@ -74,9 +85,9 @@ const WRITERS = {
   },
   output: { keys: ["response_format", "verbosity"], write: writeOutput },
   reasoning: {
-    keys: ["reasoning_effort", "reasoning", "thinking", "enable_thinking", "thinking_budget"],
+    keys: REASONING_FIELDS,
     write(call, body, context) {
-      body["reasoning_effort"] = effortFor(call.reasoning, context);
+      Object.assign(body, reasoningFields(call.reasoning, context.target.capabilities, context.tell));
     },
   },
   metadata: {
@@ -208,6 +219,6 @@ function nestedGrammar(format: JsonObject): JsonObject {
 
 /** What chat completions does not have at all. */
 function noteForeign(call: Call, context: EncodeContext): void {
-  noteUnspoken(call, ({ field, action, reason }) => context.note(field, action, reason));
+  noteUnspoken(call, context.tell);
   if (call.background) context.drop("background", "Chat completions has no background calls; the gateway waits instead.");
 }

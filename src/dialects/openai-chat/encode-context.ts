@@ -30,6 +30,9 @@ export class EncodeContext {
     this.#note({ field, action, reason });
   }
 
+  /** `note` for those who have a whole diagnostic. */
+  readonly tell = ({ field, action, reason }: Diagnostic): void => this.note(field, action, reason);
+
   /** Notes a loss and returns nothing, for `return context.drop(...)`. */
   drop(field: string, reason: string): undefined {
     this.note(field, "dropped", reason);

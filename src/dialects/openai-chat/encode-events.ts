@@ -13,7 +13,7 @@ import {
 import { TextFrame } from "../../kit/index.ts";
 import { CustomInputReader } from "../shared-tools.ts";
 import { asksForUsage } from "./adapt.ts";
-import { annotationFor } from "./annotations.ts";
+import { annotationFor, isListed } from "./annotations.ts";
 import { AnswerNames } from "./answer-names.ts";
 import { DONE } from "./decode-events.ts";
 import { errorBody } from "./problem.ts";
@@ -63,6 +63,8 @@ export class ChunkEncoder implements EventEncoder {
   readonly #said = { toolCalls: false, refusal: false };
   #usage: Usage = NO_USAGE;
   #native: JsonObject | undefined;
+  /** Is the answer one of this language? */
+  #own = false;
   /** Further choices that were sent on as they came. */
   readonly #told = new Set<Json | undefined>();
   #ended = false;
@@ -102,8 +104,8 @@ export class ChunkEncoder implements EventEncoder {
         this.#said.refusal = true;
         return this.#delta(`{"refusal":${JSON.stringify(event.text)}}`);
       case "annotation": {
-        const annotation = annotationFor(event.annotation);
-        if (annotation !== undefined) this.#annotations.push(annotation);
+        const annotation = this.#own ? event.annotation : annotationFor(event.annotation);
+        if (annotation !== undefined && !(this.#own && isListed(annotation))) this.#annotations.push(annotation);
         return;
       }
       case "start":
@@ -129,6 +131,7 @@ export class ChunkEncoder implements EventEncoder {
 
   #start({ id, model, createdAt, native }: Event & { type: "start" }): void {
     const own = isOwn(native) ? native : undefined;
+    this.#own = own !== undefined;
     const head = {
       id: this.#context.id ?? id,
       object: "chat.completion.chunk",

@@ -1,5 +1,4 @@
 import type { Call, CompactionItem, Item, Json, MessageItem, ToolResultItem, UnknownItem } from "../../canon/index.ts";
-import { roleRenamed } from "./adapt.ts";
 import { AssistantTurn, isAssistantItem } from "./encode-assistant.ts";
 import { refuseEmptyConversation, refuseForeignTurn, refuseKeptPrompt, UserTurns } from "../shared-lost.ts";
 import type { EncodeContext } from "./encode-context.ts";
@@ -16,7 +15,7 @@ export function encodeMessages(call: Call, context: EncodeContext): readonly Jso
   }
   const writer = new MessageWriter(context);
   if (call.instructions && call.instructions.parts.length > 0) {
-    const role = context.target.capabilities.instructionsRole ?? "system";
+    const role = target.capabilities.instructionsRole ?? "system";
     writer.plain({ role, content: encodeContent(call.instructions.parts, false, false, context) });
   }
   for (const item of call.items) writer.item(item);
@@ -93,7 +92,7 @@ class MessageWriter {
     const context = this.#context;
     const native = context.isNative(item);
     const frame = native ? frameOf(item.envelope) : undefined;
-    const role = this.#role(item.role);
+    const { role } = item;
     const raw = native ? object(item.raw) : undefined;
     if (frame && raw) {
       this.#turns.result([], []);
@@ -102,16 +101,6 @@ class MessageWriter {
     const content = encodeContent(item.parts, native, isList(frame?.message["content"]), context);
     if (role === "user") this.#turns.message(item.parts, isList(content) ? content : [content]);
     return { ...frame?.message, role, content };
-  }
-
-  /** `system` and `developer` mean the same to different vendors. */
-  #role(role: MessageItem["role"]): string {
-    const wanted = this.#context.target.capabilities.instructionsRole;
-    if (role !== "system" && role !== "developer") return role;
-    if (wanted === undefined || wanted === role) return role;
-    const { field, action, reason } = roleRenamed(wanted);
-    this.#context.note(field, action, reason);
-    return wanted;
   }
 
   #toolResult(item: ToolResultItem): Json {

@@ -1,6 +1,7 @@
-import { cardAsJson, defineDialect, type Json, type ListedModel } from "../../canon/index.ts";
+import { cardAsJson, defineDialect, type Diagnostic, type Json, type ListedModel } from "../../canon/index.ts";
 import { commonLimits } from "../shared-limits.ts";
-import { adaptations, renamedRoles, roleRenamed } from "./adapt.ts";
+import { adaptations } from "./adapt.ts";
+import { adaptedMessages } from "./adapt-messages.ts";
 import { decodeAnswer, encodeAnswer, readAnswer } from "./answer.ts";
 import { batches } from "./batches.ts";
 import { decodeCall, outline } from "./decode-call.ts";
@@ -33,9 +34,9 @@ export default defineDialect({
   decodeCall,
   encodeCall,
   forwardCall(body, _context, { capabilities }, note = () => {}) {
-    const messages = renamedRoles(body, capabilities.instructionsRole);
-    if (messages !== undefined) note(roleRenamed(capabilities.instructionsRole));
-    const replace = adaptations(body, capabilities, note);
+    const tell = onlyOnce(note);
+    const messages = adaptedMessages(body["messages"], capabilities, tell);
+    const replace = adaptations(body, capabilities, tell);
     return {
       path: PATH,
       headers: {},
@@ -60,6 +61,17 @@ export default defineDialect({
   batches,
   encodeProblemFrames: (problem, callId, emit) => emit(undefined, JSON.stringify(errorBody(problem, callId))),
 });
+
+/** What holds for many messages is said once. */
+function onlyOnce(note: (diagnostic: Diagnostic) => void): (diagnostic: Diagnostic) => void {
+  const noted = new Set<string>();
+  return (diagnostic) => {
+    const key = `${diagnostic.field}\n${diagnostic.reason}`;
+    if (noted.has(key)) return;
+    noted.add(key);
+    note(diagnostic);
+  };
+}
 
 function listed({ id, createdAt, provider, card }: ListedModel): Json {
   return { id, object: "model", created: createdAt, owned_by: provider, ...(card && { gimbal: cardAsJson(card) }) };

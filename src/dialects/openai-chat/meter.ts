@@ -4,6 +4,7 @@ import { DONE } from "./decode-events.ts";
 import { detailsText, READABLE_REASONING } from "./decode-message.ts";
 import { isThinking, thinkingText } from "./decode-parts.ts";
 import { embeddedProblem } from "./problem.ts";
+import { carriedError } from "./said.ts";
 import { isList, isObject, object, text } from "./shape.ts";
 import { isFailure, stopFrom } from "./stop.ts";
 import { usageObject, usageOf } from "./usage.ts";
@@ -52,8 +53,8 @@ export class ChunkMeter implements FrameMeter {
     if (parsed.data === DONE) return this.#done();
     const chunk = parseJson(parsed.data);
     if (!isObject(chunk)) return this.#fail(broken("The provider sent a piece of its stream that is not a JSON object."));
-    if (parsed.event === "error" || (chunk["error"] !== undefined && chunk["error"] !== null))
-      return this.#fail(embeddedProblem(chunk, undefined));
+    const error = parsed.event === "error" ? chunk : carriedError(chunk);
+    if (error) return this.#fail(embeddedProblem(error, undefined));
     return this.#chunk(chunk, frame);
   }
 

@@ -1,5 +1,6 @@
 import type { EmitEvent, Item, Json, JsonObject, Origin, Part, ReasoningPart, TextPart } from "../../canon/index.ts";
 import { ANSWER_PLACE } from "./answer.ts";
+import { listedSources } from "./annotations.ts";
 import { CallIds, reasoningItem, soundPart } from "./decode-message.ts";
 import { mergeDetails } from "./details.ts";
 import { frameEnvelope, isObject, object, text, type Draft } from "./shape.ts";
@@ -13,10 +14,20 @@ interface OpenReasoning {
   kind: ReasoningPart["kind"];
   text: string;
   details: Draft[];
+  /** Members of thinking parts beside their text: a signature, whether the thought is over. */
+  readonly beside: Draft;
+}
+interface OpenPart {
+  type: "text" | "refusal";
+  text: string;
+  annotations: Json[];
+  /** Citations made of what stands beside the choices. */
+  listed: readonly Json[];
+  logprobs: Json[];
 }
 interface OpenMessage {
   readonly index: number;
-  parts: { type: "text" | "refusal"; text: string; annotations: Json[]; logprobs: Json[] }[];
+  parts: OpenPart[];
 }
 interface OpenCall {
   index: number | undefined;
@@ -77,7 +88,7 @@ export class OpenItems {
       open = undefined;
     }
     if (!open) {
-      open = this.#reasoning = { index: this.#next++, place, kind, text: "", details: [] };
+      open = this.#reasoning = { index: this.#next++, place, kind, text: "", details: [], beside: {} };
       this.#take(place, place === "content" ? [] : null);
       this.#start(open.index, { type: "reasoning", parts: [] });
     }
@@ -90,6 +101,12 @@ export class OpenItems {
     if (!this.#reasoning) return;
     mergeDetails(this.#reasoning.details, details);
     this.#take("reasoning_details");
+  }
+
+  /** What a thinking part says of the open thought beside its words. */
+  thought(part: JsonObject): void {
+    if (!this.#reasoning) return;
+    for (const [key, value] of Object.entries(part)) if (key !== "type" && key !== "thinking") this.#reasoning.beside[key] = value;
   }
 
   text(value: string, logprobs: readonly Json[] | undefined): void {
@@ -114,6 +131,15 @@ export class OpenItems {
     const { index, part, open } = this.#part("text");
     open.annotations.push(annotation);
     this.#emit({ type: "annotation", index, part, annotation });
+  }
+
+  /** What the whole answer names as its sources, where its text has no citations of its own. It stays where it is in the wire's own form. */
+  cite(native: JsonObject): void {
+    const first = this.#message?.parts.findIndex((open) => open.type === "text") ?? -1;
+    const open = this.#message?.parts[first];
+    if (!open || open.annotations.length > 0) return;
+    open.listed = listedSources(native, open.text);
+    for (const annotation of open.listed) this.#emit({ type: "annotation", index: this.#message?.index ?? 0, part: first, annotation });
   }
 
   audio(delta: JsonObject): void {
@@ -215,11 +241,11 @@ export class OpenItems {
     this.#end(call.index ?? 0, item);
   }
 
-  #part(type: "text" | "refusal"): { index: number; part: number; open: OpenMessage["parts"][number] } {
+  #part(type: "text" | "refusal"): { index: number; part: number; open: OpenPart } {
     const message = this.#openMessage();
     let open = message.parts.at(-1);
     if (open?.type !== type) {
-      open = { type, text: "", annotations: [], logprobs: [] };
+      open = { type, text: "", annotations: [], listed: [], logprobs: [] };
       message.parts.push(open);
     }
     return { index: message.index, part: message.parts.length - 1, open };
@@ -238,10 +264,10 @@ export class OpenItems {
     if (!open) return;
     this.#reasoning = undefined;
     const raw: Draft = {};
-    if (open.place === "content") raw["content"] = [{ type: "thinking", thinking: [{ type: "text", text: open.text }] }];
+    if (open.place === "content") raw["content"] = [{ type: "thinking", thinking: [{ type: "text", text: open.text }], ...open.beside }];
     else if (open.place !== "reasoning_details") raw[open.place] = open.text;
     if (open.details.length > 0) raw["reasoning_details"] = open.details as Json;
-    const item = reasoningItem(open.text, open.details, raw);
+    const item = reasoningItem(open.text, open.place === "content" ? [open.beside] : open.details, raw);
     this.#end(open.index, { ...item, parts: item.parts.map((part) => ({ ...part, kind: open.kind })) });
   }
 
@@ -251,11 +277,11 @@ export class OpenItems {
     this.#message = undefined;
     const raw: Draft = {};
     const parts: Part[] = [];
-    for (const { type, text: value, annotations, logprobs } of open.parts) {
+    for (const { type, text: value, annotations, listed, logprobs } of open.parts) {
       const key = type === "text" ? "content" : "refusal";
       raw[key] = (text(raw[key]) ?? "") + value;
       this.#take(key);
-      parts.push(type === "refusal" ? { type, text: value } : textPart(value, annotations, logprobs));
+      parts.push(type === "refusal" ? { type, text: value } : textPart(value, annotations.length > 0 ? annotations : listed, logprobs));
       if (annotations.length === 0) continue;
       raw["annotations"] = annotations;
       this.#take("annotations");

@@ -8,9 +8,10 @@ import {
   type Problem,
   type ProblemKind,
 } from "../../canon/index.ts";
-import { cleanWords, kindOfStatus, refusedCredentials, scrubbed, sentenceOf } from "../shared-problems.ts";
+import { kindOfStatus, refusedCredentials, scrubbed, sentenceOf } from "../shared-problems.ts";
 import { COMMON_LIMITS, waitAsked } from "../shared-waits.ts";
-import { ID, isList, isObject, text, type Draft } from "./shape.ts";
+import { codeOf, errorOf, isFlagged, said } from "./said.ts";
+import { ID, isObject, object, text, type Draft } from "./shape.ts";
 
 /** Comes as 429, but no wait helps: the account behind the key is empty. */
 const OUT_OF_FUNDS = "insufficient_quota";
@@ -26,9 +27,9 @@ interface UpstreamResponse {
 
 export function decodeProblem(response: UpstreamResponse): Problem {
   const { status, body, provider } = response;
-  if (status === 401 || status === 403) return refusedCredentials(ID, status, provider);
-  const kind = kindOfStatus(status);
   const error = errorOf(body);
+  if (status === 401 || (status === 403 && !isFlagged(error))) return refusedCredentials(ID, status, provider);
+  const kind = kindOfStatus(status);
   const retryAfterMs = kind === "rate_limited" || kind === "upstream_unavailable" ? waitAsked(response, COMMON_LIMITS) : undefined;
   const code = codeOf(error);
   const param = kind === "upstream_rejected" ? text(error?.["param"]) : undefined;
@@ -60,6 +61,11 @@ const STATUS_BY_WORD: Readonly<Record<string, number>> = {
   invalid_request_error: 400,
   context_length_exceeded: 400,
   content_filter: 400,
+  tool_use_failed: 400,
+  too_many_requests_error: 429,
+  request_quota_exceeded: 429,
+  token_quota_exceeded: 429,
+  queue_exceeded: 429,
   authentication_error: 401,
   permission_error: 403,
   server_error: 500,
@@ -78,26 +84,6 @@ function statusOf(error: JsonObject | undefined): number | undefined {
     if (Number.isInteger(value) && value >= 400 && value < 600) return value;
   }
   return STATUS_BY_WORD[text(error["code"]) ?? ""] ?? STATUS_BY_WORD[text(error["type"]) ?? ""];
-}
-
-function errorOf(body: Json | undefined): JsonObject | undefined {
-  if (!isObject(body)) return isList(body) ? errorOf(body[0]) : undefined;
-  return isObject(body["error"]) ? body["error"] : body;
-}
-
-function codeOf(error: JsonObject | undefined): string | undefined {
-  const code = error?.["code"];
-  return typeof code === "number" ? String(code) : (text(code) ?? text(error?.["type"]));
-}
-
-/** The vendor's own words, wherever it puts them. */
-function said(body: Json | undefined, error: JsonObject | undefined): string | undefined {
-  const detail = error?.["detail"];
-  const words =
-    text(error?.["message"]) ??
-    (isObject(body) ? text(body["error"]) : undefined) ??
-    (typeof detail === "string" ? detail : isList(detail) ? JSON.stringify(detail) : undefined);
-  return words === undefined ? undefined : cleanWords(words);
 }
 
 /** The language's own words for each kind of problem. */
@@ -135,12 +121,24 @@ export function encodeProblem(problem: Problem, callId: string): EncodedProblem 
   return { status: problemStatus(problem), body: errorBody(problem, callId) };
 }
 
-/** `{ error: { message, type, param, code, gimbal_call_id } }`: also what a stream ends with when it fails. */
+/**
+ * `{ error: { message, type, param, code, gimbal_call_id } }`: also what a stream ends with when it fails. A refusal that came in this
+ * language keeps all its members, such as what a model wrote that is no tool call.
+ */
 export function errorBody(problem: Problem, callId: string): JsonObject {
   const { type, code } = WORDS[problem.kind];
   const { remedy } = PROBLEM_KINDS[problem.kind];
   const message = problem.message.includes(remedy) ? problem.message : `${problem.message.trimEnd()} ${remedy}`;
+  const native = nativeError(problem);
   const error: Draft = { message, type, param: problem.param ?? null, code: problem.code ?? code };
+  // Vendors number their errors or name them, and their clients compare.
+  if (typeof native?.["code"] === "number") error["code"] = native["code"];
+  if (problem.kind === "upstream_rejected") Object.assign(error, native);
   if (callId !== "") error["gimbal_call_id"] = callId;
   return { error: error };
+}
+
+/** The error as the upstream wrote it, where that was in this language. */
+function nativeError({ upstream }: Problem): JsonObject | undefined {
+  return upstream?.dialect === ID ? object(object(upstream.body)?.["error"]) : undefined;
 }

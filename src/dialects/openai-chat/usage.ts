@@ -37,6 +37,7 @@ export function decodeUsage(usage: JsonObject, serviceTier: string | undefined):
   const reasoning = Math.min(output, count(completion["reasoning_tokens"]) || count(usage["reasoning_tokens"]) || beyond);
   const media = mediaOf(usage, input, completion);
   const providerCost = costOfAnswer(usage);
+  const tier = serviceTier ?? text(usage["service_tier"]);
   return {
     inputUncached: prompt - cacheRead - cacheWrite,
     cacheRead,
@@ -45,7 +46,7 @@ export function decodeUsage(usage: JsonObject, serviceTier: string | undefined):
     output,
     reasoning,
     ...(media && { media }),
-    ...(serviceTier !== undefined && { serviceTier }),
+    ...(tier !== undefined && { serviceTier: tier }),
     ...(providerCost !== undefined && { providerCost }),
   };
 }
@@ -61,16 +62,27 @@ function mediaOf(usage: JsonObject, input: JsonObject, completion: JsonObject): 
   add("audio_output_tokens", completion["audio_tokens"]);
   add("image_output_tokens", completion["image_tokens"]);
   add("web_search_requests", object(usage["server_tool_use_details"])?.["web_search_requests"]);
+  add("num_search_queries", usage["num_search_queries"]);
+  add("citation_tokens", usage["citation_tokens"]);
+  add("input_audio_seconds", usage["prompt_audio_seconds"]);
   add("sources", usage["num_sources_used"]);
   return Object.keys(media).length > 0 ? media : undefined;
 }
 
 const TICKS_DECIMALS = 10;
 
-/** What the vendor says the call cost: dollars as a number, text or `{ total_cost }`, or ticks of 10^-10 dollars. */
+/**
+ * What the vendor says the call cost: dollars as a number, text or `{ total_cost }`, or ticks of 10^-10 dollars. Where a router used a
+ * key of the account's own (`is_byok`), its figure is only its fee, and what the model's provider took stands beside it.
+ */
 function costOfAnswer(usage: JsonObject): number | undefined {
   const cost = object(usage["cost"])?.["total_cost"] ?? usage["cost"];
-  if (typeof cost === "number" || typeof cost === "string") return nanodollars(String(cost), 0);
+  if (typeof cost === "number" || typeof cost === "string") {
+    const fee = nanodollars(String(cost), 0);
+    const own = usage["is_byok"] === true ? object(usage["cost_details"])?.["upstream_inference_cost"] : undefined;
+    const paid = typeof own === "number" ? nanodollars(String(own), 0) : undefined;
+    return fee === undefined || paid === undefined ? fee : fee + paid;
+  }
   const ticks = usage["cost_in_usd_ticks"];
   return typeof ticks === "number" ? nanodollars(String(ticks), TICKS_DECIMALS) : undefined;
 }

@@ -1,6 +1,7 @@
 import type { EmitFrame, EmitText, Item, Json, JsonObject, ReasoningPart } from "../../canon/index.ts";
 import { TextFrame } from "../../kit/index.ts";
 import { CustomInputReader, identityOf, unflattenToolCall, type FlatTools } from "../shared-tools.ts";
+import { citationFor } from "./citations.ts";
 import { isLogprobs } from "./encode-parts.ts";
 import { encodeOutputItem, encodeOutputPart, finishedArguments, itemId } from "./output-items.ts";
 import { ID, isObject, type Draft } from "./shape.ts";
@@ -118,9 +119,9 @@ export class ItemWriter {
     return this.#delta(this.#part(part, kind === "summary" ? "summary" : "reasoning"), text);
   }
 
-  /** Citations are only understood in their own language. */
-  annotation(part: number, annotation: Json): void {
-    if (this.#item.origin?.dialect !== ID) return;
+  annotation(part: number, given: Json): void {
+    const annotation = this.#item.origin?.dialect === ID ? given : citationFor(given);
+    if (annotation === undefined) return;
     const open = this.#part(part, "text");
     const index = open.annotations.push(annotation) - 1;
     this.#send("response.output_text.annotation.added", { ...this.#of(open), annotation_index: index, annotation });

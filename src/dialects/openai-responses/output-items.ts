@@ -1,4 +1,5 @@
 import type { Item, Json, MessageItem, Part } from "../../canon/index.ts";
+import { citationsFor } from "./citations.ts";
 import { sealSummary } from "./compaction.ts";
 import { isLogprobs } from "./encode-parts.ts";
 import { ID, type Draft } from "./shape.ts";
@@ -102,7 +103,7 @@ export function encodeOutputPart(part: Part, item: MessageItem): Json | undefine
   if (item.role !== "assistant") return { type: "input_text", text: part.text };
   return {
     type: "output_text",
-    annotations: own ? (part.annotations ?? []) : [],
+    annotations: own ? (part.annotations ?? []) : citationsFor(part.annotations),
     logprobs: isLogprobs(part.logprobs) ? part.logprobs : [],
     text: part.text,
   };
