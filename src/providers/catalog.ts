@@ -1,6 +1,8 @@
 import type { Capabilities, Provider } from "../canon/index.ts";
 import { AWS_ROWS } from "./catalog-aws.ts";
 import { GOOGLE_ROWS } from "./catalog-google.ts";
+import { HOSTED_ROWS } from "./catalog-hosted.ts";
+import { ASSUME, BEARER, BY_EFFORT, chat, CHAT, HOSTED, MESSAGES, NO_CUSTOM_TOOLS, OTHERS_FIELDS, RESPONSES } from "./catalog-parts.ts";
 import { TASK_CATALOG } from "./catalog-tasks.ts";
 import type { ProviderDeps } from "./create.ts";
 import { LOCAL_ROWS } from "./local/row.ts";
@@ -69,31 +71,8 @@ export interface CatalogRow {
   readonly quirks: readonly string[];
 }
 
-const CHAT = "openai-chat";
-const RESPONSES = "openai-responses";
-const MESSAGES = "anthropic-messages";
 const OLLAMA = "ollama-chat";
 const COMPLETIONS = "openai-completions";
-
-const BEARER: AuthStyle = { style: "bearer" };
-/** Only one provider runs tools whose input is free text; elsewhere they become functions with one string. */
-const NO_CUSTOM_TOOLS = "tools[].custom";
-const ASSUME: Capabilities = { tools: true, vision: true, files: true, structuredOutput: true };
-/** Chat completions as most servers speak it. */
-const PLAIN_CHAT: Capabilities = {
-  maxTokensField: "max_tokens",
-  instructionsRole: "system",
-  streamUsage: true,
-  refuses: [NO_CUSTOM_TOOLS],
-};
-
-const chat = (capabilities: Capabilities): Capabilities => ({
-  ...PLAIN_CHAT,
-  ...capabilities,
-  refuses: [NO_CUSTOM_TOOLS, ...(capabilities.refuses ?? [])],
-});
-
-const NOT_FOR_CHAT = String.raw`embed|whisper|tts|transcri|dall-e|moderation|guard|rerank|image|realtime|audio|sora|davinci|babbage|flux|stable-diffusion|speech|orpheus`;
 
 const LOCAL = {
   auth: BEARER,
@@ -106,16 +85,6 @@ const LOCAL = {
   hints: [],
   notForChat: "embed|rerank",
 } as const;
-const HOSTED = {
-  auth: BEARER,
-  needsKey: true,
-  dialects: [CHAT],
-  assume: ASSUME,
-  modelsPath: "/models",
-  notForChat: NOT_FOR_CHAT,
-  quirks: [],
-} as const;
-
 /** The catalogue, by the name under which `providers:` knows it. */
 export const CATALOG: Readonly<Record<string, CatalogRow>> = {
   ...TASK_CATALOG,
@@ -127,7 +96,7 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
     baseUrlEnvironment: ["OPENAI_BASE_URL"],
     environment: ["OPENAI_API_KEY"],
     dialects: [RESPONSES, CHAT],
-    wire: { maxTokensField: "max_completion_tokens", streamUsage: true },
+    wire: { ...BY_EFFORT, maxTokensField: "max_completion_tokens", streamUsage: true, refuses: OTHERS_FIELDS },
     hints: ["gpt-5.4-mini", "gpt-5.4", "gpt-5-mini", "gpt-5"],
     quirks: ["`max_completion_tokens` instead of `max_tokens`", "reasoning models take no sampling fields"],
   },
@@ -153,201 +122,7 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
   },
   ...GOOGLE_ROWS,
   ...AWS_ROWS,
-  azure: {
-    ...HOSTED,
-    title: "Azure OpenAI",
-    telemetryName: "azure.ai.openai",
-    baseUrlEnvironment: ["AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_BASE_URL"],
-    versionPath: "/openai/v1",
-    dated: { deploymentPath: "/openai/deployments/{model}", modelsPath: "/openai/models" },
-    auth: { style: "header", name: "api-key" },
-    environment: ["AZURE_OPENAI_API_KEY", "AZURE_API_KEY"],
-    dialects: [RESPONSES, CHAT],
-    wire: { maxTokensField: "max_completion_tokens", streamUsage: true },
-    hints: [],
-    quirks: [
-      "the model is the deployment's name; say `models: { NAME: { sameAs: openai/gpt-5-mini } }` so that it has a price",
-      "with `apiVersion: 2024-10-21` the dated API is used, one path a deployment, chat completions only",
-    ],
-  },
-  groq: {
-    ...HOSTED,
-    title: "Groq",
-    baseUrl: "https://api.groq.com/openai/v1",
-    environment: ["GROQ_API_KEY"],
-    wire: chat({
-      maxTokensField: "max_completion_tokens",
-      reasoningField: "reasoning",
-      refuses: ["logprobs", "top_logprobs", "logit_bias"],
-    }),
-    hints: ["openai/gpt-oss-120b", "llama-3.3-70b-versatile"],
-    quirks: ["refuses log probabilities and `logit_bias`", "one answer a call"],
-  },
-  together: {
-    ...HOSTED,
-    title: "Together AI",
-    baseUrl: "https://api.together.xyz/v1",
-    environment: ["TOGETHER_API_KEY"],
-    wire: chat({ reasoningField: "reasoning" }),
-    hints: ["openai/gpt-oss-120b"],
-  },
-  fireworks: {
-    ...HOSTED,
-    title: "Fireworks AI",
-    baseUrl: "https://api.fireworks.ai/inference/v1",
-    environment: ["FIREWORKS_API_KEY"],
-    wire: chat({ reasoningField: "reasoning_content" }),
-    hints: ["accounts/fireworks/models/gpt-oss-120b"],
-    quirks: ["model names hold slashes: `fireworks/accounts/fireworks/models/...`"],
-  },
-  mistral: {
-    ...HOSTED,
-    title: "Mistral",
-    telemetryName: "mistral_ai",
-    baseUrl: "https://api.mistral.ai/v1",
-    environment: ["MISTRAL_API_KEY"],
-    wire: chat({
-      streamUsage: false,
-      refuses: [
-        "stream_options",
-        "logit_bias",
-        "user",
-        "seed",
-        "store",
-        "service_tier",
-        "logprobs",
-        "top_logprobs",
-        "verbosity",
-        "prompt_cache_key",
-        "safety_identifier",
-      ],
-    }),
-    hints: ["mistral-medium-latest", "mistral-small-latest"],
-    quirks: [
-      "answers 422 to fields it does not know, so they are left out",
-      "streams report usage unasked",
-      "`random_seed` instead of `seed`",
-    ],
-  },
-  deepseek: {
-    ...HOSTED,
-    title: "DeepSeek",
-    baseUrl: "https://api.deepseek.com/v1",
-    environment: ["DEEPSEEK_API_KEY"],
-    wire: chat({ reasoningField: "reasoning_content", structuredOutput: false }),
-    hints: ["deepseek-chat", "deepseek-reasoner"],
-    quirks: ["JSON mode but no JSON Schema", "cache hits are reported as `prompt_cache_hit_tokens`"],
-  },
-  xai: {
-    ...HOSTED,
-    title: "xAI",
-    telemetryName: "x_ai",
-    baseUrl: "https://api.x.ai/v1",
-    environment: ["XAI_API_KEY"],
-    dialects: [CHAT, RESPONSES],
-    wire: chat({ maxTokensField: "max_completion_tokens", reasoningField: "reasoning_content" }),
-    hints: ["grok-4.5", "grok-4.3"],
-    quirks: ["reasoning tokens are reported beside, not within, the completion tokens"],
-  },
-  openrouter: {
-    ...HOSTED,
-    title: "OpenRouter",
-    baseUrl: "https://openrouter.ai/api/v1",
-    environment: ["OPENROUTER_API_KEY"],
-    dialects: [CHAT, RESPONSES, MESSAGES],
-    wire: chat({ reasoningField: "reasoning", versions: ["2023-06-01"] }),
-    hints: ["anthropic/claude-sonnet-5", "openai/gpt-5.4-mini"],
-    quirks: ["reports what the call cost; that figure is used"],
-  },
-  cerebras: {
-    ...HOSTED,
-    title: "Cerebras",
-    baseUrl: "https://api.cerebras.ai/v1",
-    environment: ["CEREBRAS_API_KEY"],
-    wire: chat({
-      maxTokensField: "max_completion_tokens",
-      reasoningField: "reasoning",
-      refuses: ["frequency_penalty", "presence_penalty", "logit_bias", "service_tier"],
-    }),
-    hints: ["gpt-oss-120b"],
-    quirks: ["refuses penalties and `logit_bias`"],
-  },
-  perplexity: {
-    title: "Perplexity",
-    baseUrl: "https://api.perplexity.ai",
-    auth: BEARER,
-    environment: ["PERPLEXITY_API_KEY", "PPLX_API_KEY"],
-    needsKey: true,
-    dialects: [CHAT],
-    wire: chat({
-      streamUsage: false,
-      tools: false,
-      refuses: ["tools", "tool_choice", "parallel_tool_calls", "stream_options", "logprobs", "top_logprobs", "logit_bias", "seed", "n"],
-    }),
-    assume: { vision: true, structuredOutput: true },
-    hints: ["sonar", "sonar-pro"],
-    quirks: ["no tools", "no list of models", "a fee for each call besides the tokens", "usage comes with every chunk"],
-  },
-  "workers-ai": {
-    title: "Cloudflare Workers AI",
-    baseUrl: "https://api.cloudflare.com/client/v4/accounts/{CLOUDFLARE_ACCOUNT_ID}/ai/v1",
-    auth: BEARER,
-    environment: ["CLOUDFLARE_API_TOKEN", "CLOUDFLARE_API_KEY"],
-    needsKey: true,
-    dialects: [CHAT],
-    wire: chat({ reasoningField: "reasoning_content" }),
-    assume: ASSUME,
-    hints: ["@cf/openai/gpt-oss-120b", "@cf/meta/llama-3.3-70b-instruct-fp8-fast"],
-    quirks: ["the account's id is part of the base URL", "no list of models in this API"],
-  },
-  huggingface: {
-    ...HOSTED,
-    title: "Hugging Face",
-    baseUrl: "https://router.huggingface.co/v1",
-    environment: ["HF_TOKEN", "HUGGINGFACE_API_KEY"],
-    wire: chat({ reasoningField: "reasoning_content" }),
-    hints: ["openai/gpt-oss-120b:together"],
-    quirks: ["`model:provider` chooses who runs it; without that suffix the price is unknown"],
-  },
-  nvidia: {
-    ...HOSTED,
-    title: "NVIDIA NIM",
-    baseUrl: "https://integrate.api.nvidia.com/v1",
-    environment: ["NVIDIA_API_KEY"],
-    wire: chat({ reasoningField: "reasoning_content" }),
-    hints: ["openai/gpt-oss-120b"],
-    quirks: ["no published price a token"],
-  },
-  baseten: {
-    ...HOSTED,
-    title: "Baseten",
-    baseUrl: "https://inference.baseten.co/v1",
-    environment: ["BASETEN_API_KEY"],
-    wire: chat({ reasoningField: "reasoning_content" }),
-    hints: ["openai/gpt-oss-120b"],
-  },
-  sambanova: {
-    ...HOSTED,
-    title: "SambaNova",
-    baseUrl: "https://api.sambanova.ai/v1",
-    environment: ["SAMBANOVA_API_KEY"],
-    wire: chat({
-      reasoningField: "reasoning",
-      refuses: ["logprobs", "top_logprobs", "logit_bias", "presence_penalty", "frequency_penalty", "n", "seed"],
-    }),
-    hints: ["gpt-oss-120b", "Meta-Llama-3.3-70B-Instruct"],
-    quirks: ["refuses penalties, seeds and log probabilities"],
-  },
-  moonshot: {
-    ...HOSTED,
-    title: "Moonshot AI",
-    telemetryName: "moonshot_ai",
-    baseUrl: "https://api.moonshot.ai/v1",
-    environment: ["MOONSHOT_API_KEY"],
-    wire: chat({ reasoningField: "reasoning_content" }),
-    hints: ["kimi-k3", "kimi-k2.6"],
-    quirks: ["reports cached tokens at the top of `usage`"],
-  },
+  ...HOSTED_ROWS,
   vllm: {
     ...LOCAL,
     title: "vLLM",
