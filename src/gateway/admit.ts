@@ -1,4 +1,4 @@
-import { isTask, ProblemError } from "../canon/index.ts";
+import { isTask, mayUseModel, ProblemError, type Caller } from "../canon/index.ts";
 import { allow, enter } from "./allowance.ts";
 import { scopedWishes } from "./metadata.ts";
 import { readWishes } from "./request.ts";
@@ -58,6 +58,7 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
     });
   const killed = deps.switches.refusal(caller, run.model);
   if (killed) throw new ProblemError(killed);
+  if (outline.otherModels) checkOthers(deps, run, caller, outline.otherModels);
   run.stream = outline.stream && (operation === "generate" || isTask(operation));
   run.units = outline.units;
   run.maxOutputTokens = outline.maxOutputTokens;
@@ -83,4 +84,20 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
     node: deps.node,
     ...(run.allowance && { holds: run.allowance.held() }),
   });
+}
+
+/** Models with which a request lets its provider answer instead are held to the rules of the one that it names. @throws ProblemError */
+function checkOthers(deps: GatewayDeps, run: Run, caller: Caller, others: readonly string[]): void {
+  // An alias names no provider: what stands behind it is for its own targets to say.
+  const slash = run.model.indexOf("/");
+  const provider = slash < 0 ? run.model : run.model.slice(0, slash);
+  for (const other of others) {
+    const name = `${provider}/${other}`;
+    if (!mayUseModel(caller.scopes, name)) {
+      const message = `The key "${caller.name}" may not use the model "${name.slice(0, MODEL_CHARACTERS)}".`;
+      throw new ProblemError({ kind: "forbidden", message, param: "models" });
+    }
+    const killed = deps.switches.refusal(caller, name);
+    if (killed) throw new ProblemError(killed);
+  }
 }
