@@ -149,6 +149,25 @@ function booking(withStores: WithStores): void {
   );
 
   it(
+    "books rows of several nodes, and gives out what they left, when all of it comes at once",
+    withStores(async (stores) => {
+      await one(stores, "a", { least: 40, waiting: 40 });
+      await one(stores, "b", { least: 50, waiting: 50 });
+      const settle = (callId: string, node: string, spent: number, released: number, key = "b"): Promise<void> =>
+        stores.ledger.settle(ledgerRow(callId), [[key, START, spent, released]], node);
+      const rows = Array.from({ length: 10 }, (_, at) => settle(`call_${at}`, "a", 1, 3));
+      const others = [settle("call_b", "b", 20, 50), settle("call_twice", "b", 1, 0), settle("call_twice", "b", 1, 0)];
+      // More is given back than there is: what another node has is not touched by it.
+      const greedy = settle("call_greedy", "a", 0, 60);
+      const asked = one(stores, "c", { least: 60, waiting: 60 });
+      await Promise.all([...rows, ...others, greedy, asked]);
+      expect(await asked).toMatchObject({ granted: 60 });
+      await Promise.all([settle("call_late", "c", 4, 60), settle("call_later", "c", 0, 3)]);
+      expect(await one(stores, "c", {})).toMatchObject({ spent: 35, leased: 0 });
+    }),
+  );
+
+  it(
     "books the holds of a dead node's calls and takes back the rest of what it had",
     withStores(async (stores) => {
       await one(stores, "dead", { least: 50, waiting: 50 });

@@ -14,7 +14,7 @@ import { auditReads, auditWrites } from "./audit-table.ts";
 import { cacheReads, cacheWrites } from "./cache-tables.ts";
 import { callReads, callWrites } from "./call-tables.ts";
 import { ContentFiles } from "./content-files.ts";
-import { counterReads, counterWrites } from "./counter-table.ts";
+import { CounterBook, counterReads, counterWrites } from "./counter-table.ts";
 import { idempotencyReads, idempotencyWrites } from "./idempotency-table.ts";
 import type { JournalFile } from "./journal-file.ts";
 import { ledgerReads, ledgerWrites } from "./ledger-table.ts";
@@ -48,6 +48,7 @@ const LOG_BYTES = 64 * 1024 * 1024;
 interface Writer {
   readonly database: DatabaseSync;
   readonly table: WriteTable;
+  readonly counters: CounterBook;
   readonly generation: () => number;
   readonly begin: StatementSync;
   readonly commit: StatementSync;
@@ -131,6 +132,7 @@ function transact(writer: Writer, commands: readonly Command[]): BatchOutcome {
     if (outcome) (outcomes ??= [])[index] = outcome;
     raised ||= RAISES_GENERATION.has(innerName(command));
   }
+  writer.counters.flush();
   writer.commit.run();
   return { ...(outcomes && { outcomes }), ...(raised && { generation: writer.generation() }) };
 }
@@ -164,8 +166,9 @@ function openWriter(folder: string, sealer: Sealer, content: ContentFiles): Writ
       );
     }
     const rollups = new Rollups(database);
+    const counters = new CounterBook(database);
     const plain = {
-      ...ledgerWrites(database, rollups),
+      ...ledgerWrites(database, rollups, counters),
       ...repricingWrites(database, rollups),
       ...rollupWrites(rollups),
       ...callWrites(database, sealer),
@@ -178,12 +181,13 @@ function openWriter(folder: string, sealer: Sealer, content: ContentFiles): Writ
       ...batchWrites(database, sealer),
       ...lineageWrites(database),
       ...resealWrites(database, sealer),
-      ...counterWrites(database),
+      ...counterWrites(database, counters),
       ...content.writes(),
     };
     return {
       database,
       table: { ...plain, ...auditWrites(database, plain) },
+      counters,
       generation: keyGeneration(database),
       begin: database.prepare("BEGIN"),
       commit: database.prepare("COMMIT"),

@@ -2,13 +2,14 @@ import type { DatabaseSync } from "node:sqlite";
 import type { CounterHold } from "../../canon/index.ts";
 import type { ReadTable, WriteTable } from "../backend.ts";
 import { type OpenColumns, openOf, rowOfOpen } from "../open-columns.ts";
-import { CounterBook } from "./counter-table.ts";
+import type { CounterBook } from "./counter-table.ts";
 import type { Rollups } from "./rollup-table.ts";
 import { LEDGER_COLUMNS, rowFromColumns, rowToValues } from "../ledger-values.ts";
 
 export function ledgerWrites(
   database: DatabaseSync,
   rollups: Rollups,
+  counters: CounterBook,
 ): Pick<WriteTable, "open" | "progress" | "settle" | "interrupt" | "probe"> {
   const marks = (count: number): string => Array.from({ length: count }, () => "?").join(",");
   const insert = database.prepare(
@@ -24,7 +25,6 @@ export function ledgerWrites(
      FROM open_calls LEFT JOIN keys ON keys.id = open_calls.caller_id
      WHERE ?1 IS NULL OR node = ?1 ORDER BY started_at, call_id`,
   );
-  const counters = new CounterBook(database);
   const probe = database.prepare("UPDATE probe SET writes = writes + 1");
   return {
     open: ([callId, startedAt, callerId, model, dialect, inputEstimate, node, holds]) =>
