@@ -67,7 +67,9 @@ ports of ${local()}, for 300 ms. The simulator is always there: \`sim/echo\`, \`
 `;
 
 function local(): string {
-  const probed = ["ollama", "vllm", "llamacpp", "lmstudio"].map((kind) => `${CATALOG[kind]?.title} (${CATALOG[kind]?.localPort})`);
+  const probed = ["ollama", "vllm", "llamacpp", "lmstudio", "sglang", "tei", "infinity"].map(
+    (kind) => `${CATALOG[kind]?.title} (${CATALOG[kind]?.localPort})`,
+  );
   return `${probed.slice(0, -1).join(", ")} and ${probed.at(-1)}`;
 }
 

@@ -19,6 +19,8 @@ import { Audit, auditing, openAuditKey } from "./ledger/audit/index.ts";
 import { Logs, Telemetry } from "./ledger/telemetry/index.ts";
 import { bookOf, discovered, InForce } from "./in-force.ts";
 import { telemetryNameOf } from "./providers/index.ts";
+import { toWarm } from "./providers/servers/warm.ts";
+import { ServerWatch } from "./providers/servers/watch.ts";
 import { Health, type HealthDeps } from "./routing/health/index.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, Identity, peopleAt, upgradeHandler } from "./server/index.ts";
@@ -120,13 +122,15 @@ async function furnish(options: Furnishing, fileConfig: GimbalConfig, stores: St
   const { config, version } = await inForceAtStart(options.config, fileConfig, stores.config, options);
   logs.configure(config.logs);
   const prices = await pricesOf(options.config, config, options, (local) => now.reprice(local));
-  const now = new InForce(config, version?.version ?? 0, { clock, env, randomness, dataFolder: folder }, prices?.prices);
+  const servers = new ServerWatch({ clock, options: config.servers, log: logs.warn });
+  const wiring = { clock, env, randomness, dataFolder: folder, learned: servers };
+  const now = new InForce(config, version?.version ?? 0, wiring, prices?.prices);
   const keepUntil = (): number => clock.now() + config.limits.journalMs;
   const unwatch = options.stores ? () => {} : await settleLeft(stores, () => now.book.version, keepUntil);
   const seal = await openDataSeal({ env, folder, clock });
   // A rotation raises what this watches: tokens under the new key open from then on.
   const unwatchKeys = stores.config.watch(() => void seal.reload());
-  const rooms = openRooms(options, { now, stores, seal });
+  const rooms = openRooms(options, { now, servers, stores, seal });
   const { gateway, identity, queue } = rooms;
   // Before the first call: what was switched off before a restart stays so.
   await gateway.switches.refresh();
@@ -136,7 +140,7 @@ async function furnish(options: Furnishing, fileConfig: GimbalConfig, stores: St
     // First, because it can still say no.
     entrance.front?.configure(networkOf(next));
     const before = now.replace(next, number, await prices?.configure(next));
-    configureRooms(next, rooms);
+    configureRooms(next, rooms, before);
     rooms.retired.add(before);
   });
   const adminToken = options.adminToken ?? (await adminTokenOf(folder));
@@ -186,7 +190,7 @@ type Rooms = ReturnType<typeof openRooms>;
 
 function openRooms(
   { clock, randomness, log, logs, node, env, audit, ...options }: Furnishing,
-  { now, stores, seal }: { readonly now: InForce; readonly stores: Stores; readonly seal: Joined["seal"] },
+  { now, servers, stores, seal }: { now: InForce; servers: ServerWatch; stores: Stores; seal: Joined["seal"] },
 ) {
   const { config } = now;
   const report = (error: unknown, place: string): void => gateway.report(error, place);
@@ -211,6 +215,7 @@ function openRooms(
     telemetry,
     aside,
     health,
+    servers,
     seal,
     node,
     snapshot: () => now.snapshot,
@@ -233,11 +238,14 @@ function openRooms(
     shared: options.stores !== undefined || stores.nodes !== undefined,
     report: (error) => report(error, "batches"),
   });
-  return { now, stores, health, logs, telemetry, identity, aside, gateway, tools, queue, retired: new Retired(clock, gateway.live) };
+  servers.configure(now.snapshot.providers, config.servers, toWarm(now.snapshot));
+  return { now, stores, health, servers, logs, telemetry, identity, aside, gateway, tools, queue, retired: new Retired(clock, gateway.live) };
 }
 
-function configureRooms(next: GimbalConfig, rooms: Rooms): void {
-  rooms.health.configure(rooms.now.snapshot, next.health);
+function configureRooms(next: GimbalConfig, rooms: Rooms, before: Snapshot): void {
+  const { snapshot } = rooms.now;
+  rooms.health.configure(snapshot, next.health);
+  rooms.servers.configure(snapshot.providers, next.servers, toWarm(snapshot, before));
   rooms.logs.configure(next.logs);
   rooms.telemetry.configure(next.telemetry);
   rooms.gateway.retries.configure(next.retry);
@@ -252,7 +260,8 @@ function followReports({ reports }: GimbalConfig, { stores, logs }: Rooms): void
 }
 
 /** Lets what runs come to its end, each part after those that hand it something. */
-async function leave({ now, gateway, queue, tools, telemetry, aside, retired, stores }: Rooms, front: Front): Promise<void> {
+async function leave({ now, servers, gateway, queue, tools, telemetry, aside, retired, stores }: Rooms, front: Front): Promise<void> {
+  servers.close();
   gateway.switches.close();
   gateway.shadows.close();
   // Begins nothing more; what runs is drained with all other calls.
@@ -269,7 +278,7 @@ async function leave({ now, gateway, queue, tools, telemetry, aside, retired, st
 
 interface Joined extends Pick<
   GatewayOptions,
-  "clock" | "randomness" | "snapshot" | "stores" | "guards" | "note" | "node" | "seal" | "retry" | "telemetry" | "aside" | "issuers"
+  "clock" | "randomness" | "snapshot" | "stores" | "guards" | "note" | "node" | "seal" | "retry" | "telemetry" | "aside" | "issuers" | "servers"
 > {
   readonly log: (line: string) => void;
   /** Where lines have levels. */

@@ -1,7 +1,7 @@
 import type { Clock, ModelBook, Provider, Randomness, Snapshot } from "./canon/index.ts";
 import { SIM, snapshotOf, type Discovered, type GimbalConfig } from "./config/index.ts";
 import { languages as dialects } from "./dialects/registry.generated.ts";
-import { createModelBook, type LocalPrices } from "./models/index.ts";
+import { createModelBook, type LearnedFacts, type LocalPrices } from "./models/index.ts";
 import { createProvider, discover, overlayOf } from "./providers/index.ts";
 import { createSimulator, simOverlay } from "./providers/sim/index.ts";
 import type { StageParts } from "./rehearsal/index.ts";
@@ -17,6 +17,8 @@ interface Wiring {
   readonly book: ModelBook;
   /** Where optional packages and downloaded models are kept. */
   readonly dataFolder?: string | undefined;
+  /** What servers tell of their models. */
+  readonly learned?: LearnedFacts | undefined;
   /** Default: to where the configuration says. */
   readonly connect?: (options: ClientOptions) => HttpClient;
 }
@@ -31,7 +33,7 @@ export class InForce {
   constructor(config: GimbalConfig, version: number, wiring: Omit<Wiring, "book">, local?: LocalPrices) {
     this.#wiring = wiring;
     this.#config = config;
-    this.#book = bookOf(config, local);
+    this.#book = bookOf(config, local, wiring.learned);
     this.#snapshot = this.#snapshotOf(config, version);
   }
 
@@ -49,14 +51,14 @@ export class InForce {
 
   /** The price file changed alone. */
   reprice(local: LocalPrices | undefined): void {
-    this.#book = bookOf(this.#config, local);
+    this.#book = bookOf(this.#config, local, this.#wiring.learned);
   }
 
   /** @returns what was in force before: calls that began with it still run */
   replace(config: GimbalConfig, version: number, local?: LocalPrices): Snapshot {
     const before = this.#snapshot;
     this.#config = config;
-    this.#book = bookOf(config, local);
+    this.#book = bookOf(config, local, this.#wiring.learned);
     this.#snapshot = this.#snapshotOf(config, version);
     return before;
   }
@@ -76,7 +78,12 @@ function factsOf(book: ModelBook): ModelBook["facts"] {
 }
 
 /** Facts and prices as a configuration corrects them, and a price file them. `prices`: a rehearsal's own. */
-export function bookOf(config: GimbalConfig, local?: LocalPrices, prices: StageParts["prices"] = new Map()): ModelBook {
+export function bookOf(
+  config: GimbalConfig,
+  local?: LocalPrices,
+  learned?: LearnedFacts,
+  prices: StageParts["prices"] = new Map(),
+): ModelBook {
   const models = overlayOf(config.providers);
   const simulated = simOverlay(SIM, config.sim);
   const overridden = { ...models.models, ...simulated.models };
@@ -86,6 +93,7 @@ export function bookOf(config: GimbalConfig, local?: LocalPrices, prices: StageP
     kinds: { ...models.kinds, ...simulated.kinds },
     models: { ...Object.fromEntries(priced), ...overridden, ...Object.fromEntries(priced) },
     local,
+    learned,
     prefer: config.pricing.prefer,
   });
 }

@@ -273,8 +273,8 @@ process.exitCode = await runCli(process.argv.slice(2), {
   openStores: openAlone,
   discover: () => discovered(process.env, clock),
   book: bookOf,
-  openProviders: async (config: GimbalConfig, dataFolder?: string) =>
-    openProviders(config, { clock, env: process.env, randomness, book: bookOf(config), dataFolder }),
+  openProviders: async (config, dataFolder, learned) =>
+    openProviders(config, { clock, env: process.env, randomness, book: bookOf(config, undefined, learned), dataFolder }),
   openStage: (config, parts) => openStage(config, process.env, log, parts),
   isRunning,
   fetch,

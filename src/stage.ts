@@ -15,7 +15,7 @@ export async function openStage(
   parts: StageParts,
 ): Promise<Stage> {
   const { clock, randomness, stores, standIn, priceFactor, local, prices, onChange } = parts;
-  const usual = bookOf(config, local, everywhere(prices, [SIM, ...config.providers.keys()]));
+  const usual = bookOf(config, local, undefined, everywhere(prices, [SIM, ...config.providers.keys()]));
   const book: ModelBook = {
     ...usual,
     cost: (provider, model, usage, at, durationMs) => {

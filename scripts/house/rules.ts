@@ -54,6 +54,8 @@ const MAY_NAME_VENDORS = [
   /^src\/models\//,
   /^src\/providers\/(catalog|discover)[^/]*\.ts$/,
   /^src\/providers\/(sim|local)\//,
+  // What servers of models tell of themselves: a file for each of them.
+  /^src\/providers\/servers\/(kinds|metered|vllm|sglang|llamacpp|ollama|ollama-pull|lmstudio|tei|infinity|workers-ai)\.ts$/,
   /^src\/cli\/doctor[^/]*\.ts$/,
   // What other gateways call providers: a file for each of them.
   /^src\/cli\/init-(litellm|portkey)\.ts$/,

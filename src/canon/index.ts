@@ -9,6 +9,7 @@ export * from "./event.ts";
 export * from "./frame.ts";
 export * from "./dialect.ts";
 export * from "./provider.ts";
+export * from "./server.ts";
 export * from "./clock.ts";
 export * from "./caller.ts";
 export * from "./access.ts";

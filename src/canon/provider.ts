@@ -3,6 +3,7 @@ import type { Operation } from "./call.ts";
 import type { Problem } from "./problem.ts";
 import type { RealtimeProvider } from "./realtime.ts";
 import type { TaskOperation, TaskSupport } from "./task.ts";
+import type { ModelServer } from "./server.ts";
 
 /** A request as a provider gets it: already in the provider's language. */
 export interface UpstreamCall {
@@ -74,6 +75,8 @@ export interface Provider {
   capabilities(model: string): Capabilities;
   open(call: UpstreamCall, sink: UpstreamSink): UpstreamHandle;
   /** Models it offers, where it can be asked cheaply; empty when it cannot. */
+  /** The server that it is, where that tells of itself; absent: it does not. */
+  readonly server?: ModelServer;
   models(signal: AbortSignal): Promise<readonly string[]>;
   /** For `doctor`: is it there and does it accept the credentials? */
   check(signal: AbortSignal): Promise<{ readonly ok: boolean; readonly detail: string }>;

@@ -1,7 +1,7 @@
 import type { Clock, ModelBook, Provider, Randomness, Secret, Stores } from "../canon/index.ts";
 import type { Discovered, GimbalConfig } from "../config/index.ts";
 import type { Stage, StageParts } from "../rehearsal/index.ts";
-import type { LocalPrices } from "../models/index.ts";
+import type { LearnedFacts, LocalPrices } from "../models/index.ts";
 import type { Environment } from "./settings.ts";
 
 /** Where a serving process listens and keeps its things. What is undefined is left to the configuration. */
@@ -38,10 +38,10 @@ export interface CliDeps {
   openStores(folder: string): Promise<Stores>;
   /** What keys and servers the machine offers without any configuration. */
   discover(): Promise<Discovered>;
-  /** The providers of a configuration, by name, ready to be asked. */
-  openProviders(config: GimbalConfig, dataFolder?: string): Promise<ReadonlyMap<string, Provider>>;
+  /** The providers of a configuration, by name, ready to be asked. `learned`: what their servers tell of models. */
+  openProviders(config: GimbalConfig, dataFolder?: string, learned?: LearnedFacts): Promise<ReadonlyMap<string, Provider>>;
   /** Facts and prices of models as a configuration corrects them, and a price file them. */
-  book(config: GimbalConfig, prices?: LocalPrices): ModelBook;
+  book(config: GimbalConfig, prices?: LocalPrices, learned?: LearnedFacts): ModelBook;
   /** The gateway of a configuration for a rehearsal: in memory, with a stand-in for every provider. */
   openStage(config: GimbalConfig, parts: StageParts): Promise<Stage>;
   /** Is a process with this id alive? */

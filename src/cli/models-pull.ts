@@ -3,24 +3,26 @@ import { basename, join, resolve } from "node:path";
 import { CommandError, DONE, UsageError, type Command, type Input } from "./command.ts";
 import type { CliDeps } from "./deps.ts";
 import { download } from "./download.ts";
-import { DATA_FLAG, dataFolderOf } from "./settings.ts";
+import { pullIntoServer } from "./models-pull-server.ts";
+import { progressBar } from "./progress.ts";
+import { CONFIG_FLAG, DATA_FLAG, dataFolderOf } from "./settings.ts";
 
 const MIB = 1024 * 1024;
-const BAR_SIGNS = 30;
-/** The bar is drawn anew at most so often. */
-const DRAW_MS = 200;
 
 const pullCommand: Command = {
   name: "models pull",
-  summary: "Fetch a model's file by its address; a run that was cut is gone on with.",
-  operands: ["URL"],
+  summary: "Fetch a model's file by its address, or a model into its server; a run that was cut is gone on with.",
+  operands: ["URL|PROVIDER/MODEL"],
   flags: {
     ...DATA_FLAG,
+    ...CONFIG_FLAG,
     to: { value: "PATH", meaning: "File or folder to put it in; default: `models` in the data folder, under its own name." },
     sha256: { value: "HEX", meaning: "Its checksum; anything else is thrown away." },
     "allow-private-network": { meaning: "It may be on this machine or in a private network, also without TLS." },
   },
   async run(input, deps) {
+    const [named = ""] = input.operands;
+    if (!named.includes("://")) return pullIntoServer(named, input, deps);
     const url = addressOf(input);
     const sha256 = checksumOf(input);
     const to = placeOf(input, url, deps);
@@ -64,26 +66,6 @@ function placeOf(input: Input, url: URL, deps: CliDeps): string {
   const isFolder = named === undefined || named.endsWith("/") || (existsSync(place) && statSync(place).isDirectory());
   if (isFolder && !/^[\w][\w.+-]*$/.test(name)) throw new UsageError("The URL ends in no file name; name one with --to.");
   return isFolder ? join(place, name) : place;
-}
-
-function progressBar(input: Input, deps: CliDeps): { draw(done: number, total: number | undefined): void; end(): void } {
-  if (input.json) return { draw: () => {}, end: () => {} };
-  const start = deps.clock.monotonic();
-  let drawnAt = -Infinity;
-  return {
-    draw(done, total) {
-      const now = deps.clock.monotonic();
-      if (now - drawnAt < DRAW_MS && done !== total) return;
-      drawnAt = now;
-      const rate = done / MIB / Math.max((now - start) / 1000, 0.001);
-      const filled = total ? Math.round((done / total) * BAR_SIGNS) : 0;
-      const bar = total
-        ? `[${"#".repeat(filled)}${".".repeat(BAR_SIGNS - filled)}] ${((done / total) * 100).toFixed(0).padStart(3)}% `
-        : "";
-      deps.err(`\r${bar}${(done / MIB).toFixed(1)} MiB, ${rate.toFixed(1)} MiB/s`);
-    },
-    end: () => (drawnAt === -Infinity ? undefined : deps.err("\n")),
-  };
 }
 
 export const PULL_COMMANDS: readonly Command[] = [pullCommand];

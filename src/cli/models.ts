@@ -1,6 +1,7 @@
 import { cardAsJson, formatDollars, type Alias, type ModelBook, type ModelCard, type Provider, type Snapshot } from "../canon/index.ts";
 import { snapshotOf } from "../config/index.ts";
 import { cardOf, placeOfTarget } from "../models/index.ts";
+import { AskedOnce } from "../providers/servers/once.ts";
 import { DONE, table, UsageError, wholeNumber, wordList, type Command, type Input } from "./command.ts";
 import { pricesOf } from "./ledger-reprice.ts";
 import { CONFIG_FLAG, loadConfig, settingsOf } from "./settings.ts";
@@ -15,6 +16,7 @@ interface Row {
 
 const ABILITIES = ["tools", "structuredOutput", "reasoning", "vision", "files", "audio"] as const;
 type Ability = (typeof ABILITIES)[number];
+const ASK_MS = 2000;
 const MOST_TOKENS = 1_000_000_000;
 const MOST_DOLLARS = 1_000_000;
 const NANODOLLARS = 1_000_000_000;
@@ -33,6 +35,7 @@ export const modelsCommand: Command = {
     },
     needs: { value: "A,B", meaning: `Only models that are known to take all of: ${ABILITIES.join(", ")}.` },
     "min-context": { value: "N", meaning: "Only models known to hold at least so many tokens." },
+    unasked: { meaning: "Ask no server of models what it serves; otherwise each that tells of itself is asked, for two seconds at most." },
     "max-input-usd": { value: "N", meaning: "Only models known to cost at most so many dollars a million input tokens." },
   },
   async run(input, deps) {
@@ -40,9 +43,11 @@ export const modelsCommand: Command = {
     const { configFile } = settingsOf(input, deps);
     const { config, warnings } = await loadConfig(configFile, deps);
     for (const warning of warnings) deps.err(`${warning}\n`);
-    const providers = await deps.openProviders(config);
+    const learned = new AskedOnce();
+    const providers = await deps.openProviders(config, undefined, learned);
     try {
-      const book = deps.book(config, await pricesOf(configFile, config));
+      if (!input.has("unasked")) await learned.ask(providers, deps.clock, ASK_MS);
+      const book = deps.book(config, await pricesOf(configFile, config), learned);
       const snapshot = snapshotOf(config, 0, providers);
       const rows = rowsOf({ snapshot, book, known: input.has("known"), at: deps.clock.now() }).filter(keep);
       deps.out(input.json ? `${JSON.stringify({ models: rows.map(rowAsJson) })}\n` : shown(rows));

@@ -36,6 +36,7 @@ export interface GimbalConfig {
   readonly telemetry: ConfigValues["telemetry"];
   readonly logs: ConfigValues["logs"];
   readonly health: ConfigValues["health"];
+  readonly servers: ConfigValues["servers"];
   readonly retry: ConfigValues["retry"];
   readonly passthrough: ConfigValues["passthrough"];
   readonly mcp: ConfigValues["mcp"];
@@ -231,6 +232,7 @@ function assemble(values: ConfigValues, disabled: ReadonlyMap<string, string>, a
     telemetry: values.telemetry,
     logs: values.logs,
     health: values.health,
+    servers: values.servers,
     retry: values.retry,
     passthrough: values.passthrough,
     mcp: values.mcp,

@@ -14,6 +14,7 @@ import { logsOptions, telemetryOptions } from "../ledger/telemetry/options.ts";
 import { reportsOptions } from "../ledger/reports/options.ts";
 import { mcpOptions } from "../tools/options.ts";
 import { providerOptions } from "../providers/options.ts";
+import { serversOptions } from "../providers/servers/options.ts";
 import { simOptions } from "../providers/sim/options.ts";
 import { attemptShape } from "../routing/attempt-options.ts";
 import { healthOptions } from "../routing/health/options.ts";
@@ -61,6 +62,7 @@ export const configSchema = z.strictObject({
   health: healthOptions.describe(
     "When targets and keys are left alone, and how much runs at once. Each process counts for itself; what it finds out (a breaker opened or closed, a rest, a refused key) all processes of the record go by at once. Concurrency holds for each process.",
   ),
+  servers: serversOptions.describe("How servers of models are looked after that tell of themselves. See docs/servers.md."),
   retry: retryOptions.describe("How failed attempts are repeated."),
   passthrough: passthroughOptions,
   serve: serveOptions.describe("Where and within which bounds the gateway serves."),

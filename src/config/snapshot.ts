@@ -43,6 +43,7 @@ export function defaultConfig(discovered: Discovered): GimbalConfig {
     telemetry: values.telemetry,
     logs: values.logs,
     health: values.health,
+    servers: values.servers,
     retry: values.retry,
     passthrough: values.passthrough,
     mcp: values.mcp,

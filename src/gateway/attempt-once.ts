@@ -4,6 +4,7 @@ import { priorityOf, type Permit, type Refusal } from "../routing/health/index.t
 import { addressed, type Addressed } from "./address.ts";
 import { allowAttempt } from "./allowance.ts";
 import { Exchange } from "./exchange.ts";
+import { explained } from "./explained.ts";
 import { answerHere } from "./local.ts";
 import { adopt, SLOWER, type Race } from "./race.ts";
 import type { AnswerReport } from "./reply.ts";
@@ -70,7 +71,7 @@ export async function attemptOnce(
     report = exchange.report();
     const lost = race?.winner !== undefined && race.winner !== exchange;
     const whole = end.problem !== undefined && !lost && reply?.state === "done" && run.live.committed;
-    const failed = whole ? undefined : end.problem;
+    const failed = whole || !end.problem ? undefined : explained(deps, run, provider, target, end.problem);
     problem = run.stopped ? LEFT : failed;
     const stopped = lost || run.stopped !== undefined;
     const outcome = { status: end.status, problem: failed, report, reply, stopped };

@@ -7,6 +7,7 @@ import { Limits } from "../ledger/limits/index.ts";
 import { Planner } from "../routing/plan.ts";
 import { retryOptions, type RetryOptions } from "../routing/retry-options.ts";
 import { Retries } from "../routing/retry.ts";
+import { withServers, type ServersView } from "../routing/servers.ts";
 import { Admission } from "./admission.ts";
 import type { Issuers } from "./issuers.ts";
 import { Journal } from "./journal.ts";
@@ -48,6 +49,8 @@ export interface GatewayOptions extends Pick<
   readonly log?: (line: string) => void;
   /** Who may be asked; without it one that begins with knowing nothing. */
   readonly health?: Health;
+  /** What servers of models tell of themselves. */
+  readonly servers?: ServersView;
   /** How failed attempts are repeated. */
   readonly retry?: RetryOptions;
   /** What a person has forced, whenever it changes. */
@@ -97,7 +100,7 @@ export function createGateway(options: GatewayOptions): GatewayDeps {
     telemetry: options.telemetry,
     admission: new Admission({ keys: stores.keys, clock, issuers: options.issuers }),
     allowances: { store: stores.budgets, walls, coverage: new Coverage(walls), limits: new Limits(walls, clock) },
-    planner: new Planner(randomness, switchedView(switches, health)),
+    planner: new Planner(randomness, switchedView(switches, options.servers ? withServers(health, options.servers) : health)),
     health,
     retries: new Retries(options.retry ?? retryOptions.parse({}), clock, randomness, signals),
     hedges: new Hedges(),

@@ -160,6 +160,7 @@ export function switchedView(switches: Pick<Switches, "blocked">, health: Target
   return {
     blocked: (provider, model) => switches.blocked(provider, model) ?? health.blocked(provider, model),
     latency: (provider, model) => health.latency(provider, model),
+    queue: (provider, model) => health.queue?.(provider, model),
     setAside: (provider, model) => switches.blocked(provider, model) === undefined && health.setAside?.(provider, model) === true,
     forcedShut: (provider, model) => covers(provider, model) || health.forcedShut?.(provider, model) === true,
     killed: covers,

@@ -21,9 +21,15 @@ const STANDARD_PER_THOUSAND = 1000;
 export function createModelBook(overlay: ModelOverlay = {}): ModelBook {
   let entries = new Map<string, Map<string, Entry>>();
   let count = 0;
+  let learned = overlay.learned?.version;
   const lookUp = entriesOf(overlay);
 
   function entryOf(provider: string, model: string): Entry {
+    if (learned !== overlay.learned?.version) {
+      learned = overlay.learned?.version;
+      entries = new Map();
+      count = 0;
+    }
     const known = entries.get(provider)?.get(model);
     if (known) return known;
     if (++count > ENTRIES) {

@@ -1,5 +1,5 @@
 import { calcPrice, findProvider } from "@pydantic/genai-prices";
-import type { Capabilities, ModelFacts } from "../canon/index.ts";
+import type { Capabilities, ModelFacts, ServedModel } from "../canon/index.ts";
 import { HOUR_WRITE_ROWS, PRICED_AS } from "./catalog.ts";
 import { factsFromRows, withMaximum } from "./facts.ts";
 import { localRules, type LocalRules } from "./local.ts";
@@ -52,16 +52,31 @@ function overrides(overlay: ModelOverlay): Overrides {
 
 function lookUp(overlay: ModelOverlay, override: Overrides, provider: string, model: string, hops: number): Entry {
   const own = override(provider, model);
+  const served = overlay.learned?.facts(provider, model);
   const slash = own?.sameAs?.indexOf("/") ?? -1;
   const base =
     own?.sameAs && slash > 0 && hops > 0
       ? lookUp(overlay, override, own.sameAs.slice(0, slash), own.sameAs.slice(slash + 1), hops - 1)
       : fromTables(kindOf(overlay, provider), model);
-  if (!own) return base;
+  const facts = served ? servedFacts(base.facts, served) : base.facts;
+  if (!own) return facts === base.facts ? base : { ...base, facts };
   return {
     ...base,
-    facts: correctedFacts(base.facts, own),
+    facts: correctedFacts(facts, own),
     ...(own.price && { schedule: [{ holds: ALWAYS, sheet: sheetFromOptions(own.price) }] }),
+  };
+}
+
+/** A server knows how it runs a model; a table knows the model alone. */
+function servedFacts(facts: ModelFacts | undefined, served: ServedModel): ModelFacts | undefined {
+  const { contextTokens, maxOutputTokens, operations, capabilities } = served;
+  if ([contextTokens, maxOutputTokens, operations, capabilities].every((value) => value === undefined)) return facts;
+  return {
+    ...facts,
+    ...(contextTokens !== undefined && { contextTokens }),
+    ...(maxOutputTokens !== undefined && { maxOutputTokens }),
+    ...(operations && { operations }),
+    capabilities: withMaximum({ ...facts?.capabilities, ...capabilities }, maxOutputTokens),
   };
 }
 

@@ -5,4 +5,4 @@ export { localPricesOptions, type LocalPrices } from "./local-options.ts";
 export { capabilityOptions, modelFactShape, priceOptions, type CapabilityOptions, type PriceOptions } from "./options.ts";
 export { PRICE_FILE, pricingOptions, type PricingOptions } from "./pricing-options.ts";
 export { retentionOf } from "./platforms.ts";
-export type { ModelOverlay, ModelOverride } from "./overlay.ts";
+export type { LearnedFacts, ModelOverlay, ModelOverride } from "./overlay.ts";

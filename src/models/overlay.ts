@@ -1,4 +1,4 @@
-import type { ModelOperation } from "../canon/index.ts";
+import type { ModelOperation, ServedModel } from "../canon/index.ts";
 import type { LocalPrices } from "./local-options.ts";
 import type { CapabilityOptions, PriceOptions } from "./options.ts";
 
@@ -15,6 +15,13 @@ export interface ModelOverride {
   readonly retentionDays?: number | undefined;
 }
 
+/** What servers tell of their models: before any table, and behind the configuration. */
+export interface LearnedFacts {
+  /** Raised when anything of it changes. */
+  readonly version: number;
+  facts(provider: string, model: string): ServedModel | undefined;
+}
+
 /** The configuration's part of the model book. */
 export interface ModelOverlay {
   /** A provider's name in the configuration, and the catalogue's name for what it is. */
@@ -25,4 +32,5 @@ export interface ModelOverlay {
   readonly local?: LocalPrices | undefined;
   /** Whose figure a call costs where both are known; default `book`. The other one stands beside it. */
   readonly prefer?: "book" | "provider" | undefined;
+  readonly learned?: LearnedFacts | undefined;
 }

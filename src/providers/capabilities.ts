@@ -2,6 +2,7 @@ import type { Capabilities, ModelFacts } from "../canon/index.ts";
 import { defined } from "../models/index.ts";
 import type { CatalogRow } from "./catalog.ts";
 import type { ProviderOptions } from "./options.ts";
+import { serverKind } from "./servers/kinds.ts";
 
 export type LookUpFacts = (provider: string, model: string) => ModelFacts | undefined;
 
@@ -18,16 +19,19 @@ export function capabilitiesOf(
   row: CatalogRow,
   facts: LookUpFacts,
 ): (model: string) => Capabilities {
-  let remembered = new Map<string, Capabilities>();
+  let remembered = new Map<string, { readonly known: Capabilities | undefined; readonly capabilities: Capabilities }>();
+  // Of a model whose server tells of itself more may be known later.
+  const mayLearn = serverKind(options.kind ?? name) !== undefined;
   return (model) => {
     const before = remembered.get(model);
-    if (before) return before;
+    if (before && !mayLearn) return before.capabilities;
     const known = facts(name, model)?.capabilities;
+    if (before && before.known === known) return before.capabilities;
     const corrections = { ...defined(options.capabilities), ...defined(own(options.models, model)?.capabilities) };
     const refuses = [...new Set([...(row.wire.refuses ?? []), ...(known?.refuses ?? [])])];
     const capabilities: Capabilities = { ...row.assume, ...known, ...row.wire, ...(refuses.length > 0 && { refuses }), ...corrections };
     if (remembered.size >= REMEMBERED) remembered = new Map();
-    remembered.set(model, capabilities);
+    remembered.set(model, { known, capabilities });
     return capabilities;
   };
 }

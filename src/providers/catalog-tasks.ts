@@ -152,3 +152,4 @@ export const TASK_CATALOG: Readonly<Record<string, CatalogRow>> = {
     quirks: ["embeddings and reranking only"],
   },
 };
+    ownedBy: "infinity",

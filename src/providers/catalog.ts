@@ -57,6 +57,8 @@ export interface CatalogRow {
   readonly notForChat?: string;
   /** A server on one's own machine: its usual port. Loopback addresses are then allowed without being asked for. */
   readonly localPort?: number;
+  /** It loads a model with its first call, and can be told to do so before. */
+  readonly loads?: true;
   /** Names by which it answers `GET modelsPath`, to tell it from other servers on the same port; see discover.ts. */
   readonly ownedBy?: string;
   /** Path of one deployment and of the list, used instead of `versionPath` when the configuration gives `apiVersion`. */
@@ -144,6 +146,7 @@ export const CATALOG: Readonly<Record<string, CatalogRow>> = {
     ownedBy: "library",
     dialects: [CHAT, OLLAMA, COMPLETIONS],
     besidePath: "/api/",
+    loads: true,
     wire: chat({ reasoningField: "reasoning" }),
     quirks: ["the context window is the server's setting, 4096 tokens unless changed"],
   },

@@ -10,6 +10,8 @@ import { keysOf } from "./keys.ts";
 import { LOCAL_OPTIONS } from "./local/options.ts";
 import { networkOf } from "./network.ts";
 import type { ProviderOptions } from "./options.ts";
+import { openServer } from "./servers/index.ts";
+import { WARM_OPTIONS } from "./servers/options.ts";
 
 export interface ProviderDeps {
   readonly connect: (options: ClientOptions) => HttpClient;
@@ -40,7 +42,8 @@ export function createProvider(name: string, options: ProviderOptions, deps: Pro
       param: `providers.${name}`,
     });
   }
-  if (!row.inProcess) refuseLocalOptions(name, options);
+  if (!row.inProcess) refuseModelOptions(name, options, LOCAL_OPTIONS, "providers of kind: local");
+  if (row.loads === undefined) refuseModelOptions(name, options, WARM_OPTIONS, "servers that load models themselves");
   if (row.create) return row.create({ name, options, row, deps, plain: (given) => plainProvider(name, options, given, deps) });
   for (const option of CLOUD_OPTIONS) {
     if (options[option] === undefined) continue;
@@ -62,12 +65,17 @@ const CLOUD_OPTIONS = [
   "sessionToken",
 ] as const;
 
-/** @throws ProblemError invalid_request for options of models in process, where there are none */
-function refuseLocalOptions(name: string, { models = {} }: ProviderOptions): void {
+/** @throws ProblemError invalid_request for options of models that only other kinds have */
+function refuseModelOptions(
+  name: string,
+  { models = {} }: ProviderOptions,
+  options: readonly (keyof NonNullable<ProviderOptions["models"]>[string])[],
+  owner: string,
+): void {
   for (const [model, own] of Object.entries(models)) {
-    const option = LOCAL_OPTIONS.find((one) => own[one] !== undefined);
+    const option = options.find((one) => own[one] !== undefined);
     if (option === undefined) continue;
-    const message = `The model "${model}" of the provider "${name}" takes no ${option}: that belongs to providers of kind: local.`;
+    const message = `The model "${model}" of the provider "${name}" takes no ${option}: that belongs to ${owner}.`;
     throw new ProblemError({ kind: "invalid_request", message, param: `providers.${name}.models.${model}.${option}` });
   }
 }
@@ -75,16 +83,20 @@ function refuseLocalOptions(name: string, { models = {} }: ProviderOptions): voi
 function plainProvider(name: string, options: ProviderOptions, row: CatalogRow, deps: ProviderDeps): Provider {
   const address = addressOf(name, options, row, deps.env);
   const below = row.besidePath === undefined ? "" : (/\/v\d+\w*$/.exec(address.baseUrl)?.[0] ?? "");
+  const reached = {
+    allowPrivateNetwork: address.allowPrivateNetwork,
+    maxHeaderBytes: options.maxHeaderBytes,
+    ...networkOf(name, options, address.baseUrl, deps.env),
+  };
   const client = deps.connect({
     baseUrl: address.baseUrl.slice(0, address.baseUrl.length - below.length),
-    allowPrivateNetwork: address.allowPrivateNetwork,
     connectTimeoutMs: options.connectTimeoutMs,
     headTimeoutMs: options.headTimeoutMs,
     dataTimeoutMs: options.dataTimeoutMs,
     maxConnections: options.maxConnections,
-    maxHeaderBytes: options.maxHeaderBytes,
-    ...networkOf(name, options, address.baseUrl, deps.env),
+    ...reached,
   });
+  const { clock } = deps;
   return new HttpProvider({
     name,
     row,
@@ -93,7 +105,9 @@ function plainProvider(name: string, options: ProviderOptions, row: CatalogRow, 
     below,
     keys: keysOf(name, options, address.own ? keyFromEnvironment(row, deps.env) : undefined),
     client,
-    clock: deps.clock,
+    clock,
+    openServer: (headers) =>
+      openServer({ name, options, baseUrl: address.baseUrl, connect: (limits) => deps.connect({ ...limits, ...reached }), headers, clock }),
     capabilities: capabilitiesOf(name, options, row, deps.facts),
     tasks: tasksFrom(options.kind ?? name, options.tasks),
   });

@@ -1,10 +1,12 @@
 import type { Clock, Provider } from "../canon/index.ts";
+import { parseJson } from "../kit/index.ts";
 import type { ClientOptions, HttpClient } from "../wire/types.ts";
 import type { Environment } from "./address.ts";
 import { CATALOG, type CatalogRow } from "./catalog.ts";
 import { createProvider, keyFromEnvironment } from "./create.ts";
 import { fetchSmall, modelNames } from "./listing.ts";
 import { providerOptions, type ProviderOptions } from "./options.ts";
+import { nameAt } from "./servers/read.ts";
 import type { LookUpFacts } from "./capabilities.ts";
 
 export interface DiscoverDeps {
@@ -25,8 +27,10 @@ export interface Discovery {
 const LOCAL_MS = 300;
 /** A start must not wait for a provider far away: after this its best-known models are listed instead. */
 const REMOTE_MS = 1500;
-/** Ports on which servers of models usually listen; sglang's is left out, because nothing else would be found there by chance. */
-const PROBED = ["ollama", "vllm", "llamacpp", "lmstudio"];
+/** Ports on which servers of models usually listen. Two share one: each is known by what it answers. */
+const PROBED = ["ollama", "vllm", "llamacpp", "lmstudio", "sglang", "tei", "infinity"];
+/** What is asked of those that have no list of models, and under which name they tell of their one model. */
+const ONE_MODEL: Readonly<Record<string, { readonly path: string; readonly name: string }>> = { tei: { path: "/info", name: "model_id" } };
 
 interface Found {
   readonly name: string;
@@ -98,9 +102,14 @@ async function probe(name: string, row: CatalogRow, deps: DiscoverDeps, signal: 
   });
   const key = keyFromEnvironment(row, deps.env);
   const headers: Record<string, string> = { accept: "application/json", ...(key && { authorization: `Bearer ${key.reveal()}` }) };
-  const fetched = await fetchSmall(client, row.modelsPath ?? "/models", headers, signal, deps.clock, LOCAL_MS);
+  const one = ONE_MODEL[name];
+  const fetched = await fetchSmall(client, one?.path ?? row.modelsPath ?? "/models", headers, signal, deps.clock, LOCAL_MS);
   await client.close();
   if (!fetched.ok || fetched.status !== 200) return undefined;
+  if (one) {
+    const model = nameAt(parseJson(fetched.text), one.name);
+    return model === undefined ? undefined : { name, options, models: [model] };
+  }
   const models = modelNames(fetched.text);
   const stranger = models.some(({ ownedBy }) => ownedBy !== undefined && isAnother(ownedBy, row));
   if (models.length === 0 || stranger) return undefined;

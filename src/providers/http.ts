@@ -3,6 +3,7 @@ import type {
   Clock,
   Credential,
   Headers,
+  ModelServer,
   Problem,
   Provider,
   RealtimeCall,
@@ -21,6 +22,8 @@ import type { CatalogRow } from "./catalog.ts";
 import type { ProviderKey } from "./keys.ts";
 import { fetchSmall, modelNames, type Fetched } from "./listing.ts";
 import type { ProviderOptions } from "./options.ts";
+import type { OpenServer } from "./servers/index.ts";
+import { reportInWords } from "./servers/words.ts";
 import { openSession } from "./realtime.ts";
 
 export interface HttpProviderParts {
@@ -36,6 +39,8 @@ export interface HttpProviderParts {
   readonly clock: Clock;
   readonly capabilities: Provider["capabilities"];
   readonly tasks: NonNullable<Provider["tasks"]>;
+  /** Undefined where its servers tell nothing of themselves. */
+  readonly openServer?: (headers: () => Readonly<Record<string, string>>) => OpenServer | undefined;
 }
 
 const JSON_TYPE = "application/json";
@@ -54,7 +59,9 @@ export class HttpProvider implements Provider {
   readonly capabilities: Provider["capabilities"];
   readonly tasks: NonNullable<Provider["tasks"]>;
   readonly realtime?: RealtimeProvider;
+  readonly server?: ModelServer;
   readonly #parts: HttpProviderParts;
+  readonly #opened: OpenServer | undefined;
   readonly credentials: readonly Credential[];
   readonly capacity: Capacity;
   /** Of each key by its id. */
@@ -82,6 +89,8 @@ export class HttpProvider implements Provider {
       for (const { credential, secret } of parts.keys)
         this.#apart.set(`${credential.id} ${dialect}`, keyHeaders({ ...parts, row: { ...row, auth: auth ?? row.auth } }, secret));
     this.#first = this.#wired.get(this.credentials[0]?.id ?? "") ?? keyHeaders(parts, undefined);
+    this.#opened = parts.openServer?.(() => this.#first.whole);
+    if (this.#opened) this.server = this.#opened.server;
   }
 
   /** A socket's path begins where those of calls do. */
@@ -127,7 +136,13 @@ export class HttpProvider implements Provider {
       if (!outcome.ok) return outcome;
       first ??= outcome;
     }
-    return first ?? { ok: false, detail: "It has no key." };
+    return first ? this.#told(first, signal) : { ok: false, detail: "It has no key." };
+  }
+
+  /** With what the server tells of itself. */
+  async #told(checked: CheckOutcome, signal: AbortSignal): Promise<CheckOutcome> {
+    const report = await this.server?.survey("models", signal);
+    return report ? { ok: report.up, detail: `${checked.detail} ${reportInWords(report)}`.trim() } : checked;
   }
 
   /** One key of several is named; a single one need not be. */
@@ -145,8 +160,8 @@ export class HttpProvider implements Provider {
     return { ok: true, detail: `${address.host} answers and lists ${count} model${count === 1 ? "" : "s"}.` };
   }
 
-  close(): Promise<void> {
-    return this.#parts.client.close();
+  async close(): Promise<void> {
+    await Promise.all([this.#parts.client.close(), this.#opened?.close()]);
   }
 
   #ask(path: string, signal: AbortSignal, credential?: string): Promise<Fetched> {

@@ -4,6 +4,7 @@ import { capabilityOptions, modelFactShape, priceOptions, type ModelOverlay, typ
 import { localModelShape } from "./local/options.ts";
 import { placeName, placeShape } from "./place.ts";
 import { taskOptions } from "./task-options.ts";
+import { warmModelShape } from "./servers/options.ts";
 
 /** The kind whose models run on this machine. */
 export const IN_PROCESS = "local";
@@ -88,6 +89,7 @@ const modelOptions = z.strictObject({
   ...modelFactShape,
   ...localModelShape,
   concurrency: concurrency("Attempts at it that run at once; further ones wait, see `health.queue`."),
+  ...warmModelShape,
 });
 
 /** One entry of `providers:`. Parsed secrets are of the type that cannot be printed. */

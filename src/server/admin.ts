@@ -34,7 +34,7 @@ import { mountCosts } from "./costs.ts";
 import { mountExport, relayStream } from "./export.ts";
 import { mountDenials } from "./denials.ts";
 import { mountDataKey } from "./data-key.ts";
-import { mountHealth } from "./health.ts";
+import { mountHealth, type ServersHealth } from "./health.ts";
 import { mountKeys } from "./keys.ts";
 import { mountKill } from "./kill.ts";
 import { mountLineage } from "./lineage.ts";
@@ -62,6 +62,7 @@ export interface AdminDeps {
   readonly control: ConfigControl | undefined;
   readonly adminToken: Secret;
   readonly health: Health;
+  readonly servers: ServersHealth;
   readonly switches: SwitchStore;
   readonly audit: Audit;
   readonly reports: ReportStore;
@@ -145,7 +146,7 @@ export function adminApp(deps: AdminDeps): Hono {
   mountCanary(app, { config: deps.config, control: deps.control, ledger: gateway.ledger, snapshot, now: () => clock.now() });
   mountShadow(app, { ledger: gateway.ledger, shadows: gateway.shadows, snapshot, now: () => clock.now() });
   mountKill(app, { store, switches, keys, issuers, snapshot, clock, randomness });
-  mountHealth(app, { health: deps.health, switches: deps.switches, clock: deps.gateway.clock });
+  mountHealth(app, { health: deps.health, servers: deps.servers, switches: deps.switches, clock: deps.gateway.clock });
   mountCosts(app, deps);
   mountBudgets(app, {
     store: gateway.allowances.store,

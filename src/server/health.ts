@@ -1,6 +1,7 @@
 import type { Hono } from "hono";
 import { z } from "zod";
 import { ProblemError, type Clock, type SwitchStore } from "../canon/index.ts";
+import type { ServerWatch } from "../providers/servers/watch.ts";
 import { keepForced, type Health } from "../routing/health/index.ts";
 
 const NAME_LETTERS = 400;
@@ -17,17 +18,22 @@ const forceBody = z
   })
   .refine((body) => (body.target === undefined) !== (body.provider === undefined), "name either a target or a provider");
 
+/** What is known of the servers that tell of themselves. */
+export type ServersHealth = Pick<ServerWatch, "describe">;
+
 export interface HealthDeps {
   /** Of the process that answers; each has its own. */
   readonly health: Health;
+  /** The same. */
+  readonly servers: ServersHealth;
   /** Where a person's word is kept: it holds in every process, and after a restart. */
   readonly switches: SwitchStore;
   readonly clock: Clock;
 }
 
 /** `/health/targets`: how targets and keys are, and a person's word on them. */
-export function mountHealth(app: Pick<Hono, "get" | "post">, { health, switches, clock }: HealthDeps): void {
-  app.get("/health/targets", (context) => context.json(health.describe()));
+export function mountHealth(app: Pick<Hono, "get" | "post">, { health, servers, switches, clock }: HealthDeps): void {
+  app.get("/health/targets", (context) => context.json({ ...health.describe(), servers: servers.describe() }));
   app.post("/health/targets", async (context) => {
     const body: unknown = await context.req.json().catch(() => undefined);
     if (body === undefined) throw new ProblemError({ kind: "invalid_request", message: "The body is not JSON." });

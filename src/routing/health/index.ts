@@ -12,8 +12,8 @@ import * as refuse from "./refusals.ts";
 import { SharedHealth } from "./shared.ts";
 import { hasSeveralKeys, isIdle, mustQueue, ProviderState, TargetState, type Force } from "./target.ts";
 import type { HealthChange, HealthDeps, HealthSubjects } from "./types.ts";
-export type { HealthChange, HealthDeps, HealthSubjects } from "./types.ts";
-export type { Permit, Refusal, Waiting } from "./permit.ts";
+export type { Permit, Refusal, Waiting };
+export type { HealthChange, HealthDeps, HealthSubjects };
 export { priorityOf } from "./queue.ts";
 export type { HealthOptions } from "./options.ts";
 export { keepForced } from "./forced.ts";
@@ -135,6 +135,9 @@ export class Health implements TargetView, Gatekeeper {
     const speed = this.#find(provider, model)?.speed;
     return speed && speed.samples > 0 ? speed : undefined;
   }
+
+  /** Attempts of this process that run at a target. */
+  runningAt = (provider: string, model: string): number => this.#find(provider, model)?.inFlight ?? 0;
 
   setAside(provider: string, model: string): boolean {
     const target = this.#find(provider, model);

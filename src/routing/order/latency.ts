@@ -1,5 +1,5 @@
 import type { Randomness, Target } from "../../canon/index.ts";
-import type { TargetLatency } from "../view.ts";
+import type { TargetLatency, TargetQueue } from "../view.ts";
 import { expectedOutputTokens, nameOf, type Order, type OrderContext, type PlannedStep } from "./types.ts";
 
 /** A target must be expected to be this much faster to take the lead, so that two of equal speed do not take turns at every call. */
@@ -10,34 +10,55 @@ const FIRST_TRIES = 0.1;
 const NEW_TRIES = 0.02;
 /** Taken where output was never long enough to measure. */
 const USUAL_TOKENS_PER_SECOND = 50;
+/** What was measured is never taken for less than this share of itself, however short the queue has become since. */
+const LEAST_SHARE = 0.2;
 
 interface Measured {
   readonly target: Target;
   readonly latency: TargetLatency;
+  readonly queue: TargetQueue | undefined;
   /** Until the whole of an answer of usual length is there. */
   readonly expectedMs: number;
 }
 
-/** Soonest expected end of the answer first: time to the first token, and the rest at the measured pace. */
+/**
+ * Soonest expected end of the answer first: time to the first token, and the rest at the measured pace. Where a server tells of its queue,
+ * what a call waits in it now counts, less what the measured ones waited.
+ */
 export const latency: Order = (targets, context) => {
   const tokens = expectedOutputTokens(context.facts);
   const measured: Measured[] = [];
-  const unknown: Target[] = [];
+  const unmeasured: Pick<Measured, "target" | "queue">[] = [];
   for (const target of targets) {
     const seen = context.view.latency(target.provider, target.model);
-    if (!seen || seen.samples === 0) unknown.push(target);
-    else measured.push({ target, latency: seen, expectedMs: expected(seen, tokens) });
+    const queue = context.view.queue?.(target.provider, target.model);
+    if (!seen || seen.samples === 0) unmeasured.push({ target, queue });
+    else measured.push({ target, latency: seen, queue, expectedMs: expected(seen, tokens, queue) });
   }
+  const unknown = shortest(unmeasured);
   measured.sort((a, b) => a.expectedMs - b.expectedMs);
-  const ordered = withLeader(measured, context).map(({ target, latency: seen }) => ({ target, reason: inWords(seen) }));
+  const ordered = withLeader(measured, context).map(({ target, latency: seen, queue }) => ({ target, reason: inWords(seen, queue) }));
   const first = explored(ordered, unknown, context.randomness);
-  const rest = unknown.filter((target) => target !== first?.target).map((target) => ({ target, reason: "not measured yet" }));
+  const rest = unmeasured
+    .filter(({ target }) => target !== first?.target)
+    .map(({ target, queue }) => ({ target, reason: `not measured yet${queueInWords(queue)}` }));
   if (!first) return [...ordered, ...rest];
   return [first, ...ordered.filter(({ target }) => target !== first.target), ...rest];
 };
 
-function expected({ ttftMs, tokensPerSecond }: TargetLatency, tokens: number): number {
-  return ttftMs + (tokens / (tokensPerSecond ?? USUAL_TOKENS_PER_SECOND)) * 1000;
+function expected({ ttftMs, tokensPerSecond }: TargetLatency, tokens: number, queue: TargetQueue | undefined): number {
+  const pace = tokensPerSecond ?? queue?.load.tokensPerSecond ?? USUAL_TOKENS_PER_SECOND;
+  const writingMs = (tokens / pace) * 1000;
+  if (!queue) return ttftMs + writingMs;
+  const requestMs = queue.load.requestMs ?? writingMs;
+  const firstMs = ttftMs + (queue.turns - queue.measuredTurns) * requestMs;
+  return Math.max(firstMs, ttftMs * LEAST_SHARE) + writingMs;
+}
+
+/** Of targets that were never measured, those with the shortest queue: one that tells of none may have none. */
+function shortest(unmeasured: readonly Pick<Measured, "target" | "queue">[]): readonly Target[] {
+  const least = Math.min(...unmeasured.map(({ queue }) => queue?.turns ?? 0));
+  return unmeasured.filter(({ queue }) => (queue?.turns ?? 0) <= least).map(({ target }) => target);
 }
 
 /** The leader of the last call stays in front until another is clearly faster. */
@@ -64,7 +85,13 @@ function explored(ordered: readonly PlannedStep[], unknown: readonly Target[], r
   return other && { target: other.target, reason: `measured anew; ${other.reason}` };
 }
 
-function inWords({ ttftMs, tokensPerSecond, samples }: TargetLatency): string {
+function inWords({ ttftMs, tokensPerSecond, samples }: TargetLatency, queue: TargetQueue | undefined): string {
   const pace = tokensPerSecond === undefined ? "" : `, ${Math.round(tokensPerSecond)} tokens a second`;
-  return `${Math.round(ttftMs)} ms to the first token${pace} (${samples} measured)`;
+  return `${Math.round(ttftMs)} ms to the first token${pace} (${samples} measured)${queueInWords(queue)}`;
+}
+
+function queueInWords(queue: TargetQueue | undefined): string {
+  if (!queue || queue.turns === 0) return "";
+  const { running, waiting } = queue.load;
+  return `, behind ${Math.round(running)} running and ${Math.round(waiting)} waiting`;
 }
