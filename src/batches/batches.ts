@@ -76,7 +76,7 @@ export class Batches {
         expiresAt,
         caller,
         inputFile,
-        total: await this.#countLines(scope, order, inputFile),
+        total: await this.#countLines(language, scope, order, inputFile),
         ...(order.endpoint !== undefined && { endpoint: order.endpoint }),
         ...(order.metadata !== undefined && { metadata: order.metadata }),
         headers: language.headers(headers),
@@ -104,10 +104,15 @@ export class Batches {
     await writer.end();
   }
 
-  async #countLines(scope: string, order: BatchOrder, inputFile: string): Promise<number> {
+  async #countLines({ filePurpose }: BatchLanguage, scope: string, order: BatchOrder, inputFile: string): Promise<number> {
     const { files, gateway, options } = this.#deps;
-    if (order.inputFile !== undefined && !(await files.read(scope, inputFile, gateway.clock.now())))
-      throw new ProblemError({ kind: "not_found", message: `There is no file "${inputFile.slice(0, 100)}".`, param: "input_file_id" });
+    if (order.inputFile !== undefined) {
+      const file = await files.read(scope, inputFile, gateway.clock.now());
+      if (!file)
+        throw new ProblemError({ kind: "not_found", message: `There is no file "${inputFile.slice(0, 100)}".`, param: "input_file_id" });
+      if (filePurpose !== undefined && file.purpose !== filePurpose)
+        throw invalid(`The file was given for "${file.purpose}": one of lines is given for "${filePurpose}".`, "input_file_id");
+    }
     const most = options().lines;
     let total = 0;
     for await (const { number } of linesOf(piecesOf(files, { scope, id: inputFile }), gateway.snapshot().limits.bodyBytes)) {

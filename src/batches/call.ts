@@ -8,7 +8,10 @@ import {
   type LineOrder,
   type ProblemKind,
 } from "../canon/index.ts";
+import type { Handed } from "../gateway/handed.ts";
+import type { LiveCall } from "../gateway/live.ts";
 import type { Reader } from "../gateway/reader.ts";
+import type { CallRequest } from "../gateway/request.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import { readRetryAfter } from "../kit/index.ts";
 
@@ -53,38 +56,63 @@ export interface CallMarks {
   readonly caller: Caller;
 }
 
+/** One line as a call of its caller's. */
+export function requestOf(
+  { dialect, door }: Entrance,
+  { customId, body }: LineOrder,
+  { batch, caller }: Pick<CallMarks, "batch" | "caller">,
+): CallRequest {
+  const bytes = Buffer.from(JSON.stringify(body));
+  return {
+    dialect,
+    door,
+    headers: {
+      ...batch.headers,
+      "content-type": "application/json",
+      "x-gimbal-session": `batch:${batch.id}`,
+      "x-gimbal-metadata": asciiJson({ batch: batch.id, custom_id: customId.slice(0, MARK_CHARACTERS) }),
+      "x-gimbal-on-disconnect": "detach",
+    },
+    params: { ...door.params },
+    peer: "batch",
+    own: true,
+    caller,
+    readBody: () => Promise.resolve(bytes),
+  };
+}
+
 /**
  * Asks what one line asks, by the one pipeline: its row carries the batch, and its idempotency key is the line's own, so that a line whose
  * answer was paid for before a crash is told it again.
  */
 export function makeCall(
   deps: GatewayDeps,
-  { dialect, door }: Entrance,
-  { customId, body }: LineOrder,
-  { batch, line, tries, caller }: CallMarks,
+  entrance: Entrance,
+  order: LineOrder,
+  marks: CallMarks,
 ): { readonly called: Promise<Called>; readonly stop: () => void } {
-  const bytes = Buffer.from(JSON.stringify(body));
+  const { batch, line, tries } = marks;
+  const request = requestOf(entrance, order, marks);
+  const headers = { ...request.headers, "x-gimbal-idempotency-key": `batch/${batch.id}/${line}/${tries}` };
+  const { live, called } = heard(deps, { ...request, headers });
+  return { called, stop: () => live.stop({ kind: "cancelled", message: "The batch was cancelled, or its time is over." }) };
+}
+
+/** The answer to one line that came by a batch service, as its caller is told it. Told again, it is booked once. */
+export function tellCall(
+  deps: GatewayDeps,
+  entrance: Entrance,
+  order: LineOrder,
+  marks: Pick<CallMarks, "batch" | "line" | "caller">,
+  answer: Omit<Extract<Handed, { readonly stage: "answer" }>, "stage" | "callId">,
+): Promise<Called> {
+  const handed = { ...answer, stage: "answer", callId: `call_${marks.batch.id}_${marks.line}` } as const;
+  return heard(deps, { ...requestOf(entrance, order, marks), handed }).called;
+}
+
+function heard(deps: GatewayDeps, request: CallRequest): { readonly live: LiveCall; readonly called: Promise<Called> } {
   const answer = new Whole();
-  const live = deps.open(
-    {
-      dialect,
-      door,
-      headers: {
-        ...batch.headers,
-        "content-type": "application/json",
-        "x-gimbal-idempotency-key": `batch/${batch.id}/${line}/${tries}`,
-        "x-gimbal-session": `batch:${batch.id}`,
-        "x-gimbal-metadata": asciiJson({ batch: batch.id, custom_id: customId.slice(0, MARK_CHARACTERS) }),
-        "x-gimbal-on-disconnect": "detach",
-      },
-      params: { ...door.params },
-      peer: "batch",
-      own: true,
-      caller,
-      readBody: () => Promise.resolve(bytes),
-    },
-    answer,
-  );
+  const live = deps.open(request, answer);
   const called = answer.whenWhole.then(({ status, headers, text }): Called => {
     const kind = headers["x-gimbal-problem"];
     return {
@@ -95,7 +123,7 @@ export function makeCall(
       retryAfterMs: readRetryAfter(headers, deps.clock.now()),
     };
   });
-  return { called, stop: () => live.stop({ kind: "cancelled", message: "The batch was cancelled, or its time is over." }) };
+  return { live, called };
 }
 
 const MARK_CHARACTERS = 256;

@@ -30,6 +30,12 @@ const zone = z.string().refine(isZone, { error: "Must be a time zone such as `Eu
 
 /** `batches`: calls that nobody waits for. */
 export const batchesOptions = z.strictObject({
+  via: z
+    .enum(["provider", "gateway"])
+    .default("provider")
+    .describe(
+      "Who answers lines whose provider has a batch service of its own: `provider`, at its price for batches and in its time, or `gateway`, which asks them one by one as it does all others.",
+    ),
   concurrency: z.int().min(1).max(10_000).default(8).describe("Calls of batches at once, in each process."),
   window: z
     .strictObject({

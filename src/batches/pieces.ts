@@ -75,6 +75,9 @@ export async function* piecesOf(store: FileStore, { scope, id }: Omit<Place, "ex
 export interface Line {
   /** From 1; empty lines do not count. */
   readonly number: number;
+  /** Where it is in the file, in bytes. */
+  readonly at: number;
+  readonly bytes: number;
   /** Undefined: too long, or no UTF-8. */
   readonly text: string | undefined;
 }
@@ -84,17 +87,21 @@ export async function* linesOf(pieces: AsyncIterable<Buffer>, maxBytes: number):
   let number = 0;
   let begun: Buffer[] = [];
   let bytes = 0;
+  let at = 0;
+  let before = 0;
   let isFirst = true;
   const lineFrom = (): Line | undefined => {
     const whole = bytes > maxBytes ? undefined : Buffer.concat(begun);
     const isBlank = whole !== undefined && whole.every((byte) => byte === RETURN || byte === 32 || byte === 9);
+    const place = { at, bytes };
     begun = [];
     bytes = 0;
-    return isBlank ? undefined : { number: ++number, text: whole && textOf(whole) };
+    return isBlank ? undefined : { number: ++number, ...place, text: whole && textOf(whole) };
   };
   for await (const piece of pieces) {
     let from = isFirst && piece.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK.length : 0;
     isFirst = false;
+    if (bytes === 0) at = before + from;
     for (let end = piece.indexOf(NEWLINE, from); ; end = piece.indexOf(NEWLINE, from)) {
       const part = piece.subarray(from, end < 0 ? piece.length : end);
       bytes += part.length;
@@ -104,10 +111,49 @@ export async function* linesOf(pieces: AsyncIterable<Buffer>, maxBytes: number):
       const line = lineFrom();
       if (line) yield line;
       from = end + 1;
+      at = before + from;
     }
+    before += piece.length;
   }
   const last = bytes > 0 ? lineFrom() : undefined;
   if (last) yield last;
+}
+
+/** Reads stretches of a file of which all pieces but the last are whole. What is asked for in order is read from the store once. */
+export class SpanReader {
+  readonly #store: FileStore;
+  readonly #place: Omit<Place, "expiresAt">;
+  #number = -1;
+  #piece: Promise<Uint8Array | undefined> = Promise.resolve(undefined);
+
+  constructor(store: FileStore, place: Omit<Place, "expiresAt">) {
+    this.#store = store;
+    this.#place = place;
+  }
+
+  /** Undefined: the file is gone, or the stretch is no UTF-8. */
+  async text(at: number, bytes: number): Promise<string | undefined> {
+    const parts: Uint8Array[] = [];
+    for (let from = at; from < at + bytes;) {
+      const number = Math.floor(from / PIECE_BYTES);
+      const piece = await this.#read(number);
+      const within = from - number * PIECE_BYTES;
+      if (!piece || piece.length <= within) return undefined;
+      const part = piece.subarray(within, within + at + bytes - from);
+      parts.push(part);
+      from += part.length;
+    }
+    return textOf(Buffer.concat(parts));
+  }
+
+  #read(number: number): Promise<Uint8Array | undefined> {
+    if (number !== this.#number) {
+      const { scope, id } = this.#place;
+      this.#number = number;
+      this.#piece = this.#store.readPiece(scope, id, number);
+    }
+    return this.#piece;
+  }
 }
 
 function textOf(bytes: Buffer): string | undefined {

@@ -1,25 +1,25 @@
 import {
-  PROBLEM_KINDS,
   problemFrom,
-  ProblemError,
   type Batch,
   type BatchStore,
+  type Caller,
   type FileStore,
   type Json,
-  type JsonObject,
   type LineOrder,
   type LineOutcome,
   type LineResult,
   type Problem,
-  type ProblemKind,
 } from "../canon/index.ts";
+import { draftCall, type Draft } from "../gateway/handed.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
-import { openJsonText } from "../kit/index.ts";
+import { callerNow, isProblem, pauseAfter, ROOM_PAUSE_MS, TRIED_AGAIN, WAITED_OUT } from "./asking.ts";
 import type { BatchDialect } from "./batches.ts";
-import { type Called, entranceOf, makeCall } from "./call.ts";
+import { entranceOf, makeCall, requestOf, type Called } from "./call.ts";
 import { finish } from "./finish.ts";
+import { HandOver, mayBeHandedOver } from "./handover.ts";
+import { LineBook, refused } from "./lines.ts";
 import type { BatchesOptions } from "./options.ts";
-import { linesOf, piecesOf, type Line } from "./pieces.ts";
+import { Parts } from "./parts.ts";
 import type { Slots } from "./slots.ts";
 import { untilOpen } from "./window.ts";
 
@@ -29,31 +29,11 @@ export interface RunDeps {
   readonly store: BatchStore;
   readonly options: () => BatchesOptions;
   readonly slots: Slots;
+  readonly report: (error: unknown) => void;
 }
 
 /** `lost`: somebody else has the batch, or this process is about to go. What is not kept then is asked by whoever comes next. */
-type Stop = "cancelled" | "expired" | "lost";
-
-/** What a line that found no room waits for, as long as the batch may take. */
-const WAITED_OUT: ReadonlySet<ProblemKind> = new Set<ProblemKind>([
-  "rate_limited",
-  "overloaded",
-  "budget_exhausted",
-  "killed",
-  "storage_unavailable",
-]);
-/** Something went wrong that need not go wrong again. `conflict`: an answer to this line was too large to be told twice. */
-const TRIED_AGAIN: ReadonlySet<ProblemKind> = new Set<ProblemKind>([
-  "upstream_unavailable",
-  "upstream_timeout",
-  "upstream_broken",
-  "gateway_restarted",
-  "conflict",
-]);
-const FIRST_PAUSE_MS = 1000;
-const LONGEST_PAUSE_MS = 60_000;
-/** Pauses are no longer than this before it is looked whether the batch goes on. */
-const ROOM_PAUSE_MS = 30_000;
+export type Stop = "cancelled" | "expired" | "lost";
 
 /** One batch while this process works on it. */
 export class BatchRun {
@@ -62,14 +42,36 @@ export class BatchRun {
   readonly #node: string;
   readonly #running = new Set<() => void>();
   readonly #waking = new Set<() => void>();
+  readonly #book: LineBook;
+  readonly #parts: Parts;
+  #done = new Set<number>();
   #batch: Batch;
   #stop: Stop | undefined;
+  /** The file was deleted while lines were still to be read. */
+  #isGone = false;
+  #failure: { readonly error: unknown } | undefined;
+  #updating: Promise<void> = Promise.resolve();
 
   constructor(deps: RunDeps, dialect: BatchDialect, batch: Batch, node: string) {
     this.#deps = deps;
     this.#dialect = dialect;
     this.#batch = batch;
     this.#node = node;
+    this.#book = new LineBook(deps.files, batch, dialect, deps.gateway.snapshot().limits);
+    this.#parts = new Parts({
+      gateway: deps.gateway,
+      batch: () => this.#batch,
+      book: this.#book,
+      stopped: () => this.#stop,
+      wait: (ms) => this.#wait(ms),
+      isDone: (line) => this.#done.has(line),
+      keep: (line, outcome, what) => this.#keep(line, outcome, what),
+      update: (change) => this.#update(change),
+      askHere: (lines) => this.#askHere(lines),
+      handOver: async (lines) => this.#askHere(await this.#handOver(lines)),
+      report: deps.report,
+      fail: (error) => this.#fail(error),
+    });
   }
 
   /** Asks nothing more. */
@@ -85,16 +87,18 @@ export class BatchRun {
   async run(): Promise<void> {
     const { store, gateway } = this.#deps;
     const { scope, id } = this.#batch;
-    if (this.#batch.startedAt === undefined) await this.#update({ startedAt: gateway.clock.now() });
+    if (this.#batch.startedAt === undefined) await this.#update(() => ({ startedAt: gateway.clock.now() }));
     const end = gateway.clock.after(Math.max(0, this.#batch.deadline - gateway.clock.now()), () => this.stop("expired"));
     try {
-      const done = new Set(await store.linesDone(scope, id));
-      const seen = await this.#askAll(done);
+      this.#done = new Set(await store.linesDone(scope, id));
+      await this.#book.open(() => this.#isLost());
+      await this.#answerAll();
+      if (this.#failure) throw this.#failure.error;
       if (this.#isLost()) return;
-      const isWhole = seen >= this.#batch.total;
+      const isWhole = !this.#isGone && this.#book.size >= this.#batch.total;
       if (!isWhole)
-        await this.#update({ problem: { kind: "not_found", message: "The batch's file was deleted while it was being read." } });
-      if (this.#batch.finishingAt === undefined) await this.#update({ finishingAt: gateway.clock.now() });
+        await this.#update(() => ({ problem: { kind: "not_found", message: "The batch's file was deleted while it was being read." } }));
+      if (this.#batch.finishingAt === undefined) await this.#update(() => ({ finishingAt: gateway.clock.now() }));
       const stop = this.#stop;
       if (stop === "lost") return;
       await finish(
@@ -112,71 +116,109 @@ export class BatchRun {
     return this.#stop === "lost";
   }
 
-  /** Every line in turn, a few at once. Returns how many there are. */
-  async #askAll(done: ReadonlySet<number>): Promise<number> {
-    const { files, gateway, options } = this.#deps;
-    const { scope, inputFile } = this.#batch;
-    const { bodyBytes } = gateway.snapshot().limits;
-    const names = new Set<string>();
+  /** The batch cannot go on here now; whoever takes it up next begins where this ended. */
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.stop("lost");
+  }
+
+  /** Lines that are handed over and lines that are asked here, each as soon as it can be. */
+  async #answerAll(): Promise<void> {
+    try {
+      const gone = this.#parts.resume();
+      const left: number[] = [];
+      for (let line = 1; line <= this.#book.size && !this.#isLost(); line++) {
+        const problem = this.#book.entry(line)?.problem;
+        if (this.#done.has(line) || gone.has(line)) continue;
+        if (problem) await this.#keep(line, "failed", { problem });
+        else left.push(line);
+      }
+      await this.#askHere(await this.#handOver(left));
+    } catch (error) {
+      this.#fail(error);
+    }
+    await this.#parts.whenOver();
+  }
+
+  /** Hands over what can be; returns the lines that are to be asked here. */
+  async #handOver(lines: readonly number[]): Promise<readonly number[]> {
+    if (this.#deps.options().via === "gateway") return lines;
+    const { gateway } = this.#deps;
+    const hand = new HandOver({ gateway, send: (ready) => this.#parts.send(ready) });
+    const here: number[] = [];
+    try {
+      for (const line of lines) {
+        // Those that are left are told why they were stopped.
+        const draft = this.#stop === undefined ? await this.#draft(line, hand) : undefined;
+        if (!draft) here.push(line);
+        else if (!(await hand.add(line, draft))) {
+          draft.allowance?.budgets?.release();
+          here.push(line);
+        }
+      }
+      if (this.#stop === undefined) await hand.flush();
+      else for (const line of hand.lines()) here.push(line);
+      return here.toSorted((a, b) => a - b);
+    } finally {
+      hand.drop();
+    }
+  }
+
+  /** A line made ready for its provider's batch service; undefined: it is to be asked here, where whatever is wrong with it is told. */
+  async #draft(line: number, hand: HandOver): Promise<Draft | undefined> {
+    const { gateway } = this.#deps;
+    const order = await this.#book.order(line);
+    const entrance = order && entranceOf(gateway.dialects, order.path);
+    if (!order || !entrance) return undefined;
+    while (this.#stop === undefined && mayBeHandedOver(gateway.snapshot(), order)) {
+      const caller = await callerNow(gateway, this.#batch);
+      if (isProblem(caller)) return undefined;
+      try {
+        return await draftCall(gateway, { ...requestOf(entrance, order, { batch: this.#batch, caller }), handed: { stage: "draft" } });
+      } catch (error) {
+        const { kind, retryAfterMs } = problemFrom(error);
+        if (!WAITED_OUT.has(kind)) return undefined;
+        // What is there already may go: its answers make room in the budgets.
+        if (kind === "budget_exhausted") await hand.flush();
+        await this.#pause(pauseAfter({ retryAfterMs }, 0));
+      }
+    }
+    return undefined;
+  }
+
+  /** A few at once. */
+  async #askHere(lines: Iterable<number>): Promise<void> {
     const underWay = new Set<Promise<void>>();
-    let failure: { readonly error: unknown } | undefined;
-    let seen = 0;
-    for await (const line of linesOf(piecesOf(files, { scope, id: inputFile }), bodyBytes)) {
-      if (this.#isLost() || failure) break;
-      seen = line.number;
-      // Read also when it is done: its name is taken.
-      const read = this.#readLine(line, names, bodyBytes);
-      if (done.has(line.number)) continue;
-      while (underWay.size >= options().concurrency) await Promise.race(underWay);
-      const work = this.#work(line.number, read)
-        .catch((error: unknown) => {
-          failure ??= { error };
-        })
+    for (const line of lines) {
+      if (this.#isLost() || this.#isGone) break;
+      if (this.#done.has(line)) continue;
+      while (underWay.size >= this.#deps.options().concurrency) await Promise.race(underWay);
+      const work = this.#work(line)
+        .catch((error: unknown) => this.#fail(error))
         .finally(() => underWay.delete(work));
       underWay.add(work);
     }
     await Promise.all(underWay);
-    if (failure && !this.#isLost()) throw failure.error;
-    return seen;
   }
 
-  #readLine(
-    { text }: Line,
-    names: Set<string>,
-    maxBytes: number,
-  ): { readonly customId: string | null; readonly order: LineOrder | Problem } {
-    let customId: string | null = null;
-    try {
-      if (text === undefined) throw refused(`The line is no UTF-8, or longer than ${maxBytes} bytes.`);
-      const opened = openJsonText(text, { depth: this.#deps.gateway.snapshot().limits.jsonDepth });
-      if (!opened.ok) throw refused(opened.message.replace("The body", "The line"));
-      const value: JsonObject = opened.document.value;
-      customId = this.#dialect.batches.customId(value);
-      const order = this.#dialect.batches.decodeLine(value, this.#batch.endpoint);
-      if (names.has(order.customId))
-        throw refused(`Another line has the custom_id "${order.customId.slice(0, 100)}".`, "duplicate_custom_id");
-      names.add(order.customId);
-      return { customId, order };
-    } catch (error) {
-      return { customId, order: problemFrom(error) };
+  async #work(line: number): Promise<void> {
+    const order = await this.#book.order(line);
+    if (!order) {
+      this.#isGone = true;
+      return;
     }
-  }
-
-  async #work(line: number, { customId, order }: { readonly customId: string | null; readonly order: LineOrder | Problem }): Promise<void> {
-    if ("kind" in order) return this.#keep(line, customId, "failed", { problem: order });
     for (let tries = 0; ;) {
       const room = await this.#room();
-      if (!room) return this.#keepStopped(line, customId);
+      if (!room) return this.#keepStopped(line);
       const called = await this.#call(order, line, tries).finally(room);
-      if ("kind" in called) return this.#keep(line, customId, "failed", { problem: called });
+      if (isProblem(called)) return this.#keep(line, "failed", { problem: called });
       if (this.#isLost() && called.problem !== undefined) return;
-      if (called.problem === undefined) return this.#keep(line, customId, "ok", { answer: called });
-      if (this.#stop !== undefined && called.problem === "cancelled") return this.#keepStopped(line, customId);
+      if (called.problem === undefined) return this.#keep(line, "ok", { answer: called });
+      if (this.#stop !== undefined && called.problem === "cancelled") return this.#keepStopped(line);
       const isTriedAgain = TRIED_AGAIN.has(called.problem);
-      if (!isTriedAgain && !WAITED_OUT.has(called.problem)) return this.#keep(line, customId, "failed", { answer: called });
-      if (isTriedAgain && ++tries > this.#deps.options().retries) return this.#keep(line, customId, "failed", { answer: called });
-      const pause = isTriedAgain ? FIRST_PAUSE_MS * 2 ** (tries - 1) : ROOM_PAUSE_MS;
-      await this.#pause(Math.min(called.retryAfterMs ?? pause, LONGEST_PAUSE_MS));
+      if (!isTriedAgain && !WAITED_OUT.has(called.problem)) return this.#keep(line, "failed", { answer: called });
+      if (isTriedAgain && ++tries > this.#deps.options().retries) return this.#keep(line, "failed", { answer: called });
+      await this.#pause(pauseAfter(called, isTriedAgain ? tries : 0));
     }
   }
 
@@ -185,13 +227,8 @@ export class BatchRun {
     const { gateway } = this.#deps;
     const entrance = entranceOf(gateway.dialects, order.path);
     if (!entrance) return refused(`Batches cannot go to ${order.path.slice(0, 100)}.`).problem;
-    let caller;
-    try {
-      caller = await gateway.admission.again(gateway.snapshot(), this.#batch.caller);
-    } catch (error) {
-      if (error instanceof ProblemError && PROBLEM_KINDS[error.problem.kind].status < 500) return error.problem;
-      throw error;
-    }
+    const caller: Caller | Problem = await callerNow(gateway, this.#batch);
+    if (isProblem(caller)) return caller;
     const { called, stop } = makeCall(gateway, entrance, order, { batch: this.#batch, line, tries, caller });
     this.#running.add(stop);
     if (this.#stop !== undefined && this.#stop !== "lost") stop();
@@ -215,8 +252,14 @@ export class BatchRun {
     }
   }
 
+  /** Until then, or until it is stopped. */
   #pause(ms: number): Promise<void> {
-    if (this.#stop !== undefined) return Promise.resolve();
+    return this.#stop === undefined ? this.#wait(ms) : Promise.resolve();
+  }
+
+  /** The same for whoever has something to wait for when it is stopped, unless it is lost. */
+  #wait(ms: number): Promise<void> {
+    if (this.#isLost()) return Promise.resolve();
     return new Promise((resolve) => {
       const wake = (): void => {
         cancel();
@@ -228,37 +271,37 @@ export class BatchRun {
     });
   }
 
-  async #keepStopped(line: number, customId: string | null): Promise<void> {
+  async #keepStopped(line: number): Promise<void> {
     const why = this.#stop;
-    if (why === "cancelled" || why === "expired") await this.#keep(line, customId, why, {});
+    if (why === "cancelled" || why === "expired") await this.#keep(line, why, {});
   }
 
-  async #keep(
-    line: number,
-    customId: string | null,
-    outcome: LineOutcome,
-    what: Pick<LineResult, "problem"> & { answer?: Called },
-  ): Promise<void> {
+  async #keep(line: number, outcome: LineOutcome, what: Pick<LineResult, "problem"> & { answer?: Called }): Promise<void> {
     const { scope, id, expiresAt } = this.#batch;
     const answer = what.answer && { status: what.answer.status, callId: what.answer.callId, body: what.answer.body satisfies Json };
     const result: LineResult = {
       id: `${id}_${line}`,
-      customId,
+      customId: this.#book.entry(line)?.customId ?? null,
       outcome,
       ...(answer && { answer }),
       ...(what.problem && { problem: what.problem }),
     };
     const kept = await this.#deps.store.keepLine(scope, id, this.#node, expiresAt, { line, outcome, text: JSON.stringify(result) });
-    if (!kept) this.stop("lost");
+    if (kept) this.#done.add(line);
+    else this.stop("lost");
   }
 
-  async #update(change: Partial<Batch>): Promise<void> {
-    const next = { ...this.#batch, ...change };
+  /** One change after the other, each to what the one before left. */
+  #update(change: (batch: Batch) => Partial<Batch>): Promise<void> {
+    const updated = this.#updateAfter(this.#updating, change);
+    this.#updating = updated.catch(() => {});
+    return updated;
+  }
+
+  async #updateAfter(earlier: Promise<void>, change: (batch: Batch) => Partial<Batch>): Promise<void> {
+    await earlier;
+    const next = { ...this.#batch, ...change(this.#batch) };
     if (await this.#deps.store.update(next, this.#node, false)) this.#batch = next;
     else this.stop("lost");
   }
-}
-
-function refused(message: string, code = "invalid_line"): ProblemError {
-  return new ProblemError({ kind: "invalid_request", message, code });
 }

@@ -9,6 +9,28 @@ export type LineOutcome = "ok" | "failed" | "cancelled" | "expired";
 export const LINE_OUTCOMES = ["ok", "failed", "cancelled", "expired"] as const satisfies readonly LineOutcome[];
 export type LineCounts = Readonly<Record<LineOutcome, number>>;
 
+/** Lines of a batch that a provider's own batch service answers. */
+export interface HandedPart {
+  /** Unique; begins the names under which its lines went. */
+  readonly mark: string;
+  readonly provider: string;
+  readonly model: string;
+  /** The language in which they went. */
+  readonly dialect: string;
+  /** What its lines have in common, in the service's terms. */
+  readonly group: string;
+  /** The key that it belongs to. */
+  readonly credential?: string;
+  /** Stretches of lines, first and last. */
+  readonly lines: readonly (readonly [number, number])[];
+  /** `sending`: nobody knows whether it arrived. `running`: it did. `over`: all is kept. `refused`: its lines are asked here. */
+  readonly state: "sending" | "running" | "over" | "refused";
+  readonly sentAt: number;
+  /** The service's names of its lines, where those went first, and of the batch. */
+  readonly file?: string;
+  readonly service?: string;
+}
+
 /** Many calls that their caller does not wait for. */
 export interface Batch {
   readonly scope: string;
@@ -39,6 +61,8 @@ export interface Batch {
   readonly errorFile?: string;
   /** Why it came to nothing. */
   readonly problem?: Problem;
+  /** What was handed over of it. */
+  readonly handed?: readonly HandedPart[];
   /** Of a batch that has ended; of one that has not they are counted. */
   readonly counts?: LineCounts;
 }
@@ -108,6 +132,8 @@ export interface BatchLanguage {
   readonly doors: readonly BatchDoor[];
   /** Begins every id. */
   readonly prefix: string;
+  /** What a file of lines must have been given for; undefined: lines come in no file. */
+  readonly filePurpose?: string;
   /** Answers come as files, those of lines that failed in one of their own; otherwise they are read from the batch. */
   readonly resultFiles: boolean;
   /** @throws ProblemError invalid_request */

@@ -21,6 +21,8 @@ export interface ModelFacts {
 export interface CallExtent {
   /** The service tier it asks for. */
   readonly serviceTier?: string;
+  /** Nothing but that tier answers it. */
+  readonly onlyTier?: boolean;
   /** False: it writes to no prompt cache, neither when asked to nor by itself. */
   readonly cacheWrite?: boolean;
   /** It may hold or make sound or images, whose tokens are dearer. */

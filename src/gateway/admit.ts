@@ -1,5 +1,5 @@
-import { isTask, mayUseModel, ProblemError, type Caller } from "../canon/index.ts";
-import { allow, enter } from "./allowance.ts";
+import { BATCH_TIER, isTask, mayUseModel, ProblemError, type Caller } from "../canon/index.ts";
+import { allow, coverHanded, enter } from "./allowance.ts";
 import { scopedWishes } from "./metadata.ts";
 import { readWishes } from "./request.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
@@ -15,6 +15,8 @@ const MODEL_CHARACTERS = 512;
 export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   const { request, snapshot, live } = run;
   const { limits } = snapshot;
+  // What a batch service has been handed is under way or answered: nothing here can refuse it any more.
+  const isGone = request.handed !== undefined && request.handed.stage !== "draft";
   const identified =
     request.shadow?.caller ?? request.caller ?? deps.admission.identify(snapshot, request.dialect, request.headers, request.peer);
   const caller = identified instanceof Promise ? await identified : identified;
@@ -24,14 +26,14 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   if (caller.scopes.surfaces && !caller.scopes.surfaces.includes(request.dialect.id)) {
     throw new ProblemError({ kind: "forbidden", message: `The key "${caller.name}" may not use the ${request.dialect.title} surface.` });
   }
-  if (deps.live.running > limits.calls) {
+  if (!isGone && deps.live.running > limits.calls) {
     throw new ProblemError({
       kind: "overloaded",
       message: `More than ${limits.calls} calls are running.`,
       retryAfterMs: OVERLOAD_RETRY_MS,
     });
   }
-  const failure = deps.ledger.failure();
+  const failure = isGone ? undefined : deps.ledger.failure();
   if (failure !== undefined)
     throw new ProblemError({
       kind: "storage_unavailable",
@@ -39,7 +41,7 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
       retryAfterMs: OVERLOAD_RETRY_MS,
     });
   // The gateway's own copies are bounded by how many run at once.
-  const entered = request.shadow ? undefined : enter(deps, run, caller);
+  const entered = request.shadow || isGone ? undefined : enter(deps, run, caller);
   if (entered) await entered;
   run.wishes = scopedWishes(caller, request, readWishes(request.headers));
   const bytes = await request.readBody({ maxBytes: limits.bodyBytes, timeoutMs: limits.requestBodyMs });
@@ -56,14 +58,14 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
       message: `The model's name is longer than ${MODEL_CHARACTERS} characters.`,
       param: "model",
     });
-  const killed = deps.switches.refusal(caller, run.model);
+  const killed = isGone ? undefined : deps.switches.refusal(caller, run.model);
   if (killed) throw new ProblemError(killed);
-  if (outline.otherModels) checkOthers(deps, run, caller, outline.otherModels);
+  if (outline.otherModels && !isGone) checkOthers(deps, run, caller, outline.otherModels);
   run.stream = outline.stream && (operation === "generate" || isTask(operation));
   run.units = outline.units;
   run.maxOutputTokens = outline.maxOutputTokens;
   run.choices = outline.choices ?? 1;
-  run.serviceTier = outline.serviceTier;
+  run.serviceTier = request.handed ? BATCH_TIER : outline.serviceTier;
   run.keep = !request.shadow && (outline.keep || outline.background || request.connection !== undefined);
   run.background = outline.background;
   live.durable = outline.background || run.wishes.onDisconnect === "detach" || run.wishes.idempotencyKey !== undefined;
@@ -72,8 +74,10 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
     outline.slow ??
     (outline.previousId !== undefined ? "earlier turns are filled in" : undefined) ??
     (outline.background ? "runs in the background" : undefined);
-  const allowed = allow(deps, run, caller, size);
+  const allowed = isGone ? coverHanded(deps, run, caller, size) : allow(deps, run, caller, size);
   if (allowed) await allowed;
+  // Of a draft nothing is settled, and an answer is there already: neither is ever left open.
+  if (request.handed) return;
   deps.ledger.open({
     callId: live.id,
     startedAt: live.startedAt,

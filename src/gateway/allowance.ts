@@ -80,6 +80,7 @@ export class Allowance {
   }
 }
 
+const NOTHING: Bound = { nanodollars: 0, tokens: 0, unpriced: undefined };
 /** Steps from one cheaper model to the next; a circle ends sooner. */
 const DOWNGRADES = 4;
 
@@ -199,6 +200,27 @@ async function downgrade(deps: GatewayDeps, run: Run, caller: Caller, bytes: num
 function leads({ model }: Run, { scopes }: Caller, { budget }: Cover): boolean {
   const { downgradeTo } = budget;
   return downgradeTo !== undefined && downgradeTo !== model && mayUseModel(scopes, downgradeTo) && mayUseModel(scopes, model);
+}
+
+/**
+ * Budgets of a call that was handed over. Its answer brings along what was taken for it; where nothing was, or a process that took it is gone,
+ * it is taken anew as far as there is room, and booked in any case.
+ * @throws ProblemError storage_unavailable
+ */
+export async function coverHanded(deps: GatewayDeps, run: Run, caller: Caller, bytes: number): Promise<void> {
+  const { handed } = run.request;
+  if (handed?.stage === "answer" && handed.allowance) {
+    run.allowance = handed.allowance;
+    return;
+  }
+  const covers = coversOf(deps, run, caller, run.model);
+  if (covers.length === 0) return;
+  const bound = (handed?.stage === "cover" && boundOf(deps, run, run.model, bytes)) || NOTHING;
+  for (const amounts of [bound, NOTHING]) {
+    const reserved = await reserve(covers, amounts, deps.clock.now(), deps.clock.monotonic());
+    if (reserved instanceof Hold) return admitted(deps, run, reserved, bound);
+    if (reserved.why === "unavailable") throw new ProblemError(refusalProblem(reserved, deps.clock.now()));
+  }
 }
 
 function unpriced(run: Run, covers: readonly Cover[], bound: Bound): ProblemError | undefined {

@@ -82,6 +82,7 @@ function extentOf(run: Run): CallExtent {
     durationMs,
     ...(operationOf(run) === "realtime" && { media: true }),
     ...(run.serviceTier !== undefined && { serviceTier: run.serviceTier }),
+    ...(run.request.handed && { onlyTier: true }),
   };
 }
 

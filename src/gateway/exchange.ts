@@ -58,11 +58,19 @@ export class Exchange implements AttemptOptions, ReplyContext {
   reply: Reply | undefined;
   readonly #run: Run;
   readonly #deps: GatewayDeps;
-  readonly #permit: Permit;
+  readonly #permit: Pick<Permit, "started">;
   readonly #startedMs: number;
   #began = false;
 
-  constructor(deps: GatewayDeps, run: Run, target: Target, provider: Provider, address: Addressed, permit: Permit, gap: Break | undefined) {
+  constructor(
+    deps: GatewayDeps,
+    run: Run,
+    target: Target,
+    provider: Provider,
+    address: Addressed,
+    permit: Pick<Permit, "started">,
+    gap: Break | undefined,
+  ) {
     const { limits } = run.snapshot;
     const alias = run.plan?.alias;
     const timeouts = alias?.timeouts;

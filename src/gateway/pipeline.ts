@@ -2,6 +2,7 @@ import { problemFrom, ProblemError, type Problem } from "../canon/index.ts";
 import { admit } from "./admit.ts";
 import { attempts } from "./attempts.ts";
 import { goOn, turnToGoOn } from "./continue.ts";
+import { tellHanded } from "./handed.ts";
 import { repeats } from "./idempotency.ts";
 import { LiveCall } from "./live.ts";
 import type { Maker, Reader } from "./reader.ts";
@@ -21,10 +22,10 @@ import { settle } from "./settle.ts";
  */
 export function openCall(deps: GatewayDeps, request: CallRequest, reader: Reader): LiveCall {
   const snapshot = deps.snapshot();
-  const live = new LiveCall({ id: deps.randomness.id("call_"), clock: deps.clock, journalBytes: snapshot.limits.journalBytes });
+  const live = new LiveCall({ id: idOf(deps, request), clock: deps.clock, journalBytes: snapshot.limits.journalBytes });
   const run = newRun(live, request, snapshot);
   live.configVersion = snapshot.version;
-  if (request.shadow) live.unread = true;
+  if (request.shadow || request.handed) live.unread = true;
   live.attach(reader);
   live.wire(new RunMaker(deps, run));
   deps.live.add(live);
@@ -32,11 +33,19 @@ export function openCall(deps: GatewayDeps, request: CallRequest, reader: Reader
   return live;
 }
 
+function idOf({ randomness }: GatewayDeps, { handed }: CallRequest): string {
+  return handed?.stage === "answer" ? handed.callId : randomness.id("call_");
+}
+
 /** The verbs in their order. Whatever happens, the client gets one end and the ledger one row. */
 async function pipeline(deps: GatewayDeps, run: Run): Promise<void> {
   try {
-    await admit(deps, run);
-    if (run.wishes.idempotencyKey === undefined || !(await repeats(deps, run))) await answer(deps, run);
+    const { handed } = run.request;
+    if (handed?.stage === "answer") await tellHanded(deps, run, handed);
+    else {
+      await admit(deps, run);
+      if (run.wishes.idempotencyKey === undefined || !(await repeats(deps, run))) await answer(deps, run);
+    }
   } catch (error) {
     if (!(error instanceof ProblemError)) deps.report(error, run.live.id);
     run.problem = run.stopped ?? problemFrom(error);

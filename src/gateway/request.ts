@@ -9,6 +9,7 @@ import {
   type Problem,
 } from "../canon/index.ts";
 import { readTraceparent } from "../ledger/telemetry/trace.ts";
+import type { Handed } from "./handed.ts";
 import type { ShadowOf } from "./shadow.ts";
 
 /** A model call as a surface hands it to the pipeline. */
@@ -31,6 +32,8 @@ export interface CallRequest {
   readonly refresh?: true;
   /** Made by the gateway to compare another target's answer; nobody reads it. */
   readonly shadow?: ShadowOf;
+  /** Its provider's own batch service answers it. */
+  readonly handed?: Handed;
 }
 
 /** Turns of one WebSocket that its client asked not to store: they live as long as the connection. */

@@ -1,4 +1,5 @@
 import type {
+  BatchService,
   Capacity,
   Clock,
   Credential,
@@ -17,6 +18,7 @@ import type {
 } from "../canon/index.ts";
 import type { ClientHandle, ClientSink, HttpClient } from "../wire/types.ts";
 import type { Address } from "./address.ts";
+import { batchServiceOf } from "./catalog-batches.ts";
 import { realtimeOf } from "./catalog-realtime.ts";
 import type { CatalogRow } from "./catalog.ts";
 import type { ProviderKey } from "./keys.ts";
@@ -60,6 +62,7 @@ export class HttpProvider implements Provider {
   readonly tasks: NonNullable<Provider["tasks"]>;
   readonly realtime?: RealtimeProvider;
   readonly server?: ModelServer;
+  readonly batches?: BatchService;
   readonly #parts: HttpProviderParts;
   readonly #opened: OpenServer | undefined;
   readonly credentials: readonly Credential[];
@@ -82,6 +85,8 @@ export class HttpProvider implements Provider {
     this.tasks = parts.tasks;
     const realtime = realtimeOf(options.kind ?? parts.name);
     if (realtime) this.realtime = { dialects: realtime.dialects, open: (call, sink) => this.#session(call, realtime.besideVersion, sink) };
+    const batches = batchServiceOf(options.kind ?? parts.name, options.batches);
+    if (batches) this.batches = batches;
     this.credentials = parts.keys.map(({ credential }) => credential);
     this.capacity = capacityOf(options);
     for (const { credential, secret } of parts.keys) this.#wired.set(credential.id, keyHeaders(parts, secret));

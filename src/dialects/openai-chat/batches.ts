@@ -20,6 +20,7 @@ const CUSTOM_ID_CHARACTERS = 512;
 /** The Batch API. Source: the `openai` package's types (7.57), `resources/batches`, and the API reference's "request input" and "request output" objects. */
 export const batches: BatchLanguage = {
   prefix: "batch_",
+  filePurpose: "batch",
   resultFiles: true,
   doors: [
     { method: "POST", path: "/v1/batches", does: "create" },

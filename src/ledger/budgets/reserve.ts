@@ -58,6 +58,11 @@ export class Hold {
     return work;
   }
 
+  /** There will be no row: everything goes back. */
+  release(): void {
+    for (const { wall, taken } of this.#parts.splice(0)) wall.putBack(taken);
+  }
+
   /** The call is over: what its row is to book. Once. */
   settle(used: Readonly<Record<Measure, number | undefined>>): readonly CounterSpend[] {
     const spends: CounterSpend[] = [];

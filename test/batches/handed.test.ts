@@ -1,0 +1,248 @@
+import { afterEach, describe, expect, it } from "vitest";
+import type { JsonObject } from "../../src/canon/index.ts";
+import { startService, type ServedAnswer, type ServedLine, type ServiceBehaviour, type TestService } from "../support/batch-service.ts";
+import {
+  beginBatch,
+  chatLine,
+  dataFolder,
+  openGateway,
+  saidIn,
+  toldLines,
+  until,
+  whenOver,
+  type BatchGateway,
+} from "../support/batching.ts";
+
+/** Batches that providers' own services answer, through released clients at both doors and both protocols behind. */
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close();
+});
+
+const chatAnswer = ({ body, customId }: ServedLine): ServedAnswer => ({
+  status: 200,
+  body: {
+    id: `chatcmpl-${customId || "1"}`,
+    object: "chat.completion",
+    created: 1_780_000_000,
+    model: body["model"],
+    choices: [{ index: 0, message: { role: "assistant", content: `heard ${lastText(body)}` }, finish_reason: "stop" }],
+    usage: { prompt_tokens: 1000, completion_tokens: 200, total_tokens: 1200 },
+    service_tier: "default",
+  },
+});
+const messagesAnswer = ({ body }: ServedLine): ServedAnswer => ({
+  status: 200,
+  body: {
+    id: "msg_1",
+    type: "message",
+    role: "assistant",
+    model: body["model"],
+    content: [{ type: "text", text: `heard ${lastText(body)}` }],
+    stop_reason: "end_turn",
+    stop_sequence: null,
+    usage: { input_tokens: 1000, output_tokens: 200, service_tier: "batch" },
+  },
+});
+const responsesAnswer = ({ body }: ServedLine): ServedAnswer => ({
+  status: 200,
+  body: {
+    id: "resp_1",
+    object: "response",
+    created_at: 1_780_000_000,
+    status: "completed",
+    model: body["model"],
+    output: [
+      {
+        type: "message",
+        id: "m1",
+        role: "assistant",
+        status: "completed",
+        content: [{ type: "output_text", text: `heard ${lastText(body)}`, annotations: [] }],
+      },
+    ],
+    usage: {
+      input_tokens: 1000,
+      input_tokens_details: { cached_tokens: 0 },
+      output_tokens: 200,
+      output_tokens_details: { reasoning_tokens: 0 },
+      total_tokens: 1200,
+    },
+  },
+});
+const anyAnswer = (line: ServedLine): ServedAnswer =>
+  line.path === "/messages" ? messagesAnswer(line) : line.path === "/responses" ? responsesAnswer(line) : chatAnswer(line);
+
+/** The first run of letters behind `text`, wherever a language puts it. */
+function lastText(body: JsonObject): string {
+  return /text ([\w-]+)/.exec(JSON.stringify(body))?.[1] ?? "";
+}
+
+const GPT = "lab/gpt-5-mini";
+const CLAUDE = "claude/claude-sonnet-4-5";
+const configOf = (url: string, more = ""): string =>
+  `providers:
+  lab: { kind: openai, baseUrl: "${url}/v1", apiKey: k, allowPrivateNetwork: true }
+  claude: { kind: anthropic, baseUrl: "${url}", apiKey: k, allowPrivateNetwork: true }
+${more}`;
+
+async function both(
+  behaviour: Partial<ServiceBehaviour> = {},
+  more = "",
+): Promise<{ service: TestService; gateway: BatchGateway; folder: string; config: string }> {
+  const service = await startService({ answer: anyAnswer, ...behaviour });
+  closing.push(() => service.close());
+  const { folder, remove } = await dataFolder();
+  closing.push(remove);
+  const config = configOf(service.url, more);
+  const gateway = await openGateway(config, folder);
+  closing.push(() => gateway.close());
+  return { service, gateway, folder, config };
+}
+
+const ids = (from: number, to: number): readonly string[] => Array.from({ length: to - from + 1 }, (_, place) => `n${from + place}`);
+
+describe("a batch whose provider has a service of its own", () => {
+  it("is handed over whole, and told line by line in the order of its lines", async () => {
+    const { gateway, service } = await both();
+    const id = await beginBatch(
+      gateway.openai,
+      ids(1, 5).map((name) => chatLine(name, GPT)),
+    );
+    const batch = await whenOver(gateway.openai, id);
+    expect(batch).toMatchObject({ status: "completed", request_counts: { total: 5, completed: 5, failed: 0 } });
+    const told = await toldLines(gateway.openai, batch.output_file_id);
+    expect(told.map((line) => [line.custom_id, line.response?.status_code, saidIn(line)])).toEqual(
+      ids(1, 5).map((name) => [name, 200, `heard ${name}`]),
+    );
+    expect(service.batches).toHaveLength(1);
+    expect(service.calls).toEqual([]);
+    // The provider learns no name of its caller's.
+    expect(service.batches[0]?.lines.map(({ customId }) => /^gb\w{22}-\d$/.test(customId))).toEqual([true, true, true, true, true]);
+    expect(service.batches[0]?.lines[0]).toMatchObject({ path: "/chat/completions", body: { model: "gpt-5-mini" } });
+    const rows = await gateway.rows();
+    expect(rows.map(({ metadata, state, target, operation }) => [metadata?.["batch"], state, target, operation])).toEqual(
+      Array.from({ length: 5 }, () => [id, "done", GPT, "generate"]),
+    );
+    expect(new Set(told.map(({ response }) => response?.request_id))).toEqual(new Set(rows.map(({ callId }) => callId)));
+    // Nothing is left there.
+    await until(
+      async () => service.deleted,
+      (deleted) => deleted.length === 2,
+    );
+  });
+
+  it.each([
+    ["openai", "messages", CLAUDE],
+    ["anthropic", "messages", CLAUDE],
+    ["anthropic", "files", GPT],
+  ] as const)("comes by the door of %s and goes to the service of %s", async (door, protocol, model) => {
+    const { gateway, service } = await both();
+    const texts = door === "openai" ? await byFiles(gateway, model) : await byMessages(gateway, model);
+    expect(texts).toEqual(["heard n1", "heard n2", "heard n3"]);
+    expect(service.batches.map((batch) => [batch.protocol, batch.lines.length])).toEqual([[protocol, 3]]);
+    expect(service.calls).toEqual([]);
+    expect((await gateway.rows()).map(({ usage }) => usage.serviceTier)).toEqual(["batch", "batch", "batch"]);
+  });
+
+  it("is answered here where the configuration says so, or its provider's service is left out", async () => {
+    const { gateway, service } = await both({}, "batches: { via: gateway }\n");
+    const batch = await whenOver(gateway.openai, await beginBatch(gateway.openai, [chatLine("n1", GPT)]));
+    expect(batch.request_counts?.completed).toBe(1);
+    expect(service.batches).toEqual([]);
+    expect(service.calls).toHaveLength(1);
+  });
+
+  it("goes on for all other lines where some are bad, or go elsewhere", async () => {
+    const { gateway, service } = await both();
+    const lines = [
+      chatLine("n1", GPT),
+      "{ no json",
+      chatLine("n1", GPT),
+      chatLine("echo", "sim/echo"),
+      chatLine("unknown", "no/model"),
+      chatLine("n2", GPT, { stream: true }),
+      chatLine("n3", GPT),
+      chatLine("other", "lab/gpt-5"),
+    ];
+    const batch = await whenOver(gateway.openai, await beginBatch(gateway.openai, lines));
+    expect(batch.request_counts).toEqual({ total: 8, completed: 4, failed: 4 });
+    const told = await toldLines(gateway.openai, batch.output_file_id);
+    expect(told.map((line) => [line.custom_id, saidIn(line)])).toEqual([
+      ["n1", "heard n1"],
+      ["echo", "text echo"],
+      ["n3", "heard n3"],
+      ["other", "heard other"],
+    ]);
+    const errors = await toldLines(gateway.openai, batch.error_file_id);
+    expect(errors.map(({ error, response }) => error?.code ?? response?.status_code)).toEqual([
+      "invalid_line",
+      "duplicate_custom_id",
+      404,
+      "invalid_body",
+    ]);
+    // One batch a model.
+    expect(service.batches.map((each) => each.lines.map(({ body }) => body["model"]))).toEqual([["gpt-5-mini", "gpt-5-mini"], ["gpt-5"]]);
+  });
+
+  it("tells what the provider refused of single lines, in the client's words, and books nothing for them", async () => {
+    const error = { type: "error", error: { type: "invalid_request_error", message: "max_tokens is too large" } };
+    const { gateway } = await both({
+      answer: (line) => (lastText(line.body) === "n2" ? { status: 400, body: error } : messagesAnswer(line)),
+    });
+    const batch = await whenOver(
+      gateway.openai,
+      await beginBatch(
+        gateway.openai,
+        ids(1, 3).map((name) => chatLine(name, CLAUDE)),
+      ),
+    );
+    expect(batch.request_counts).toEqual({ total: 3, completed: 2, failed: 1 });
+    const [failed] = await toldLines(gateway.openai, batch.error_file_id);
+    expect(failed).toMatchObject({
+      custom_id: "n2",
+      response: { status_code: 400, body: { error: { message: expect.stringContaining("max_tokens") } } },
+    });
+    const rows = await gateway.rows();
+    expect(rows.filter(({ state }) => state === "failed").map(({ costNanodollars, problem }) => [costNanodollars, problem])).toEqual([
+      [0, "upstream_rejected"],
+    ]);
+  });
+
+  it("is refused a file that was given for something else", async () => {
+    const { gateway } = await both();
+    const file = await gateway.openai.files.create({ file: new File(["{}"], "a.jsonl"), purpose: "user_data" });
+    await expect(
+      gateway.openai.batches.create({ completion_window: "24h", endpoint: "/v1/chat/completions", input_file_id: file.id }),
+    ).rejects.toMatchObject({ status: 400, param: "input_file_id" });
+  });
+});
+
+async function byFiles(gateway: BatchGateway, model: string): Promise<readonly (string | undefined)[]> {
+  const batch = await whenOver(
+    gateway.openai,
+    await beginBatch(
+      gateway.openai,
+      ids(1, 3).map((name) => chatLine(name, model)),
+    ),
+  );
+  return (await toldLines(gateway.openai, batch.output_file_id)).map(saidIn);
+}
+
+async function byMessages({ anthropic }: BatchGateway, model: string): Promise<readonly string[]> {
+  const requests = ids(1, 3).map((name) => ({
+    custom_id: name,
+    params: { model, max_tokens: 100, messages: [{ role: "user" as const, content: `text ${name}` }] },
+  }));
+  const { id } = await anthropic.messages.batches.create({ requests });
+  await until(
+    () => anthropic.messages.batches.retrieve(id),
+    (seen) => seen.processing_status === "ended",
+  );
+  const texts: string[] = [];
+  for await (const { result } of await anthropic.messages.batches.results(id)) {
+    const [block] = result.type === "succeeded" ? result.message.content : [];
+    texts.push(block?.type === "text" ? block.text : result.type);
+  }
+  return texts;
+}

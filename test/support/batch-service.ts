@@ -1,0 +1,290 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { JsonObject } from "../../src/canon/index.ts";
+import { boundaryOf, partText, readForm } from "../../src/kit/index.ts";
+
+/** One line as a batch service got it. */
+export interface ServedLine {
+  readonly customId: string;
+  /** Without its version. */
+  readonly path: string;
+  readonly body: JsonObject;
+}
+export interface ServedAnswer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+/** A batch at the service, in either of the two protocols. */
+export interface ServedBatch {
+  readonly id: string;
+  readonly protocol: "files" | "messages";
+  readonly lines: readonly ServedLine[];
+  readonly metadata: unknown;
+  readonly createdAt: number;
+  readonly headers: IncomingMessage["headers"];
+  state: "running" | "ended" | "failed" | "expired" | "cancelled";
+  looks: number;
+  /** Lines answered when it ends before its time. */
+  answered: number;
+}
+
+/** What a test may change while it runs. */
+export interface ServiceBehaviour {
+  /** Looks until a batch has ended; `Infinity`: never by itself. */
+  looks: number;
+  answer: (line: ServedLine) => ServedAnswer;
+  /** The results as they are sent. */
+  results: (text: string, tries: number) => { readonly text: string; readonly type?: string; readonly status?: number };
+  /** An order is kept and its answer lost; not kept at all; refused. */
+  create: "well" | "lost" | "dropped" | "refused" | "failed";
+  /** Does an order that was made show in the list? */
+  listed: boolean;
+}
+
+/** A server on loopback that keeps to the protocols of two batch services, and takes plain calls beside them. */
+export interface TestService {
+  readonly url: string;
+  readonly batches: readonly ServedBatch[];
+  /** Ids of files and batches that were deleted. */
+  readonly deleted: readonly string[];
+  /** Bodies of plain calls. */
+  readonly calls: readonly { readonly path: string; readonly body: JsonObject }[];
+  readonly behaviour: ServiceBehaviour;
+  close(): Promise<void>;
+}
+
+const READY: ServiceBehaviour = {
+  looks: 1,
+  answer: () => ({ status: 200, body: {} }),
+  results: (text) => ({ text }),
+  create: "well",
+  listed: true,
+};
+
+export async function startService(behaviour: Partial<ServiceBehaviour> = {}): Promise<TestService> {
+  const state = new ServiceState({ ...READY, ...behaviour });
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on("data", (chunk: Buffer) => chunks.push(chunk));
+    request.on("end", () => state.serve(request, Buffer.concat(chunks), response));
+    response.on("error", () => {});
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    batches: state.batches,
+    deleted: state.deleted,
+    calls: state.calls,
+    behaviour: state.behaviour,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+class ServiceState {
+  readonly batches: ServedBatch[] = [];
+  readonly deleted: string[] = [];
+  readonly calls: { path: string; body: JsonObject }[] = [];
+  readonly behaviour: ServiceBehaviour;
+  readonly #files = new Map<string, string>();
+  #tries = 0;
+
+  constructor(behaviour: ServiceBehaviour) {
+    this.behaviour = behaviour;
+  }
+
+  serve(request: IncomingMessage, body: Buffer, response: ServerResponse): void {
+    const url = new URL(request.url ?? "/", "http://x");
+    const path = url.pathname.replace(/^\/v1/, "");
+    const [, first = "", second = "", third = "", fourth = ""] = path.split("/");
+    const method = request.method ?? "";
+    if (first === "files") return this.#file(method, second, third, request, body, response);
+    if (first === "batches") return this.#batch({ protocol: "files", method, id: second, what: third }, url, request, body, response);
+    if (first === "messages" && second === "batches")
+      return this.#batch({ protocol: "messages", method, id: third, what: fourth }, url, request, body, response);
+    const asked = JSON.parse(body.toString()) as JsonObject;
+    this.calls.push({ path, body: asked });
+    const answer = this.behaviour.answer({ customId: "", path, body: asked });
+    send(response, answer.status, answer.body);
+  }
+
+  #file(method: string, id: string, what: string, request: IncomingMessage, body: Buffer, response: ServerResponse): void {
+    if (method === "POST") {
+      const made = `file-${this.#files.size + 1}`;
+      this.#files.set(made, uploaded(request, body));
+      return send(response, 200, { id: made, object: "file", bytes: body.length, purpose: "batch" });
+    }
+    const text = this.#files.get(id);
+    if (text === undefined) return send(response, 404, { error: { message: `No such File object: ${id}` } });
+    if (method === "DELETE") {
+      this.deleted.push(id);
+      return send(response, 200, { id, object: "file", deleted: true });
+    }
+    if (what === "content") return this.#sendResults(response, text);
+    send(response, 200, { id, object: "file" });
+  }
+
+  #batch(
+    { protocol, method, id, what }: { protocol: ServedBatch["protocol"]; method: string; id: string; what: string },
+    url: URL,
+    request: IncomingMessage,
+    body: Buffer,
+    response: ServerResponse,
+  ): void {
+    if (id === "" && method === "POST") return this.#create(protocol, JSON.parse(body.toString()) as JsonObject, request, response);
+    if (id === "") return this.#list(protocol, url, response);
+    const batch = this.batches.find((each) => each.id === id && each.protocol === protocol);
+    if (!batch) return send(response, 404, { error: { message: `No batch ${id}` } });
+    if (method === "DELETE") {
+      this.deleted.push(id);
+      return send(response, 200, { id, type: "message_batch_deleted" });
+    }
+    if (what === "cancel" && batch.state === "running") batch.state = "cancelled";
+    if (what === "results") return this.#sendResults(response, this.#resultsOf(batch).join(""));
+    if (what === "" && batch.state === "running" && ++batch.looks >= this.behaviour.looks) batch.state = "ended";
+    send(response, 200, this.#told(batch));
+  }
+
+  #create(protocol: ServedBatch["protocol"], order: JsonObject, request: IncomingMessage, response: ServerResponse): void {
+    const how = this.behaviour.create;
+    if (how === "refused") return send(response, 403, { error: { message: "This account has no batches." } });
+    if (how === "dropped") return void response.destroy();
+    const lines =
+      protocol === "files" ? linesOfFile(this.#files.get(JSON.stringify(order["input_file_id"]).slice(1, -1)) ?? "") : linesOfOrder(order);
+    const batch: ServedBatch = {
+      id: `${protocol === "files" ? "batch" : "msgbatch"}_${this.batches.length + 1}`,
+      protocol,
+      lines,
+      metadata: order["metadata"] ?? null,
+      createdAt: Date.now(),
+      headers: request.headers,
+      state: how === "failed" ? "failed" : "running",
+      looks: 0,
+      answered: lines.length,
+    };
+    this.batches.push(batch);
+    if (how === "lost") return void response.destroy();
+    send(response, 200, this.#told(batch));
+  }
+
+  #list(protocol: ServedBatch["protocol"], url: URL, response: ServerResponse): void {
+    const all = this.behaviour.listed ? this.batches.filter((each) => each.protocol === protocol).toReversed() : [];
+    const after = url.searchParams.get(protocol === "files" ? "after" : "after_id");
+    const from = after === null ? 0 : all.findIndex(({ id }) => id === after) + 1;
+    // Smaller pages than are asked for, so that more than one is read.
+    const page = all.slice(from, from + 2);
+    send(response, 200, { object: "list", data: page.map((each) => this.#told(each)), has_more: from + 2 < all.length });
+  }
+
+  /** The batch as its protocol tells it. */
+  #told(batch: ServedBatch): unknown {
+    const { id, state, lines, createdAt, metadata, answered } = batch;
+    const isOver = state !== "running" && state !== "failed";
+    if (batch.protocol === "messages") {
+      const rest = lines.length - answered;
+      return {
+        id,
+        type: "message_batch",
+        processing_status: isOver ? "ended" : "in_progress",
+        request_counts: isOver
+          ? {
+              processing: 0,
+              succeeded: answered,
+              errored: 0,
+              canceled: state === "cancelled" ? rest : 0,
+              expired: state === "expired" ? rest : 0,
+            }
+          : { processing: lines.length, succeeded: 0, errored: 0, canceled: 0, expired: 0 },
+        created_at: new Date(createdAt).toISOString(),
+        results_url: isOver ? "http://elsewhere/results" : null,
+      };
+    }
+    if (isOver) this.#writeFiles(batch);
+    return {
+      id,
+      object: "batch",
+      status: state === "ended" ? "completed" : state === "running" ? "in_progress" : state,
+      created_at: Math.floor(createdAt / 1000),
+      metadata,
+      request_counts: { total: lines.length, completed: 0, failed: 0 },
+      errors: state === "failed" ? { object: "list", data: [{ code: "invalid", message: "The file is no good.", line: 1 }] } : null,
+      output_file_id: isOver && this.#files.get(`${id}-out`) !== "" ? `${id}-out` : null,
+      error_file_id: isOver && this.#files.get(`${id}-err`) !== "" ? `${id}-err` : null,
+    };
+  }
+
+  #writeFiles(batch: ServedBatch): void {
+    const isGood = (text: string): boolean => text.includes('"status_code":200');
+    const all = this.#resultsOf(batch);
+    this.#files.set(`${batch.id}-out`, all.filter(isGood).join(""));
+    this.#files.set(`${batch.id}-err`, all.filter((text) => !isGood(text)).join(""));
+  }
+
+  /** In another order than the lines came in. */
+  #resultsOf(batch: ServedBatch): readonly string[] {
+    const unanswered = batch.state === "expired" ? "expired" : "cancelled";
+    return batch.lines
+      .map((line, place) => {
+        const answer = place < batch.answered ? this.behaviour.answer(line) : undefined;
+        const told = batch.protocol === "files" ? fileResult(line, answer, unanswered) : messagesResult(line, answer, unanswered);
+        return told === undefined ? "" : `${JSON.stringify(told)}\n`;
+      })
+      .toReversed();
+  }
+
+  #sendResults(response: ServerResponse, text: string): void {
+    const told = this.behaviour.results(text, ++this.#tries);
+    response.writeHead(told.status ?? 200, { "content-type": told.type ?? "application/jsonl" }).end(told.text);
+  }
+}
+
+function send(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+}
+
+function uploaded(request: IncomingMessage, body: Buffer): string {
+  const form = readForm(body, boundaryOf(request.headers["content-type"] ?? "") ?? "");
+  if (!form.ok) throw new Error(form.message);
+  const field = (name: string): string => {
+    const part = form.parts.find((each) => each.name === name);
+    return (part && partText(body, part)) ?? "";
+  };
+  if (field("purpose") !== "batch") throw new Error("the file is for something else");
+  return field("file");
+}
+
+function linesOfFile(text: string): readonly ServedLine[] {
+  return text
+    .trim()
+    .split("\n")
+    .map((line) => {
+      const { custom_id: customId, url, body, method } = JSON.parse(line) as Record<string, unknown>;
+      if (method !== "POST") throw new Error("a line is no POST");
+      return { customId: String(customId), path: String(url).replace(/^\/v1/, ""), body: body as JsonObject };
+    });
+}
+
+function linesOfOrder({ requests }: JsonObject): readonly ServedLine[] {
+  return (requests as unknown as { custom_id: string; params: JsonObject }[]).map(({ custom_id: customId, params }) => {
+    if (!/^[A-Za-z0-9_-]{1,64}$/.test(customId)) throw new Error(`no custom_id: ${customId}`);
+    return { customId, path: "/messages", body: params };
+  });
+}
+
+function fileResult({ customId }: ServedLine, answer: ServedAnswer | undefined, unanswered: string): unknown {
+  const base = { id: `batch_req_${customId}`, custom_id: customId };
+  if (answer) return { ...base, response: { status_code: answer.status, request_id: "req_1", body: answer.body }, error: null };
+  // A line that was cancelled is in neither file.
+  if (unanswered === "cancelled") return undefined;
+  return { ...base, response: null, error: { code: "batch_expired", message: "This request could not be executed in time." } };
+}
+
+function messagesResult({ customId }: ServedLine, answer: ServedAnswer | undefined, unanswered: string): unknown {
+  if (!answer) return { custom_id: customId, result: { type: unanswered === "cancelled" ? "canceled" : "expired" } };
+  const result = answer.status === 200 ? { type: "succeeded", message: answer.body } : { type: "errored", error: answer.body };
+  return { custom_id: customId, result };
+}
