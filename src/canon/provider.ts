@@ -1,10 +1,9 @@
 import type { Capabilities, Headers, WireRequest } from "./dialect.ts";
-import type { BatchService } from "./batch-service.ts";
 import type { Operation } from "./call.ts";
 import type { Problem } from "./problem.ts";
 import type { RealtimeProvider } from "./realtime.ts";
-import type { TaskOperation, TaskSupport } from "./task.ts";
 import type { ModelServer } from "./server.ts";
+import type { TaskOperation, TaskSupport } from "./task.ts";
 
 /** A request as a provider gets it: already in the provider's language. */
 export interface UpstreamCall {
@@ -71,15 +70,13 @@ export interface Provider {
   readonly capacity?: Capacity;
   /** The tasks that it takes; absent: none. */
   readonly tasks?: { readonly [O in TaskOperation]?: TaskSupport };
-  /** Its own service for batches; absent: none. */
-  readonly batches?: BatchService;
   /** Its sessions over a socket; absent: none. */
   readonly realtime?: RealtimeProvider;
+  /** The server that it is, where that tells of itself; absent: it does not. */
+  readonly server?: ModelServer;
   capabilities(model: string): Capabilities;
   open(call: UpstreamCall, sink: UpstreamSink): UpstreamHandle;
   /** Models it offers, where it can be asked cheaply; empty when it cannot. */
-  /** The server that it is, where that tells of itself; absent: it does not. */
-  readonly server?: ModelServer;
   models(signal: AbortSignal): Promise<readonly string[]>;
   /** For `doctor`: is it there and does it accept the credentials? */
   check(signal: AbortSignal): Promise<{ readonly ok: boolean; readonly detail: string }>;

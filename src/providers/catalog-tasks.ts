@@ -148,8 +148,8 @@ export const TASK_CATALOG: Readonly<Record<string, CatalogRow>> = {
     environment: ["INFINITY_API_KEY"],
     needsKey: false,
     modelsPath: "/models",
+    ownedBy: "infinity",
     localPort: 7997,
     quirks: ["embeddings and reranking only"],
   },
 };
-    ownedBy: "infinity",

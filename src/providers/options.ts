@@ -1,11 +1,10 @@
 import { z } from "zod";
 import { Secret } from "../canon/index.ts";
 import { capabilityOptions, modelFactShape, priceOptions, type ModelOverlay, type ModelOverride } from "../models/index.ts";
-import { SERVICE_NAMES } from "./catalog-batches.ts";
 import { localModelShape } from "./local/options.ts";
 import { placeName, placeShape } from "./place.ts";
-import { taskOptions } from "./task-options.ts";
 import { warmModelShape } from "./servers/options.ts";
+import { taskOptions } from "./task-options.ts";
 
 /** The kind whose models run on this machine. */
 export const IN_PROCESS = "local";
@@ -89,8 +88,8 @@ const modelOptions = z.strictObject({
   capabilities: capabilityOptions.optional(),
   ...modelFactShape,
   ...localModelShape,
-  concurrency: concurrency("Attempts at it that run at once; further ones wait, see `health.queue`."),
   ...warmModelShape,
+  concurrency: concurrency("Attempts at it that run at once; further ones wait, see `health.queue`."),
 });
 
 /** One entry of `providers:`. Parsed secrets are of the type that cannot be printed. */
@@ -157,12 +156,6 @@ const providerFields = z.strictObject({
   maxHeaderBytes: z.int().min(1024).max(1_048_576).default(65_536).describe("Largest head of an answer, in bytes."),
   capabilities: capabilityOptions.optional(),
   tasks: taskOptions.optional(),
-  batches: z
-    .union([z.literal(false), z.enum(SERVICE_NAMES)])
-    .optional()
-    .describe(
-      "Whose batch service it has, for kinds that are not known to have one; `false`: its own is not used. See docs/batches.md.",
-    ),
   models: z
     .record(name, modelOptions.prefault({}))
     .optional()
