@@ -7,6 +7,7 @@ import { configurationDoc } from "./generate/configuration.ts";
 import { lossTable } from "./generate/loss-table.ts";
 import { modelsDoc } from "./generate/models.ts";
 import { rehearsalDoc } from "./generate/rehearsal.ts";
+import { openApiFile } from "./generate/openapi.ts";
 import { dialectModules, registrySource } from "./generate/registry.ts";
 
 /** Generated files by path, with what they should hold. */
@@ -19,6 +20,7 @@ function generatedFiles(root: string): ReadonlyMap<string, string> {
     ["docs/providers.md", providersDoc()],
     ["docs/models.md", modelsDoc()],
     ["docs/dialects.md", lossTable()],
+    ["docs/openapi.json", openApiFile()],
   ]);
 }
 

@@ -78,7 +78,7 @@ export interface AdminDeps {
 }
 
 /** The newest rows: of one key where `key` holds its id, of one model or target, begun at `since` (milliseconds since 1970) or later. */
-const ledgerQuery = z.strictObject({
+export const ledgerQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(MOST_LEDGER_ROWS).default(LEDGER_ROWS),
   key: z.string().min(1).max(200).optional(),
   model: z.string().min(1).max(512).optional(),
@@ -87,7 +87,7 @@ const ledgerQuery = z.strictObject({
 });
 
 /** Which kept answers to forget; all of them when nothing is named. */
-const cacheQuery = z
+export const cacheQuery = z
   .strictObject({
     tag: z.string().min(1).max(200).optional(),
     model: z.string().min(1).max(512).optional(),

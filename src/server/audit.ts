@@ -21,12 +21,12 @@ const REQUEST_ID_HEADER = "x-gimbal-request-id";
 const DATA = /^\/admin\/api\/(ledger|lineage|config\/versions\/.|audit($|\/entries))/;
 const READING: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
-const pageQuery = z.strictObject({
+export const pageQuery = z.strictObject({
   after: z.coerce.number().int().min(0).default(0),
   limit: z.coerce.number().int().min(1).max(PAGE).default(PAGE),
 });
 const name = z.string().min(1).max(400);
-const listQuery = z.strictObject({
+export const listQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(PAGE).default(LISTED),
   actor: name.optional(),
   /** The action itself, or its beginning up to a dot: `key` finds `key.create`. */

@@ -20,7 +20,7 @@ import { actorOf } from "./roles.ts";
 /** Counters shown at once. */
 const MOST_COUNTERS = 10_000;
 
-const budgetsBody = z.strictObject({
+export const budgetsBody = z.strictObject({
   /** As they are written under `budgets:`; the configuration's own schema checks them again. */
   budgets: budgetsOptions,
   base: z.number().int().positive().optional(),

@@ -14,9 +14,9 @@ const MOST_MINUTES = 90 * 24 * 60;
 const MS_PER_MINUTE = 60_000;
 const ARMS = ["canary", "warm", "main"] as const;
 
-const compareQuery = z.strictObject({ minutes: z.coerce.number().positive().max(MOST_MINUTES).optional() });
-const promoteBody = z.strictObject({ alone: z.boolean().default(false), base: z.number().int().positive().optional() });
-const abortBody = promoteBody.omit({ alone: true });
+export const compareQuery = z.strictObject({ minutes: z.coerce.number().positive().max(MOST_MINUTES).optional() });
+export const promoteBody = z.strictObject({ alone: z.boolean().default(false), base: z.number().int().positive().optional() });
+export const abortBody = promoteBody.omit({ alone: true });
 
 export interface CanaryDeps {
   readonly config: ConfigStore;

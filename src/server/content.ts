@@ -9,7 +9,7 @@ import { readQuery } from "./admin-body.ts";
 import { actorOf } from "./roles.ts";
 
 const name = z.string().min(1).max(512);
-const eraseQuery = z
+export const eraseQuery = z
   .strictObject({ call: name.optional(), key: name.optional(), endUser: name.optional() })
   .refine((query) => Object.values(query).filter((one) => one !== undefined).length === 1, { error: "name one of call, key and endUser" });
 

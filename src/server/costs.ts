@@ -21,12 +21,12 @@ const range = {
   after: z.coerce.number().int().nonnegative().default(0),
 };
 
-const differencesQuery = z.strictObject({
+export const differencesQuery = z.strictObject({
   ...range,
   threshold: z.coerce.number().nonnegative().max(MOST_PERCENT).default(THRESHOLD_PERCENT),
 });
 
-const repriceBody = z.strictObject({
+export const repriceBody = z.strictObject({
   ...range,
   dryRun: z.boolean().default(false),
   /** Text of a price file, instead of the one in force. */

@@ -8,7 +8,7 @@ import { readQuery } from "./admin-body.ts";
 
 const TEXT_CHARACTERS = 512;
 const text = z.string().min(1).max(TEXT_CHARACTERS);
-const exportQuery = z
+export const exportQuery = z
   .strictObject({
     from: text.optional(),
     to: text.optional(),

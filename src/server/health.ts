@@ -7,7 +7,7 @@ import { keepForced, type Health } from "../routing/health/index.ts";
 const NAME_LETTERS = 400;
 const name = z.string().min(1).max(NAME_LETTERS);
 
-const forceBody = z
+export const forceBody = z
   .strictObject({
     target: name
       .regex(/^[^/]+\/.+$/, "must be provider/model")

@@ -13,6 +13,7 @@ import { mountMetrics, type MetricsDeps } from "./metrics.ts";
 import { mountModels } from "./models.ts";
 import { NOT_BUILT } from "./not-built.ts";
 import { sendOutside } from "./outside.ts";
+import { openApiDocument } from "./openapi/index.ts";
 import { PASSTHROUGH, passThrough } from "./passthrough.ts";
 import { sendJson } from "./respond.ts";
 import { Router } from "./router.ts";
@@ -111,6 +112,12 @@ function mountOperations(router: Router, deps: ServerDeps): void {
   // Some clients ask whether a gateway is there before they send a call.
   router.add("HEAD", "/api/hello", (_request, out) => out.whole(200, {}, ""));
   router.add("GET", "/api/hello", (_request, out) => sendJson(out, 200, { status: "ok" }));
+  // Some fifty milliseconds' work, once: it stays the same until the process ends.
+  let description: string | undefined;
+  router.add("GET", "/openapi.json", (_request, out) => {
+    description ??= JSON.stringify(openApiDocument(deps.gateway.dialects.values()));
+    out.whole(200, { "content-type": "application/json" }, description);
+  });
   router.add("GET", "/", (request, out) =>
     out.whole(
       200,

@@ -16,7 +16,7 @@ export const name = z.string().min(1).max(100);
 /** Milliseconds since 1970, or an ISO date. */
 const moment = z.union([z.number().int().positive(), z.iso.datetime().transform((text) => Date.parse(text))]);
 
-const keyBody = z
+export const keyBody = z
   .strictObject({
     name,
     team: name.optional(),
@@ -33,12 +33,12 @@ const keyBody = z
     path: ["role"],
   });
 
-const rotateBody = z.strictObject({
+export const rotateBody = z.strictObject({
   /** How long the old key goes on. */
   overlapHours: z.number().min(0).max(MOST_OVERLAP_HOURS).default(OVERLAP_HOURS),
   expiresAt: moment.optional(),
 });
-const addBody = z.strictObject({ expiresAt: moment.optional() });
+export const addBody = z.strictObject({ expiresAt: moment.optional() });
 
 export interface KeyDeps {
   readonly keys: KeyStore;

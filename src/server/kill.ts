@@ -18,7 +18,7 @@ import { actorOf } from "./roles.ts";
 const VALUE_LETTERS = 400;
 const REASON_LETTERS = 500;
 
-const killBody = z
+export const killBody = z
   .strictObject({
     scope: z.enum(["model", "provider", "key", "tag", "all"]),
     value: z.string().min(1).max(VALUE_LETTERS).optional(),

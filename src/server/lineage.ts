@@ -10,8 +10,8 @@ const STEPS = 4;
 const MOST_OUTPUTS = 50;
 const steps = z.coerce.number().int().min(0).max(MOST_STEPS).default(STEPS);
 const hash = z.string().regex(/^sha256:[0-9a-f]{64}$/, "is `sha256:` and 64 hex digits");
-const stepsQuery = z.strictObject({ steps });
-const adminQuery = z
+export const stepsQuery = z.strictObject({ steps });
+export const adminQuery = z
   .strictObject({ call: z.string().min(1).max(100).optional(), output: hash.optional(), document: hash.optional(), steps })
   .refine(({ call, output, document }) => [call, output, document].filter((one) => one !== undefined).length === 1, {
     error: "name one of call, output and document",

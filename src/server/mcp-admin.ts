@@ -6,13 +6,13 @@ import { readBody } from "./admin-body.ts";
 import { actorOf } from "./roles.ts";
 
 const HASH = /^[0-9a-f]{64}$/;
-const pinBody = z.strictObject({
+export const pinBody = z.strictObject({
   server: z.string().min(1).max(200),
   tool: z.string().min(1).max(400),
   /** What whoever approves has read. */
   hash: z.string().regex(HASH, "must be 64 hexadecimal digits").optional(),
 });
-const unpinQuery = z.strictObject({ server: z.string().min(1).max(200), tool: z.string().min(1).max(400) });
+export const unpinQuery = z.strictObject({ server: z.string().min(1).max(200), tool: z.string().min(1).max(400) });
 const TEST_MS = 60_000;
 
 /** `/mcp`: the upstream servers, what they offer, and which of their tools may be used as they are. */

@@ -9,5 +9,4 @@ export const NOT_BUILT: readonly { readonly method: string; readonly path: strin
     what: path,
   })),
   { method: "POST", path: "/model/{model...}", what: "invoking models in their makers' own languages" },
-  { method: "GET", path: "/openapi.json", what: "the OpenAPI description" },
 ];

@@ -8,12 +8,12 @@ import { actorOf } from "./roles.ts";
 const MOST_VERSIONS = 1000;
 const LISTED_VERSIONS = 50;
 
-const versionsQuery = z.strictObject({ limit: z.coerce.number().int().min(1).max(MOST_VERSIONS).default(LISTED_VERSIONS) });
+export const versionsQuery = z.strictObject({ limit: z.coerce.number().int().min(1).max(MOST_VERSIONS).default(LISTED_VERSIONS) });
 const version = z.number().int().positive();
-const rollbackBody = z.strictObject({ version, base: version.optional() });
+export const rollbackBody = z.strictObject({ version, base: version.optional() });
 
 /** Members of an alias as they are written in `gimbal.yaml`; which there are is for the configuration's own schema to say. */
-const modelBody = z.looseObject({
+export const modelBody = z.looseObject({
   weights: z.record(z.string().min(1), z.number().nonnegative()).optional(),
   base: version.optional(),
 });

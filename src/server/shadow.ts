@@ -13,7 +13,7 @@ const MOST_SHOWN = 1000;
 const MOST_MINUTES = 90 * 24 * 60;
 const MS_PER_MINUTE = 60_000;
 
-const shadowQuery = z.strictObject({
+export const shadowQuery = z.strictObject({
   alias: z.string().min(1).max(512),
   minutes: z.coerce.number().positive().max(MOST_MINUTES).optional(),
   /** How many single comparisons are shown. */

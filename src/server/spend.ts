@@ -15,7 +15,7 @@ const time = { from: text.optional(), to: text.optional(), timeZone: text.option
 const days = (byDefault: number, least: number): z.ZodType<number> => z.coerce.number().int().min(least).max(MOST_DAYS).default(byDefault);
 
 /** Whatever else is named narrows: `team=search`, `metadata.feature=chat`. */
-const spendQuery = z
+export const spendQuery = z
   .object({
     ...time,
     by: text.default("team,day"),
@@ -26,15 +26,15 @@ const spendQuery = z
       .transform((word) => word === "1" || word === "true"),
   })
   .catchall(z.string().max(TEXT_CHARACTERS));
-const chargebackQuery = z.strictObject({ ...time, by: z.enum(["team", "project"]).default("team") });
-const forecastQuery = z.strictObject({
+export const chargebackQuery = z.strictObject({ ...time, by: z.enum(["team", "project"]).default("team") });
+export const forecastQuery = z.strictObject({
   timeZone: text.optional(),
   basedOn: days(DEFAULT_BASED_ON, LEAST_DAYS),
   days: days(DEFAULT_DAYS, 1),
   team: text.optional(),
   project: text.optional(),
 });
-const rollupBody = z.strictObject({ rebuild: z.boolean().default(false) });
+export const rollupBody = z.strictObject({ rebuild: z.boolean().default(false) });
 
 export interface SpendDeps {
   readonly reports: ReportStore;

@@ -47,10 +47,10 @@ describe("what no door takes", () => {
     });
   });
 
-  it("the OpenAPI description says that it is not built", async () => {
-    const response = await ask("GET", "/openapi.json");
+  it("what is not built says so", async () => {
+    const response = await ask("POST", "/v1/feedback");
     expect(response.status).toBe(501);
-    expect(await response.json()).toMatchObject({ error: { type: "unsupported", message: expect.stringContaining("does not offer") } });
+    expect(await response.json()).toMatchObject({ error: { message: expect.stringContaining("does not offer") } });
   });
 
   it("names the methods a path takes", async () => {
