@@ -12,6 +12,7 @@ export const PRICED_AS: Readonly<Record<string, string>> = {
   vertex: "google",
   "vertex-anthropic": "google",
   bedrock: "aws",
+  "bedrock-anthropic": "aws",
   "workers-ai": "cloudflare",
   moonshot: "moonshotai",
   voyage: "voyageai",

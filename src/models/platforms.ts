@@ -27,6 +27,7 @@ export const PLATFORMS: Readonly<Record<string, PlatformRow>> = {
   gemini: { retentionDays: GOOGLE_DAYS, not: CLAUDE },
   vertex: { not: CLAUDE },
   "vertex-anthropic": { only: CLAUDE },
+  "bedrock-anthropic": { only: CLAUDE },
   vllm: OWN,
   ollama: OWN,
   llamacpp: OWN,

@@ -24,13 +24,21 @@ const REGION = /^[a-z]{2,3}(?:-[a-z]+)+-\d+$/;
 /** A clock that is further off than this is set by the service's own. The service bears five minutes. */
 const MOST_SKEW_MS = 60_000;
 
+/** Another maker's language as this cloud takes it: one request in and another out, and the answer in that maker's language. */
+export interface Hosting {
+  asked(call: UpstreamCall): UpstreamCall;
+  /** Whoever hears the answer may find that it is over, and stops `handle`. */
+  heard(call: UpstreamCall, sink: UpstreamSink, provider: string, clock: Clock): UpstreamSink & { handle: UpstreamHandle | undefined };
+}
+
 /**
- * Models that Amazon's cloud runs, proven to it by an API key, or by an access key that signs.
+ * Models that Amazon's cloud runs, proven to it by an API key, or by an access key that signs. `hosting`: they are asked in their maker's
+ * language.
  *
  * @throws ProblemError invalid_request, with what to write into the configuration
  */
 export const awsProvider =
-  (service: string): OwnProvider =>
+  (service: string, hosting?: Hosting): OwnProvider =>
   ({ name, options, row, deps, plain }) => {
     const { env, clock } = deps;
     const region = options.region ?? env["AWS_REGION"] ?? env["AWS_DEFAULT_REGION"];
@@ -49,7 +57,7 @@ export const awsProvider =
     const key = written ?? (bearer || !address.own ? undefined : keyFrom(env));
     const signer = key && new RequestSigner({ region, service, host: address.host }, key);
     const basePath = new URL(address.baseUrl).pathname.replace(/\/$/, "");
-    return new AwsProvider({ inner, signer, clock, basePath, hasKey: bearer || key !== undefined });
+    return new AwsProvider({ inner, signer, clock, basePath, hasKey: bearer || key !== undefined, hosting });
   };
 
 function writtenKey(name: string, { accessKeyId: id, secretAccessKey: secret, sessionToken }: ProviderOptions): AccessKey | undefined {
@@ -77,6 +85,7 @@ interface AwsParts {
   /** What stands before every path at this address. */
   readonly basePath: string;
   readonly hasKey: boolean;
+  readonly hosting: Hosting | undefined;
 }
 
 class AwsProvider implements Provider {
@@ -106,6 +115,13 @@ class AwsProvider implements Provider {
   }
 
   open(call: UpstreamCall, sink: UpstreamSink): UpstreamHandle {
+    const { hosting, clock } = this.#parts;
+    if (!hosting) return this.#open(call, sink);
+    const heard = hosting.heard(call, sink, this.id, clock);
+    return (heard.handle = this.#open(hosting.asked(call), heard));
+  }
+
+  #open(call: UpstreamCall, sink: UpstreamSink): UpstreamHandle {
     const { signer, inner } = this.#parts;
     return signer ? new SignedCall(call, sink, this.#parts, signer, this.#skew) : inner.open(call, sink);
   }

@@ -127,11 +127,11 @@ describe("the card of a model", () => {
     const known = (provider: string) => book.known?.(provider) ?? [];
     expect(known("anthropic").length).toBeGreaterThan(10);
     expect(known("gemini").filter((model) => model.includes("claude"))).toEqual([]);
-    expect(
-      createModelBook()
-        .known?.("vertex-anthropic")
-        ?.every((model) => model.includes("claude")),
-    ).toBe(true);
+    for (const kind of ["vertex-anthropic", "bedrock-anthropic"]) {
+      const hosted = createModelBook().known?.(kind) ?? [];
+      expect(hosted.length, kind).toBeGreaterThan(5);
+      expect(hosted.every((model) => model.includes("claude"))).toBe(true);
+    }
     expect(known("lab")).toEqual([]);
     expect(known("__proto__")).toEqual([]);
     expect(book.facts("__proto__", "constructor")).toBeUndefined();

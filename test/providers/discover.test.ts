@@ -97,6 +97,7 @@ describe("the catalogue", () => {
       "vertex",
       "vertex-anthropic",
       "bedrock",
+      "bedrock-anthropic",
     ];
     expect(providerKinds.toSorted()).toEqual(promised.toSorted());
   });

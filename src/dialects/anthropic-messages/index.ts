@@ -1,4 +1,6 @@
 import { defineDialect, type Headers } from "../../canon/index.ts";
+import hosted from "../bedrock-converse/index.ts";
+import { asInvoked, invokeDoors, isChunkStream, isInvoked } from "../bedrock-converse/invoke.ts";
 import { decodeAnswer, encodeAnswer, readAnswer } from "./answer.ts";
 import { batches } from "./batches.ts";
 import { decodeCall, outline } from "./decode-call.ts";
@@ -24,13 +26,16 @@ function credentials(headers: Headers): string | undefined {
 }
 
 /** The Messages API. Source: the types and stream accumulators of the SDK, releases 0.137.0 and 1.12.0; see `versions.ts`. */
-export default defineDialect({
+const language = defineDialect({
   id: DIALECT,
   title: "Anthropic Messages",
   doors: [
     { method: "POST", path: "/v1/messages", does: { kind: "call", operation: "generate" } },
     { method: "POST", path: "/v1/messages/count_tokens", does: { kind: "call", operation: "count_tokens" } },
+    ...invokeDoors,
   ],
+  framedFor: (params) => (isInvoked(params) ? invoked : undefined),
+  framedAs: (contentType) => (isChunkStream(contentType) ? invoked : undefined),
   requestIdHeader: "request-id",
   credentials,
   encodeModels,
@@ -70,3 +75,7 @@ export default defineDialect({
   encodeCount: (tokens) => ({ input_tokens: tokens }),
   decodeCount: (body) => (isObject(body) && typeof body["input_tokens"] === "number" ? body["input_tokens"] : undefined),
 });
+
+const invoked = asInvoked(language, hosted);
+
+export default language;

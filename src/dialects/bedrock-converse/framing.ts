@@ -1,18 +1,9 @@
-import { EventStreamCodec } from "@smithy/eventstream-codec";
 import type { FrameCutter, Framing, WireFrame } from "../../canon/index.ts";
+import { headerBytes, LEAST_BYTES, readMessage, writeMessage } from "./event-message.ts";
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-const codec = new EventStreamCodec(
-  (bytes) => (typeof bytes === "string" ? bytes : decoder.decode(bytes)),
-  (text) => encoder.encode(text),
-);
-
-/** The shortest message: its two lengths and their checksum, no headers, no payload, and the checksum of all. */
-const LEAST_BYTES = 16;
 const LENGTH_BYTES = 4;
 const JSON_TYPE = "application/json";
-const NOTHING = new Uint8Array(0);
+const NOTHING = Buffer.alloc(0);
 
 /** Events of this name tell of a failure: that is what the service's own are called. */
 const EXCEPTION = /Exception$/;
@@ -24,7 +15,7 @@ export function isException(event: string | undefined): boolean {
 /** Cuts a stream of messages, each of which begins with its own length in bytes (four of them, most significant first). */
 class MessageCutter implements FrameCutter {
   readonly #maxBytes: number;
-  #pending: Uint8Array = NOTHING;
+  #pending: Buffer = NOTHING;
   /** Of `#pending`, which may have room for the rest of its message. */
   #bytes = 0;
 
@@ -50,7 +41,7 @@ class MessageCutter implements FrameCutter {
       const length = left < LENGTH_BYTES ? LEAST_BYTES : lengthOf(chunk, from);
       if (!this.#fits(length)) return false;
       if (left < length) {
-        this.#pending = new Uint8Array(length);
+        this.#pending = Buffer.allocUnsafe(length);
         this.#pending.set(chunk.subarray(from));
         this.#bytes = left;
         return true;
@@ -79,7 +70,7 @@ class MessageCutter implements FrameCutter {
       if (this.#bytes < LENGTH_BYTES) return taken;
       const length = lengthOf(this.#pending, 0);
       if (!this.#fits(length)) return -1;
-      const whole = new Uint8Array(length);
+      const whole = Buffer.allocUnsafe(length);
       whole.set(this.#pending.subarray(0, this.#bytes));
       this.#pending = whole;
     }
@@ -97,23 +88,17 @@ function lengthOf(bytes: Uint8Array, at: number): number {
 /** A message whose checksums are wrong, or which is cut short, has data that is no JSON. */
 function parse(frame: Uint8Array): WireFrame | undefined {
   if (frame.length === 0) return undefined;
-  try {
-    const { headers, body } = codec.decode(frame);
-    const header = (name: string): string | undefined => {
-      const found = headers[name];
-      return found?.type === "string" ? found.value : undefined;
-    };
-    const data = decoder.decode(body);
-    switch (header(":message-type")) {
-      case "exception":
-        return { event: exceptionName(header(":exception-type")), data: data === "" ? "{}" : data };
-      case "error":
-        return { event: exceptionName(header(":error-code")), data: JSON.stringify({ message: header(":error-message") ?? "" }) };
-      default:
-        return { event: header(":event-type"), data };
-    }
-  } catch {
-    return { event: undefined, data: "" };
+  const message = readMessage(frame);
+  if (!message) return { event: undefined, data: "" };
+  const { type, named } = message.head;
+  const data = message.payload.toString("utf8");
+  switch (type) {
+    case "exception":
+      return { event: exceptionName(named[":exception-type"]), data: data === "" ? "{}" : data };
+    case "error":
+      return { event: exceptionName(named[":error-code"]), data: JSON.stringify({ message: named[":error-message"] ?? "" }) };
+    default:
+      return { event: named[":event-type"], data };
   }
 }
 
@@ -123,17 +108,13 @@ function exceptionName(type: string | undefined): string {
 }
 
 /** What stands before the payload and is the same for all events of one name. */
-const HEADERS = new Map<string, Parameters<typeof codec.encode>[0]["headers"]>();
+const HEADERS = new Map<string, Buffer>();
 
-function headersOf(event: string): Parameters<typeof codec.encode>[0]["headers"] {
+export function headersOf(event: string): Buffer {
   let headers = HEADERS.get(event);
   if (!headers) {
     const kind = isException(event) ? "exception" : "event";
-    headers = {
-      [`:${kind}-type`]: { type: "string", value: event },
-      ":content-type": { type: "string", value: JSON_TYPE },
-      ":message-type": { type: "string", value: kind },
-    };
+    headers = headerBytes({ [`:${kind}-type`]: event, ":content-type": JSON_TYPE, ":message-type": kind });
     // An upstream's own names come through here, too, and there is no end of them.
     if (HEADERS.size < MAX_NAMES) HEADERS.set(event, headers);
   }
@@ -146,5 +127,6 @@ export const eventMessages: Framing = {
   contentType: "application/vnd.amazon.eventstream",
   cutter: (maxBytes) => new MessageCutter(maxBytes),
   parse,
-  format: (event, data) => codec.encode({ headers: headersOf(event ?? "event"), body: encoder.encode(data) }),
+  format: (event, data) =>
+    writeMessage(headersOf(event ?? "event"), Buffer.byteLength(data), (bytes, at) => void bytes.write(data, at, "utf8")),
 };

@@ -1,0 +1,98 @@
+import { crc32 } from "node:zlib";
+
+/** What a message says besides its payload. */
+export interface MessageHead {
+  /** `event`, `exception` or `error`; undefined: it does not say. */
+  readonly type: string | undefined;
+  /** Names that go with it, by header: `:event-type`, `:exception-type`, `:error-code`, `:error-message`. */
+  readonly named: Readonly<Record<string, string>>;
+}
+
+export interface EventMessage {
+  readonly head: MessageHead;
+  readonly payload: Buffer;
+}
+
+/** Two lengths and their checksum stand before the headers, the checksum of all behind the payload: four bytes each, most significant first. */
+const PRELUDE_BYTES = 12;
+const CHECKSUM_BYTES = 4;
+/** The shortest message has neither headers nor payload. */
+export const LEAST_BYTES = PRELUDE_BYTES + CHECKSUM_BYTES;
+
+/** Bytes of a header's value by its type; undefined: the value begins with its own length. */
+const VALUE_BYTES: readonly (number | undefined)[] = [0, 0, 1, 2, 4, 8, undefined, undefined, 8, 16];
+const STRING = 7;
+const LENGTH_BYTES = 2;
+
+/** Heads seen before, by their bytes: a stream says a handful of them over and over. An upstream's own have no end, so few are kept. */
+const SEEN = new Map<string, MessageHead>();
+const MOST_SEEN = 64;
+
+export function bufferOver(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/**
+ * One whole message; undefined when it is cut short or a checksum is wrong. Our own and not the SDK's codec, which takes 2 µs to read a
+ * message and 10 to write one. Source: "Amazon Event Stream Specification", smithy.io.
+ */
+export function readMessage(frame: Uint8Array): EventMessage | undefined {
+  const bytes = bufferOver(frame);
+  const { length } = bytes;
+  if (length < LEAST_BYTES || bytes.readUInt32BE(0) !== length) return undefined;
+  const behind = PRELUDE_BYTES + bytes.readUInt32BE(4);
+  const end = length - CHECKSUM_BYTES;
+  if (behind > end || crc32(bytes.subarray(0, 8)) !== bytes.readUInt32BE(8)) return undefined;
+  if (crc32(bytes.subarray(0, end)) !== bytes.readUInt32BE(end)) return undefined;
+  const head = headOf(bytes, behind);
+  return head && { head, payload: bytes.subarray(behind, end) };
+}
+
+function headOf(bytes: Buffer, end: number): MessageHead | undefined {
+  const known = bytes.toString("latin1", PRELUDE_BYTES, end);
+  const seen = SEEN.get(known);
+  if (seen) return seen;
+  const named: Record<string, string> = {};
+  for (let at = PRELUDE_BYTES; at < end;) {
+    const nameEnd = at + 1 + (bytes[at] ?? 0);
+    const type = nameEnd < end ? (bytes[nameEnd] ?? -1) : -1;
+    if (type < 0 || type >= VALUE_BYTES.length) return undefined;
+    let from = nameEnd + 1;
+    let size = VALUE_BYTES[type];
+    if (size === undefined) {
+      if (from + LENGTH_BYTES > end) return undefined;
+      size = bytes.readUInt16BE(from);
+      from += LENGTH_BYTES;
+    }
+    if (from + size > end) return undefined;
+    if (type === STRING) named[bytes.toString("utf8", at + 1, nameEnd)] = bytes.toString("utf8", from, from + size);
+    at = from + size;
+  }
+  const head = { type: named[":message-type"], named };
+  if (SEEN.size < MOST_SEEN) SEEN.set(known, head);
+  return head;
+}
+
+/** What stands before the payload of messages with the same headers. */
+export function headerBytes(headers: Readonly<Record<string, string>>): Buffer {
+  return Buffer.concat(
+    Object.entries(headers).flatMap(([name, value]) => {
+      const [told, said] = [Buffer.from(name), Buffer.from(value)];
+      return [Buffer.from([told.length]), told, Buffer.from([STRING, said.length >> 8, said.length & 0xff]), said];
+    }),
+  );
+}
+
+/** A message of these headers, whose payload `write` puts into `bytes` from `at`: `payloadBytes` of them. */
+export function writeMessage(headers: Uint8Array, payloadBytes: number, write: (bytes: Buffer, at: number) => void): Buffer {
+  const behind = PRELUDE_BYTES + headers.length;
+  const end = behind + payloadBytes;
+  const bytes = Buffer.allocUnsafe(end + CHECKSUM_BYTES);
+  bytes.writeUInt32BE(bytes.length, 0);
+  bytes.writeUInt32BE(headers.length, 4);
+  bytes.writeUInt32BE(crc32(bytes.subarray(0, 8)), 8);
+  bytes.set(headers, PRELUDE_BYTES);
+  write(bytes, behind);
+  bytes.writeUInt32BE(crc32(bytes.subarray(0, end)), end);
+  return bytes;
+}
