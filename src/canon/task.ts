@@ -123,14 +123,23 @@ export interface ImageTask extends TaskBase {
   readonly count: number;
   /** `1024x1024`, or `auto`. */
   readonly size?: string;
+  /** Width to height, `16:9`, where their language says that instead of a size. */
+  readonly aspect?: string;
   /** Images to change; empty where one is to be made. */
   readonly images: readonly TaskFile[];
+  /** How an image is wanted; undefined: as the language does. */
+  readonly delivery?: "data" | "url";
   readonly stream: boolean;
 }
 export interface ImageResult extends ResultBase {
   readonly operation: "image";
   /** Each as base64 or by URL. */
-  readonly images: readonly { readonly base64?: string; readonly url?: string }[];
+  readonly images: readonly {
+    readonly base64?: string;
+    readonly url?: string;
+    readonly contentType?: string;
+    readonly revisedPrompt?: string;
+  }[];
   /** Unix seconds. */
   readonly createdAt: number;
 }
@@ -139,6 +148,8 @@ export interface SpeechTask extends TaskBase {
   readonly operation: "speech";
   readonly text: string;
   readonly voice?: string;
+  /** How it is to be said. */
+  readonly manner?: string;
   readonly format?: string;
   readonly stream: boolean;
 }
@@ -146,6 +157,8 @@ export interface SpeechResult extends ResultBase {
   readonly operation: "speech";
   readonly audio: Uint8Array;
   readonly contentType: string;
+  /** Samples a second, where `audio` is nothing but samples: mono, 16 bits, little-endian. */
+  readonly sampleRate?: number;
 }
 
 export interface TranscribeTask extends TaskBase {
@@ -154,12 +167,20 @@ export interface TranscribeTask extends TaskBase {
   /** Into English, whatever was spoken. */
   readonly translate: boolean;
   readonly format: "json" | "text" | "srt" | "vtt" | "verbose_json" | "diarized_json";
+  /** Spoken language, as ISO 639-1. */
+  readonly language?: string;
+  /** Words and names that are likely to be heard. */
+  readonly hint?: string;
   readonly stream: boolean;
 }
 export interface TranscribeResult extends ResultBase {
   readonly operation: "transcribe";
   readonly text: string;
   readonly seconds: number;
+  /** Where the upstream says when each piece was spoken, in seconds. */
+  readonly segments?: readonly { readonly start: number; readonly end: number; readonly text: string }[];
+  /** The language that was heard. */
+  readonly language?: string;
 }
 
 /** A file that came in a form. */
@@ -184,6 +205,14 @@ export interface TaskSupport {
   readonly maxFileBytes?: number;
   /** Fields that the upstream calls otherwise: its own name by the language's. Null: it refuses the field, which is left out. */
   readonly renames?: Readonly<Record<string, string | null>>;
+  /** Values that it calls otherwise, by field: `response_format: { b64_json: base64 }`. */
+  readonly values?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** How it takes the size of an image, where its language says `1024x1024`: `aspect_ratio: "1:1"`, or `width` and `height`. */
+  readonly sizes?: "aspect_ratio" | "sides";
+  /** How it takes an image to be changed, where its language sends a form: one, as data in the field `image` of an edit, or in `image_url`. */
+  readonly sources?: "image" | "image_url";
+  /** It gives vectors in base64 to who asks for that. */
+  readonly base64?: boolean;
 }
 
 /** Where an encoded task goes. */
@@ -199,6 +228,14 @@ export interface TaskRequest {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
+  /** Where they are there it is sent as a form: the body's members are its fields. */
+  readonly files?: readonly TaskFile[];
+}
+
+/** One event of a stream. */
+export interface TaskFrame {
+  readonly event?: string;
+  readonly json: JsonObject;
 }
 
 /** A request's body: JSON, or the fields of a form with its files apart. */
@@ -234,21 +271,36 @@ export interface TaskCodec<T extends Task = Task, R extends TaskResult = TaskRes
    * loss. @throws ProblemError unsupported: this language has no words for it
    */
   encode(task: T, target: TaskTarget, note: (diagnostic: Diagnostic) => void): TaskRequest;
-  /** Where bytes that pass unchanged go: path, headers, and which top-level fields to replace besides the model. */
+  /**
+   * Why the target takes no such task in this language, in words that follow its name; undefined: it does. Asked before anybody is asked
+   * for an answer, of languages that are not the client's own and of targets with words of their own.
+   */
+  lacks?(task: T, target: TaskTarget): string | undefined;
+  /** Inputs (images to make) that the target's model takes in one request, where that hangs on the model. */
+  mostInputs?(task: T, target: TaskTarget): number | undefined;
+  /**
+   * Where bytes that pass unchanged go: path, headers, and which top-level fields to replace besides the model. Undefined: this target must
+   * have it written anew.
+   */
   forward(
     body: JsonObject,
     context: DoorContext,
     target: TaskTarget,
-  ): {
-    readonly path: string;
-    readonly headers: Readonly<Record<string, string>>;
-    readonly replace: Readonly<Record<string, Json | undefined>>;
-  };
+    note: (diagnostic: Diagnostic) => void,
+  ):
+    | {
+        readonly path: string;
+        readonly headers: Readonly<Record<string, string>>;
+        readonly replace: Readonly<Record<string, Json | undefined>>;
+      }
+    | undefined;
   /** Also says whether the answer fits the task. @throws ProblemError upstream_broken */
   decodeResult(body: Json, context: { readonly task: T; readonly provider: string; readonly headers: Headers }): R;
   encodeResult(result: R, context: TaskAnswerContext<T>): Json;
   /** Answers that are no JSON: how this result is one of them. Undefined: it is JSON. */
   encodeRaw?(result: R, context: TaskAnswerContext<T>): RawAnswer | undefined;
+  /** Answers that are streams of events: how this result is one of them. Undefined: it is none. */
+  encodeFrames?(result: R, context: TaskAnswerContext<T>): readonly TaskFrame[] | undefined;
   /** What an answer says in headers, because its body has no room for it. */
   answerHeaders?(result: R): Readonly<Record<string, string>>;
   /** Usage in a frame of a stream; undefined: it says nothing of it. `done`: the frame ends the answer. */

@@ -2,6 +2,7 @@
 import type { Dialect } from "../canon/index.ts";
 import anthropicMessages from "./anthropic-messages/index.ts";
 import bedrockConverse from "./bedrock-converse/index.ts";
+import chatTasks from "./chat-tasks/index.ts";
 import cohereChat from "./cohere-chat/index.ts";
 import cohereTasks from "./cohere-tasks/index.ts";
 import geminiTasks from "./gemini-tasks/index.ts";
@@ -18,7 +19,7 @@ import tei from "./tei/index.ts";
 import voyage from "./voyage/index.ts";
 
 const all: readonly Dialect[] = [anthropicMessages, bedrockConverse, cohereChat, gemini, ollamaChat, openaiChat, openaiCompletions, openaiResponses];
-const ofTasks: readonly Dialect[] = [cohereTasks, geminiTasks, jina, mistralTasks, ollamaTasks, openaiTasks, tei, voyage];
+const ofTasks: readonly Dialect[] = [chatTasks, cohereTasks, geminiTasks, jina, mistralTasks, ollamaTasks, openaiTasks, tei, voyage];
 
 /** Every wire language of conversations, by id. */
 export const dialects: ReadonlyMap<string, Dialect> = new Map(all.map((dialect) => [dialect.id, dialect]));

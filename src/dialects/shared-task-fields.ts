@@ -78,29 +78,38 @@ export function broken(message: string): ProblemError {
   return new ProblemError({ kind: "upstream_broken", message });
 }
 
-/** The fields by the names that this upstream has for them; without those that it refuses. */
-export function renamed(body: Draft, { renames }: TaskSupport, note: Note): Draft {
-  if (!renames) return body;
+/** The fields by the names and in the values that this upstream has for them; without those that it refuses. */
+export function renamed(body: Draft, support: TaskSupport, note: Note): Draft {
+  const replace = renaming(body, support, note);
   const out: Draft = { ...body };
-  for (const [field, name] of Object.entries(renames)) {
-    const value = out[field];
-    if (value === undefined) continue;
-    delete out[field];
-    if (name !== null) out[name] = value;
-    else note({ field, action: "dropped", reason: "The provider refuses this field." });
+  for (const [field, value] of Object.entries(replace)) {
+    if (value === undefined) delete out[field];
+    else out[field] = value;
   }
   return out;
 }
 
-/** The same for bytes that pass. */
-export function renaming(body: JsonObject, { renames = {} }: TaskSupport): Draft {
+/** The same for bytes that pass: what to replace in them. */
+export function renaming(body: JsonObject | Draft, { renames = {}, values = {} }: TaskSupport, note?: Note): Draft {
   const replace: Draft = {};
+  for (const [field, words] of Object.entries(values)) {
+    const value = body[field];
+    if (typeof value === "string" && Object.hasOwn(words, value)) replace[field] = words[value];
+  }
   for (const [field, name] of Object.entries(renames)) {
-    if (body[field] === undefined) continue;
+    const value = replace[field] ?? body[field];
+    if (value === undefined) continue;
     replace[field] = undefined;
-    if (name !== null) replace[name] = body[field];
+    if (name !== null) replace[name] = value;
+    else note?.({ field, action: "dropped", reason: "The provider refuses this field." });
   }
   return replace;
+}
+
+/** Tells of every field that another language's request has and this one has no word for. */
+export function tellLost(native: JsonObject, said: ReadonlySet<string>, note: Note): void {
+  for (const [field, value] of Object.entries(native))
+    if (value !== null && !said.has(field)) note({ field, action: "dropped", reason: "The provider's language has no word for it." });
 }
 
 /** An answer's object. @throws ProblemError upstream_broken */

@@ -3,7 +3,6 @@ import {
   TASKS,
   type Diagnostic,
   type Dialect,
-  type Json,
   type JsonObject,
   type Provider,
   type Target,
@@ -13,11 +12,13 @@ import {
   type TaskTarget,
   type UpstreamCall,
 } from "../canon/index.ts";
-import { partText, replaceMembers, replaceParts, boundaryOf, parseJson, type FormPart } from "../kit/index.ts";
+import { replaceMembers, parseJson } from "../kit/index.ts";
 import type { Addressed } from "./address.ts";
 import type { GatewayDeps, Run } from "./run.ts";
 import type { TaskReply } from "./task-reply.ts";
-import { codecOf, doorContext, taskOf, taskOperation, type Form } from "./task.ts";
+import { formOf, inForm } from "./task-form.ts";
+import { codecOf, doorContext, taskOf, taskOperation } from "./task.ts";
+import { languageOf } from "./task-limits.ts";
 import { slicesOf } from "./task-merge.ts";
 import { SlicedProvider } from "./task-slices.ts";
 
@@ -39,7 +40,7 @@ export function addressedTask(
 ): Addressed {
   const support = provider.tasks?.[operation];
   const client = run.request.dialect;
-  const dialect = support?.dialects.includes(client.id) ? client : deps.dialects.get(support?.dialects[0] ?? "");
+  const dialect = support && languageOf(deps, run, support);
   if (!support || !dialect)
     throw new ProblemError({
       kind: "unsupported",
@@ -53,9 +54,10 @@ export function addressedTask(
   const noted = (diagnostic: Diagnostic): void => {
     if (!diagnostics.some(({ field, action }) => field === diagnostic.field && action === diagnostic.action)) diagnostics.push(diagnostic);
   };
-  const slices = slicesOf(task, support);
-  const forward = dialect.id === client.id && run.slowReason === undefined && slices.length === 1;
-  const wire = forward ? forwarded(run, dialect, codec, to) : written(run, codec, slices[0] ?? task, to, noted);
+  const slices = slicesOf(task, support, codec.mostInputs?.(task, to));
+  const passes = dialect.id === client.id && run.slowReason === undefined && slices.length === 1;
+  const passed = passes ? forwarded(run, dialect, codec, to, noted) : undefined;
+  const wire = passed ?? written(deps, run, dialect, codec, slices[0] ?? task, to, noted);
   const sliced =
     slices.length < 2
       ? undefined
@@ -65,7 +67,7 @@ export function addressedTask(
           codec,
           task,
           slices,
-          encode: (slice) => codec.encode(slice, to, noted),
+          encode: (slice) => written(deps, run, dialect, codec, slice, to, noted),
           clock: deps.clock,
           answerBytes: run.snapshot.limits.answerBytes,
           isKept: run.recalled !== undefined,
@@ -73,7 +75,7 @@ export function addressedTask(
   return {
     dialect,
     diagnostics,
-    forward,
+    forward: passed !== undefined,
     withholdUsage: false,
     ...(sliced && { sliced }),
     task: replyOf(deps, run, task, codec, target.model, sliced),
@@ -106,40 +108,32 @@ function replyOf(deps: GatewayDeps, run: Run, task: Task, codec: TaskCodec, mode
   };
 }
 
-/** The client's own bytes but for the model's name and what the provider calls otherwise. */
-function forwarded(run: Run, dialect: Dialect, codec: TaskCodec, to: TaskTarget): Wire {
+/** The client's own bytes but for the model's name and what the provider calls otherwise. Undefined: it must be written anew. */
+function forwarded(run: Run, dialect: Dialect, codec: TaskCodec, to: TaskTarget, note: (diagnostic: Diagnostic) => void): Wire | undefined {
   const { document, form } = run;
   if (!document) throw new ProblemError({ kind: "internal", message: "A call without a body was to be forwarded." });
-  const { path, headers, replace } = codec.forward(document.value, doorContext(run), to);
+  const passed = codec.forward(document.value, doorContext(run), to, note);
+  if (!passed) return undefined;
+  const { path, headers, replace } = passed;
   const fields = dialect.modelInPath ? replace : { model: to.model, ...replace };
   if (!form) return { path, headers, body: replaceMembers(document, fields) };
   return { path, ...inForm(form, headers, fields) };
 }
 
-function written(run: Run, codec: TaskCodec, task: Task, to: TaskTarget, note: (diagnostic: Diagnostic) => void): Wire {
-  const { path, headers, body } = codec.encode(task, to, note);
-  if (!run.form) return { path, headers, body };
+/** In the provider's language: as JSON, as the client's own form with other fields, or as a form of our own. */
+function written(
+  deps: GatewayDeps,
+  run: Run,
+  dialect: Dialect,
+  codec: TaskCodec,
+  task: Task,
+  to: TaskTarget,
+  note: (diagnostic: Diagnostic) => void,
+): Wire {
+  const { path, headers, body, files } = codec.encode(task, to, note);
+  if (!files) return { path, headers, body };
   const fields = parseJson(body) as JsonObject;
-  return { path, ...inForm(run.form, headers, fields) };
-}
-
-/** The form with some of its fields said otherwise; every other byte stays. */
-function inForm(form: Form, headers: Wire["headers"], fields: Readonly<Record<string, Json | undefined>>): Omit<Wire, "path"> {
-  const edits: { part: FormPart; text: string }[] = [];
-  const added: { name: string; text: string }[] = [];
-  for (const [name, text] of Object.entries(fields)) {
-    if (typeof text !== "string") continue;
-    const part = form.parts.find((one) => one.name === name);
-    if (!part) added.push({ name, text });
-    else if (part.fileName === undefined && partText(form.bytes, part) !== text) edits.push({ part, text });
-  }
-  const boundary = boundaryOf(form.contentType) ?? "";
-  // What holds the boundary would end its part and begin another.
-  if ([...edits, ...added].some(({ text }) => text.includes(`--${boundary}`)))
-    throw new ProblemError({ kind: "invalid_request", message: "A field of the form would hold the form's own boundary." });
-  const first = added
-    .map(({ name, text }) => `--${boundary}\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${text}\r\n`)
-    .join("");
-  const body = Buffer.concat([Buffer.from(first), replaceParts(form.bytes, edits)]);
-  return { headers: { ...headers, "content-type": form.contentType }, body };
+  if (!run.form || dialect.id !== run.request.dialect.id) return { path, ...formOf(fields, files, headers, deps.randomness.id("form")) };
+  const gone = Object.keys(task.native).filter((field) => fields[field] === undefined);
+  return { path, ...inForm(run.form, headers, { ...fields, ...Object.fromEntries(gone.map((field) => [field, undefined])) }) };
 }

@@ -1,4 +1,4 @@
-import type { Task, TaskSupport, Target } from "../canon/index.ts";
+import type { Dialect, Task, TaskSupport, Target } from "../canon/index.ts";
 import { taskOf, taskOperation } from "./task.ts";
 import type { GatewayDeps, Run } from "./run.ts";
 
@@ -12,10 +12,37 @@ export function excess(deps: GatewayDeps, run: Run, support: TaskSupport, target
   const { maxFileBytes } = support;
   const file = maxFileBytes === undefined ? undefined : run.form?.files.find(({ bytes }) => bytes.length > maxFileBytes);
   if (file) return `takes files of ${maxFileBytes} bytes, and "${file.name.slice(0, 80)}" has ${file.bytes.length}`;
+  const unsaid = lacking(deps, run, support, target);
+  if (unsaid !== undefined) return unsaid;
   const most = support.maxInputTokens ?? deps.book.facts(target.provider, target.model)?.contextTokens;
   // Shorter than the limit in characters is hardly ever longer in tokens: nearly every call is settled here, undecoded.
   if (most === undefined || (run.document?.text.length ?? 0) <= most) return undefined;
   return overlong(deps, taskOf(run), most, target.model);
+}
+
+/** The language in which a provider is asked; undefined: none that this gateway knows. */
+export function languageOf(deps: GatewayDeps, run: Run, { dialects }: TaskSupport): Dialect | undefined {
+  const client = run.request.dialect;
+  return dialects.includes(client.id) ? client : deps.dialects.get(dialects[0] ?? "");
+}
+
+function lacking(
+  deps: GatewayDeps,
+  run: Run,
+  support: TaskSupport,
+  { provider, model }: Pick<Target, "provider" | "model">,
+): string | undefined {
+  const operation = taskOperation(run);
+  const dialect = languageOf(deps, run, support);
+  const codec = operation && dialect?.tasks?.[operation];
+  const own = dialect?.id === run.request.dialect.id;
+  if (!codec?.lacks || (own && !hasOwnWords(support))) return undefined;
+  const capabilities = run.snapshot.providers.get(provider)?.capabilities(model) ?? {};
+  return codec.lacks(taskOf(run), { provider, model, capabilities, support });
+}
+
+function hasOwnWords({ renames, sizes, sources }: TaskSupport): boolean {
+  return renames !== undefined || sizes !== undefined || sources !== undefined;
 }
 
 function overlong(deps: GatewayDeps, task: Task, most: number, model: string): string | undefined {

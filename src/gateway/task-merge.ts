@@ -1,6 +1,7 @@
 import {
   addUsage,
   type EmbedResult,
+  type ImageResult,
   type ModerateResult,
   type RerankResult,
   type Task,
@@ -12,9 +13,13 @@ import {
 import { vectorsIn } from "../dialects/shared-vectors.ts";
 import { mostTokens } from "./task-limits.ts";
 
-/** A task in pieces that a provider takes in one request each, in the order of its inputs; itself, where it is not too large. */
-export function slicesOf(task: Task, support: TaskSupport): readonly Task[] {
-  const { maxInputs = Number.MAX_SAFE_INTEGER, maxTotalTokens = Number.MAX_SAFE_INTEGER } = support;
+/**
+ * A task in pieces that a provider takes in one request each, in the order of its inputs; itself, where it is not too large.
+ * @param most inputs that the model takes at once, where that is less than its provider does
+ */
+export function slicesOf(task: Task, support: TaskSupport, most = Number.MAX_SAFE_INTEGER): readonly Task[] {
+  const { maxTotalTokens = Number.MAX_SAFE_INTEGER } = support;
+  const maxInputs = Math.min(most, support.maxInputs ?? Number.MAX_SAFE_INTEGER);
   switch (task.operation) {
     case "embed": {
       const ranges = rangesOf(task.inputs, maxInputs, maxTotalTokens);
@@ -31,6 +36,8 @@ export function slicesOf(task: Task, support: TaskSupport): readonly Task[] {
       if (task.inputs.length <= maxInputs) return [task];
       return counted(task.inputs.length, maxInputs).map(([from, to]) => ({ ...task, inputs: task.inputs.slice(from, to), single: false }));
     case "image":
+      if (task.count <= maxInputs) return [task];
+      return counted(task.count, maxInputs).map(([from, to]) => ({ ...task, count: to - from, stream: false }));
     case "speech":
     case "transcribe":
       return [task];
@@ -77,6 +84,10 @@ export function merged(task: Task, slices: readonly Task[], results: readonly Ta
         ranked: ranked.toSorted((a, b) => b.score - a.score).slice(0, task.topN ?? ranked.length),
         usage,
       };
+    }
+    case "image": {
+      const made = results as readonly ImageResult[];
+      return { operation: "image", model, images: made.flatMap(({ images }) => images), createdAt: made[0]?.createdAt ?? 0, usage };
     }
     default:
       return { operation: "moderate", model, verdicts: (results as readonly ModerateResult[]).flatMap(({ verdicts }) => verdicts), usage };

@@ -5,13 +5,15 @@ import {
   type Json,
   type JsonObject,
   type Problem,
+  type RawAnswer,
   type Task,
   type TaskAnswerContext,
   type TaskCodec,
+  type TaskFrame,
   type TaskResult,
   type Usage,
 } from "../canon/index.ts";
-import { FrameSplitter, isLargeJson, jsonPieces, mediaType, parseFrame, parseJson } from "../kit/index.ts";
+import { formatFrame, FrameSplitter, isLargeJson, jsonPieces, mediaType, parseFrame, parseJson } from "../kit/index.ts";
 import { BodyCollector, broken, JSON_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
 
 /** What a reply must know of a task. */
@@ -38,8 +40,8 @@ const TURN_LETTERS = 128 * 1024;
 export function openTaskReply(context: ReplyContext, about: TaskReply, headers: Headers): Reply {
   const type = mediaType(headers["content-type"] ?? JSON_TYPE);
   if (type === "application/json" || type.endsWith("+json")) return new TaskWhole(context, about, headers);
-  if (!context.forward && !about.clientCodec.encodeRaw)
-    throw new ProblemError(broken("The provider answered with something that is not JSON."));
+  // Only its own language can read what is no JSON.
+  if (context.upstream.id !== context.client.id) throw new ProblemError(broken("The provider answered with something that is not JSON."));
   return type === "text/event-stream" ? new TaskEvents(context, about, headers) : new TaskBytes(context, about, headers);
 }
 
@@ -71,13 +73,15 @@ class TaskWhole implements Reply {
   end(): Problem | undefined {
     const read = this.#read();
     if ("kind" in read) return read;
-    this.#tell(read.result, read.bytes ?? JSON.stringify(read.answer));
+    if (read.frames) this.#stream(read.result, read.frames);
+    else if (read.raw) this.#tell(read.result, Buffer.from(read.raw.bytes), read.raw.contentType);
+    else this.#tell(read.result, read.bytes ?? JSON.stringify(read.answer));
     return undefined;
   }
 
   slowEnd(isOver: () => boolean): Promise<Problem | undefined> | undefined {
     const read = this.#read();
-    if ("kind" in read || read.bytes || !isLargeJson(read.answer)) return undefined;
+    if ("kind" in read || read.answer === undefined || !isLargeJson(read.answer)) return undefined;
     return writtenInTurns(read.answer, isOver).then((written) => {
       if (written) this.#tell(read.result, written);
       return undefined;
@@ -92,7 +96,7 @@ class TaskWhole implements Reply {
     const { upstream, provider, forward } = this.#context;
     const { task, codec } = this.#about;
     const ready = this.#about.sliced?.result;
-    if (ready) return { result: ready, answer: this.#encoded(ready) };
+    if (ready) return this.#encoded(ready);
     const bytes = this.#body.bytes();
     const json = parseJson(bytes.toString("utf8"));
     if (json === undefined) return broken("The provider answered with something that is not JSON.");
@@ -100,20 +104,36 @@ class TaskWhole implements Reply {
     if (body && typeof body["error"] === "object" && body["error"] !== null)
       return upstream.decodeProblem({ status: 502, headers: {}, body, text: "", provider: provider.id });
     const result = codec.decodeResult(json, { task, provider: provider.id, headers: this.#headers });
-    return forward ? { result, bytes } : { result, answer: this.#encoded(result) };
+    return forward ? { result, bytes } : this.#encoded(result);
   }
 
-  #encoded(result: TaskResult): Json {
-    return this.#about.clientCodec.encodeResult(result, this.#about.answer());
+  /** In the client's language: as a stream or as bytes where that is what it asked for. */
+  #encoded(result: TaskResult): Read {
+    const { clientCodec } = this.#about;
+    const context = this.#about.answer();
+    const frames = clientCodec.encodeFrames?.(result, context);
+    if (frames) return { result, frames };
+    const raw = clientCodec.encodeRaw?.(result, context);
+    return raw ? { result, raw } : { result, answer: clientCodec.encodeResult(result, context) };
   }
 
-  #tell(result: TaskResult, written: Buffer | string): void {
+  /** An answer that came in one piece, told as the stream that was asked for. */
+  #stream(result: TaskResult, frames: readonly TaskFrame[]): void {
+    const { live } = this.#context;
+    this.#context.onOutput();
+    this.#result = result;
+    live.head(200, { "content-type": "text/event-stream", "cache-control": "no-cache", ...this.#context.headers() });
+    for (const { event, json } of frames) live.frame(Buffer.from(formatFrame(event, JSON.stringify(json))));
+    live.end();
+  }
+
+  #tell(result: TaskResult, written: Buffer | string, type = JSON_TYPE): void {
     const { live } = this.#context;
     const { clientCodec } = this.#about;
     this.#context.onOutput();
     this.#result = result;
     live.answerId = result.id;
-    live.whole(200, { "content-type": JSON_TYPE, ...clientCodec.answerHeaders?.(result), ...this.#context.headers() }, written);
+    live.whole(200, { "content-type": type, ...clientCodec.answerHeaders?.(result), ...this.#context.headers() }, written);
   }
 
   report(): AnswerReport {
@@ -126,9 +146,14 @@ class TaskWhole implements Reply {
 }
 
 /** What came, and what the client gets: the bytes as they came, or its own language. */
-type Read =
-  | { readonly result: TaskResult; readonly bytes: Buffer; readonly answer?: undefined }
-  | { readonly result: TaskResult; readonly bytes?: undefined; readonly answer: Json };
+interface Read {
+  readonly result: TaskResult;
+  /** One of these. */
+  readonly bytes?: Buffer;
+  readonly answer?: Json;
+  readonly raw?: RawAnswer;
+  readonly frames?: readonly TaskFrame[];
+}
 
 /** The text of an answer, written a little in each turn of the event loop. Undefined: nobody wants it any more. */
 async function writtenInTurns(answer: Json, isOver: () => boolean): Promise<Buffer | undefined> {

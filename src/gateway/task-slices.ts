@@ -9,7 +9,6 @@ import {
   type Provider,
   type Task,
   type TaskCodec,
-  type TaskRequest,
   type TaskResult,
   type UpstreamCall,
   type UpstreamHandle,
@@ -37,7 +36,7 @@ export interface SlicedParts {
   readonly codec: TaskCodec;
   readonly task: Task;
   readonly slices: readonly Task[];
-  readonly encode: (slice: Task) => TaskRequest;
+  readonly encode: (slice: Task) => Pick<UpstreamCall["request"], "path" | "headers" | "body">;
   readonly clock: Clock;
   /** Bytes of the answer to one piece. */
   readonly answerBytes: number;

@@ -173,12 +173,16 @@ export function replaceMembers(document: JsonDocument, replace: Readonly<Record<
   let out = "";
   let from = 0;
   for (const edit of edits) {
+    // The last goes with the comma before it, which has gone already with the member before it: then the one before that must go.
+    if (edit.start < from) out = out.replace(LAST_COMMA, "");
     out += text.slice(from, Math.max(edit.start, from)) + edit.text;
     from = Math.max(from, edit.end);
   }
   out += text.slice(from);
   return added ? appendMembers(out, added) : out;
 }
+
+const LAST_COMMA = /,\s*$/;
 
 /** A member goes with the comma behind it, or, being the last, with the one before it. */
 function removalOf(text: string, span: Span): { start: number; end: number } {

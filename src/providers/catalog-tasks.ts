@@ -12,12 +12,17 @@ const MISTRAL = "mistral-tasks";
 const JINA = "jina";
 const VOYAGE = "voyage";
 const TEI = "tei";
+const CHAT = "chat-tasks";
 
 const MIB = 1024 * 1024;
 const inOne = (dialect: string, limits: Omit<TaskSupport, "dialects"> = {}): TaskSupport => ({ dialects: [dialect], ...limits });
 
 /** Sound files that hosted transcribers take. */
 const SOUND_BYTES = 25 * MIB;
+/** A request of 20 MB that holds its sound in base64. */
+const HEARD_BYTES = 14 * MIB;
+/** Models that answer with images and sound, and hear. */
+const MAKES_AND_HEARS: TaskRow = { image: inOne(GEMINI), speech: inOne(GEMINI), transcribe: inOne(GEMINI, { maxFileBytes: HEARD_BYTES }) };
 /** A server of one's own that speaks OpenAI's API: whatever its models can do. */
 const OWN_SERVER: TaskRow = {
   embed: inOne(OPENAI),
@@ -52,26 +57,38 @@ const TASKS: Readonly<Record<string, TaskRow>> = {
       renames: { dimensions: "output_dimension", user: null },
     }),
     moderate: inOne(MISTRAL),
-    transcribe: inOne(OPENAI),
+    transcribe: inOne(OPENAI, { renames: { response_format: null, prompt: null } }),
   },
   local: { embed: inOne(OPENAI), rerank: inOne(JINA), moderate: inOne(OPENAI) },
   groq: { speech: inOne(OPENAI), transcribe: inOne(OPENAI, { maxFileBytes: SOUND_BYTES }) },
   together: {
     embed: inOne(OPENAI, { renames: { user: null } }),
     rerank: inOne(JINA),
-    image: inOne(OPENAI),
+    image: inOne(OPENAI, {
+      sizes: "sides",
+      sources: "image_url",
+      values: { response_format: { b64_json: "base64" } },
+      renames: { quality: null, style: null, background: null, moderation: null, user: null },
+    }),
     speech: inOne(OPENAI),
     transcribe: inOne(OPENAI),
   },
   fireworks: { embed: inOne(OPENAI), rerank: inOne(JINA), transcribe: inOne(OPENAI) },
-  openrouter: { embed: inOne(OPENAI) },
-  xai: { image: inOne(OPENAI) },
+  openrouter: { embed: inOne(OPENAI), transcribe: inOne(CHAT, { maxFileBytes: HEARD_BYTES }) },
+  xai: {
+    image: inOne(OPENAI, {
+      sizes: "aspect_ratio",
+      sources: "image",
+      renames: { style: null, background: null, moderation: null, output_compression: null },
+    }),
+  },
   "workers-ai": { embed: inOne(OPENAI, { maxInputs: 100 }) },
   nvidia: { embed: inOne(OPENAI) },
   baseten: { embed: inOne(OPENAI) },
   sambanova: { embed: inOne(OPENAI), transcribe: inOne(OPENAI) },
   cohere: { embed: inOne(COHERE, { maxInputs: 96 }), rerank: inOne(COHERE, { maxInputs: 1000 }) },
-  gemini: { embed: inOne(GEMINI, { maxInputs: 100 }) },
+  gemini: { embed: inOne(GEMINI, { maxInputs: 100 }), ...MAKES_AND_HEARS },
+  vertex: MAKES_AND_HEARS,
   vllm: OWN_SERVER,
   ollama: { embed: { dialects: [OLLAMA, OPENAI] } },
   llamacpp: { embed: inOne(OPENAI), rerank: inOne(JINA) },

@@ -16,18 +16,34 @@ const support = z.strictObject({
     .record(name, name.nullable())
     .optional()
     .describe("Fields that it calls otherwise: its own name by the language's; null leaves the field out."),
+  values: z.record(name, z.record(name, name)).optional().describe("Values that it calls otherwise, by field: its own by the language's."),
+});
+const embedSupport = support.extend({
+  base64: z.boolean().optional().describe("It gives vectors in base64 to who asks for that; it is then always asked for them so."),
+});
+const imageSupport = support.extend({
+  sizes: z
+    .enum(["aspect_ratio", "sides"])
+    .optional()
+    .describe("How it takes the size of an image: as `aspect_ratio`, or as `width` and `height`; default: as its language does."),
+  sources: z
+    .enum(["image", "image_url"])
+    .optional()
+    .describe("How it takes an image to be changed: as data in `image` of an edit, or in `image_url`; default: in a form."),
 });
 
 /** False: the provider does not take it, whatever its kind says. */
-const entry = z.union([support, z.literal(false)], { error: "A task is `false`, or a mapping of its languages and limits." }).optional();
+const orFalse = <S extends z.ZodType>(mapping: S) =>
+  z.union([mapping, z.literal(false)], { error: "A task is `false`, or a mapping of its languages and limits." }).optional();
+const entry = orFalse(support);
 
 /** `tasks:` of a provider. */
 export const taskOptions = z
   .strictObject({
-    embed: entry.describe("Embeddings."),
+    embed: orFalse(embedSupport).describe("Embeddings."),
     rerank: entry.describe("Reranking."),
     moderate: entry.describe("Moderation."),
-    image: entry.describe("Images made and changed."),
+    image: orFalse(imageSupport).describe("Images made and changed."),
     speech: entry.describe("Speech from text."),
     transcribe: entry.describe("Text from speech."),
   })

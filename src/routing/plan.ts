@@ -94,8 +94,9 @@ export class Planner {
     const arm = rule || !(alias.canary ?? alias.warm) ? undefined : armOf(alias, facts, tie, tiedTo);
     const own = rule?.targets ?? alias.targets;
     const targets = arm && arm.targets.length > 0 ? [...arm.targets, ...without(own, arm.targets)] : own;
-    const able = (): string => ableWords(snapshot, caller, facts.source.operation);
-    const { usable, skipped } = fitting(alias, targets, new Fit(snapshot, alias, facts, book), able);
+    const fit = new Fit(snapshot, alias, facts, book);
+    const able = (): string => ableWords(snapshot, caller, facts.source.operation, (target) => fit.fault(target));
+    const { usable, skipped } = fitting(alias, targets, fit, able);
     const strategy = rule?.strategy ?? alias.strategy;
     const order = (name: string, some: readonly Target[]): readonly PlannedStep[] => {
       const ordered = this.#order(name, strategy, some, facts, book, skipped.length > 0);

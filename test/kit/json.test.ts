@@ -42,6 +42,8 @@ describe("the JSON door", () => {
   it("replaces, adds and removes members and leaves every other byte", () => {
     const text = '{ "b" : 1 , "model" :  "x" ,"s":"a\\\\\\"}{,", "z":[1, {"model":2}] }';
     expect(replaceMembers(open(text), { model: "y/z" })).toBe('{ "b" : 1 , "model" :"y/z","s":"a\\\\\\"}{,", "z":[1, {"model":2}] }');
+    expect(replaceMembers(open('{"a":1, "b":2 ,"c":3}'), { b: undefined, c: undefined, d: 4 })).toBe('{"a":1,"d":4}');
+    expect(replaceMembers(open('{"a":1,"b":2}'), { a: undefined, b: undefined })).toBe("{}");
     expect(JSON.parse(replaceMembers(open(text), { z: undefined, n: { a: 1 } }))).toEqual({ b: 1, model: "x", s: 'a\\"}{,', n: { a: 1 } });
     expect(replaceMembers(open("{}"), { a: 1 })).toBe('{"a":1}');
     expect(replaceMembers(open('{"a":1}'), { a: undefined })).toBe("{}");

@@ -28,6 +28,7 @@ import {
   type Note,
 } from "../shared-task-fields.ts";
 import { fitting, vectorOf, vectorsIn } from "../shared-vectors.ts";
+import { modelIn, pathTo } from "./content.ts";
 
 export const ID = "gemini-tasks";
 /** The two doors. */
@@ -132,16 +133,6 @@ export const embed: TaskCodec<EmbedTask, EmbedResult> = {
     };
   },
 };
-
-function modelIn(params: Readonly<Record<string, string>>): string {
-  const model = params["model"] ?? "";
-  if (model === "") throw invalid("The path names no model.", "model");
-  return model;
-}
-
-function pathTo(model: string, variant: string): string {
-  return `/models/${model.split("/").map(encodeURIComponent).join("/")}:${variant}`;
-}
 
 function readRequest(request: Json, path: string): { readonly text: string | undefined; readonly said: JsonObject } {
   if (!isObject(request)) throw invalid(`\`${path.slice(0, -1)}\` must be an object.`, path.slice(0, -1));

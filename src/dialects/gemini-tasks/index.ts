@@ -1,21 +1,32 @@
+import type { TaskOperation } from "../../canon/index.ts";
 import { bearer, defineTaskDialect } from "../task-dialect.ts";
 import { embed, ID, VARIANT } from "./embed.ts";
+import { image, MAKE } from "./image.ts";
+import { speech } from "./speech.ts";
+import { transcribe } from "./transcribe.ts";
 
-/** Embeddings of the Gemini API, one or many at a time, under both versions of its paths. */
+const door = (version: string, variant: string, operation: TaskOperation) => ({
+  method: "POST" as const,
+  path: `${version}/models/{model...}:${variant}`,
+  params: { variant },
+  does: { kind: "call" as const, operation },
+});
+
+/**
+ * What the Gemini API has besides conversations, under both versions of its paths: embeddings, one or many at a time, and Imagen. Its models
+ * that answer with images or sound, and those that hear, are asked in the words of conversations.
+ */
 export default defineTaskDialect({
   id: ID,
-  title: "Gemini Embeddings",
+  title: "Gemini Embeddings, Images and Audio",
   modelInPath: true,
-  doors: ["/v1beta", "/v1"].flatMap((version) =>
-    [VARIANT.one, VARIANT.many].map((variant) => ({
-      method: "POST" as const,
-      path: `${version}/models/{model...}:${variant}`,
-      params: { variant },
-      does: { kind: "call" as const, operation: "embed" as const },
-    })),
-  ),
+  doors: ["/v1beta", "/v1"].flatMap((version) => [
+    door(version, VARIANT.one, "embed"),
+    door(version, VARIANT.many, "embed"),
+    door(version, MAKE.predict, "image"),
+  ]),
   credentials: (headers) => headers["x-goog-api-key"]?.trim() || bearer(headers),
-  tasks: { embed },
+  tasks: { embed, image, speech, transcribe },
   problemBody({ message, kind }, callId) {
     const { status, code } = WORDS[kind] ?? { status: "INTERNAL", code: 500 };
     const detail = { "@type": "type.googleapis.com/google.rpc.RequestInfo", requestId: callId };

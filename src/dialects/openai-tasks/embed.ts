@@ -88,7 +88,7 @@ export const embed: TaskCodec<EmbedTask, EmbedResult> = {
     return { path: PATH, headers: {}, body: JSON.stringify(renamed(body, support, note)) };
   },
 
-  forward: (body, _context, { support }) => ({ path: PATH, headers: {}, replace: renaming(body, support) }),
+  forward: (body, _context, { support }, note) => ({ path: PATH, headers: {}, replace: renaming(body, support, note) }),
 
   decodeResult(body, { task }) {
     const answer = answered(body);

@@ -1,10 +1,39 @@
-import { invalid, NO_USAGE, type Json, type SpeechResult, type SpeechTask, type TaskCodec, type Usage } from "../../canon/index.ts";
-import { broken, count, demand, object, read, renamed, renaming } from "../shared-task-fields.ts";
+import {
+  invalid,
+  NO_USAGE,
+  type Json,
+  type RawAnswer,
+  type SpeechResult,
+  type SpeechTask,
+  type TaskCodec,
+  type Usage,
+} from "../../canon/index.ts";
+import { waveHead } from "../shared-sound.ts";
+import {
+  broken,
+  count,
+  demand,
+  object,
+  read,
+  refuseBeyond,
+  renamed,
+  renaming,
+  tellLost,
+  type Draft,
+  type Note,
+} from "../shared-task-fields.ts";
 import { ID } from "./embed.ts";
 
 const PATH = "/audio/speech";
 /** Letters of one text. */
 const MOST_LETTERS = 4096;
+/** Samples a second of what the language calls `pcm`: 16 bits, mono. */
+const PCM_RATE = 24_000;
+/** Bytes of sound in one event. */
+const EVENT_BYTES = 48 * 1024;
+const DEFAULT_VOICE = "alloy";
+/** What other languages say in the fields of the task itself. */
+const SAID = new Set(["contents", "generationConfig", "model"]);
 
 /** `POST /audio/speech`: sound as bytes, or as events where `stream_format` is `sse`. Source: the `openai` package's types (7.57). */
 export const speech: TaskCodec<SpeechTask, SpeechResult> = {
@@ -19,6 +48,7 @@ export const speech: TaskCodec<SpeechTask, SpeechResult> = {
     if (input.length > MOST_LETTERS) throw tooLong(input.length);
     const format = read(body, "response_format", "string");
     const voice = body["voice"];
+    const manner = read(body, "instructions", "string");
     return {
       operation: "speech",
       origin: { dialect: ID },
@@ -28,24 +58,59 @@ export const speech: TaskCodec<SpeechTask, SpeechResult> = {
       stream: read(body, "stream_format", "string") === "sse",
       ...(typeof voice === "string" && { voice }),
       ...(format !== undefined && { format }),
+      ...(manner !== undefined && manner !== "" && { manner }),
     };
   },
 
   encode(task, { model, support }, note) {
-    const body = renamed({ ...task.native, model, input: task.text }, support, note);
+    const own = task.origin.dialect === ID;
+    if (!own) refuseBeyond(task, "This language");
+    const body = renamed({ ...(own ? task.native : crossed(task, note)), model, input: task.text }, support, note);
     return { path: PATH, headers: ANY_TYPE, body: JSON.stringify(body) };
   },
 
-  forward: (body, _context, { support }) => ({ path: PATH, headers: ANY_TYPE, replace: renaming(body, support) }),
+  forward: (body, _context, { support }, note) => ({ path: PATH, headers: ANY_TYPE, replace: renaming(body, support, note) }),
 
   decodeResult() {
     throw broken("The provider answered with JSON where sound was asked for.");
   },
   encodeResult: () => ({}),
-  encodeRaw: ({ audio, contentType }) => ({ contentType, bytes: audio }),
-  readFrame: ({ type, usage }) => (type === "speech.audio.done" ? { done: true, usage: tokensOf(usage) } : undefined),
+  encodeRaw(result, { task }) {
+    const { contentType, bytes } = soundOf(result, task);
+    return { contentType, bytes };
+  },
+  encodeFrames(result, { task }) {
+    if (!task.stream) return undefined;
+    const { bytes } = soundOf(result, task);
+    const deltas = Array.from({ length: Math.ceil(bytes.length / EVENT_BYTES) }, (_, at) => {
+      const piece = Buffer.from(bytes.subarray(at * EVENT_BYTES, (at + 1) * EVENT_BYTES));
+      return { event: DELTA, json: { type: DELTA, audio: piece.toString("base64") } };
+    });
+    const { inputUncached = 0, output = 0 } = result.usage ?? {};
+    const usage = { input_tokens: inputUncached, output_tokens: output, total_tokens: inputUncached + output };
+    return [...deltas, { event: DONE, json: { type: DONE, usage } }];
+  },
+  readFrame: ({ type, usage }) => (type === DONE ? { done: true, usage: tokensOf(usage) } : undefined),
   readRaw: ({ task }) => ({ ...NO_USAGE, media: { characters: task.text.length } }),
 };
+
+const DELTA = "speech.audio.delta";
+const DONE = "speech.audio.done";
+
+/** Bare samples with the head that makes a file of them, unless they were asked for bare. */
+function soundOf({ audio, contentType, sampleRate }: SpeechResult, { format }: SpeechTask): RawAnswer {
+  if (sampleRate === undefined) return { contentType, bytes: audio };
+  if (format !== "pcm") return { contentType: "audio/wav", bytes: Buffer.concat([waveHead(audio.length, sampleRate), audio]) };
+  if (sampleRate !== PCM_RATE)
+    throw broken(`The provider's speech has ${sampleRate} samples a second, and \`pcm\` has ${PCM_RATE}: ask for \`wav\`.`);
+  return { contentType: "audio/pcm", bytes: audio };
+}
+
+/** Another language's task in this one's words. */
+function crossed({ native, voice = DEFAULT_VOICE, manner, format }: SpeechTask, note: Note): Draft {
+  tellLost(native, SAID, note);
+  return { voice, ...(manner !== undefined && { instructions: manner }), ...(format !== undefined && { response_format: format }) };
+}
 
 function tokensOf(value: Json | undefined): Usage | undefined {
   const usage = object(value);

@@ -4,6 +4,7 @@ import {
   type JsonObject,
   type TaskCodec,
   type TaskFile,
+  type TaskSupport,
   type TranscribeResult,
   type TranscribeTask,
   type Usage,
@@ -36,6 +37,8 @@ export const transcribe: TaskCodec<TranscribeTask, TranscribeResult> = {
     const file = files.find(({ field }) => field === FILE);
     if (!file) throw invalid("`file` is missing: the form must hold the sound.", FILE);
     if (file.bytes.length === 0) throw invalid("`file` is empty.", FILE);
+    const language = read(body, "language", "string");
+    const hint = read(body, "prompt", "string");
     const format = read(body, "response_format", "string") ?? "json";
     if (!FORMATS.has(format)) throw invalid(`\`response_format\` must be one of ${[...FORMATS].join(", ")}.`, "response_format");
     return {
@@ -47,19 +50,26 @@ export const transcribe: TaskCodec<TranscribeTask, TranscribeResult> = {
       translate: params["variant"] === TRANSCRIBE.english,
       format: format as TranscribeTask["format"],
       stream: isTrue(body["stream"]),
+      ...(language !== undefined && language !== "" && { language }),
+      ...(hint !== undefined && hint !== "" && { hint }),
     };
+  },
+
+  lacks({ format }, { support }) {
+    if (!choosesNoFormat(support) || format === "json" || format === "text") return undefined;
+    return `answers transcriptions as JSON or text, and \`${format}\` was asked for`;
   },
 
   encode(task, { model, support }, note) {
     const body = renamed({ ...task.native, model }, support, note);
-    return { path: pathTo(task.translate), headers: ANY_TYPE, body: JSON.stringify(body) };
+    return { path: pathTo(task.translate), headers: ANY_TYPE, body: JSON.stringify(body), files: [task.file] };
   },
 
-  forward: (body, { params }, { support }) => ({
-    path: pathTo(params["variant"] === TRANSCRIBE.english),
-    headers: ANY_TYPE,
-    replace: renaming(body, support),
-  }),
+  forward(body, { params }, { support }, note) {
+    // What comes is JSON: whoever wants text must have it made of that.
+    if (choosesNoFormat(support) && body["response_format"] === "text") return undefined;
+    return { path: pathTo(params["variant"] === TRANSCRIBE.english), headers: ANY_TYPE, replace: renaming(body, support, note) };
+  },
 
   decodeResult(body, { task }) {
     const answer = answered(body);
@@ -69,7 +79,15 @@ export const transcribe: TaskCodec<TranscribeTask, TranscribeResult> = {
     return { operation: "transcribe", text: words, seconds: usage?.media?.["audio_seconds"] ?? 0, usage };
   },
 
-  encodeResult: ({ text: words, seconds }, { task }) =>
+  encodeFrames({ text: words, usage }, { task }) {
+    if (!task.stream) return undefined;
+    return [
+      { event: DELTA, json: { type: DELTA, delta: words } },
+      { event: DONE, json: { type: DONE, text: words, ...(usage && { usage: usageTold(usage) }) } },
+    ];
+  },
+
+  encodeResult: ({ text: words, seconds, usage }, { task }) =>
     task.format === "verbose_json"
       ? {
           task: task.translate ? "translate" : "transcribe",
@@ -77,9 +95,9 @@ export const transcribe: TaskCodec<TranscribeTask, TranscribeResult> = {
           duration: seconds,
           text: words,
           segments: [{ id: 0, start: 0, end: seconds, text: words }],
-          usage: { type: "duration", seconds: Math.ceil(seconds) },
+          usage: durationTold(seconds),
         }
-      : { text: words, usage: { type: "duration", seconds: Math.ceil(seconds) } },
+      : { text: words, usage: usage ? usageTold(usage) : durationTold(seconds) },
 
   encodeRaw({ text: words, seconds }, { task: { format } }) {
     const contentType = "text/plain; charset=utf-8";
@@ -90,9 +108,33 @@ export const transcribe: TaskCodec<TranscribeTask, TranscribeResult> = {
     return undefined;
   },
 
-  readFrame: (frame) => (frame["type"] === "transcript.text.done" ? { done: true, usage: usageOf(frame) } : undefined),
+  readFrame: (frame) => (frame["type"] === DONE ? { done: true, usage: usageOf(frame) } : undefined),
   readRaw: ({ task, tail }) => subtitled(tail) ?? lengthOf(task.file),
 };
+
+const DELTA = "transcript.text.delta";
+const DONE = "transcript.text.done";
+
+/** The provider refuses to be told how to answer. */
+function choosesNoFormat({ renames }: TaskSupport): boolean {
+  return renames?.["response_format"] === null;
+}
+
+function durationTold(seconds: number): JsonObject {
+  return { type: "duration", seconds: Math.ceil(seconds) };
+}
+
+function usageTold({ inputUncached, output, media = {} }: Usage): JsonObject {
+  if (inputUncached + output === 0) return durationTold(media["audio_seconds"] ?? 0);
+  const audio = media["input_audio_tokens"] ?? 0;
+  return {
+    type: "tokens",
+    input_tokens: inputUncached,
+    output_tokens: output,
+    total_tokens: inputUncached + output,
+    input_token_details: { audio_tokens: audio, text_tokens: inputUncached - audio },
+  };
+}
 
 const ANY_TYPE = { accept: "*/*" };
 
@@ -103,7 +145,8 @@ function pathTo(translate: boolean): string {
 /** Newer models count tokens, older ones seconds. */
 export function usageOf(answer: JsonObject): Usage | undefined {
   const usage = object(answer["usage"]);
-  const seconds = usage?.["seconds"] ?? answer["duration"];
+  // One compatible vendor counts tokens for what is read and written, and is paid by these seconds.
+  const seconds = usage?.["seconds"] ?? usage?.["prompt_audio_seconds"] ?? answer["duration"];
   if (usage && text(usage["type"]) !== "duration" && usage["input_tokens"] !== undefined) {
     const audio = count(object(usage["input_token_details"])?.["audio_tokens"]);
     return {
