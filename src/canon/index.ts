@@ -34,4 +34,5 @@ export * from "./budget.ts";
 export * from "./report.ts";
 export * from "./tool-pin.ts";
 export * from "./file.ts";
+export * from "./batch-service.ts";
 export * from "./batch.ts";

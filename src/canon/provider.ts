@@ -1,4 +1,5 @@
 import type { Capabilities, Headers, WireRequest } from "./dialect.ts";
+import type { BatchService } from "./batch-service.ts";
 import type { Operation } from "./call.ts";
 import type { Problem } from "./problem.ts";
 import type { RealtimeProvider } from "./realtime.ts";
@@ -70,6 +71,8 @@ export interface Provider {
   readonly capacity?: Capacity;
   /** The tasks that it takes; absent: none. */
   readonly tasks?: { readonly [O in TaskOperation]?: TaskSupport };
+  /** Its own service for batches; absent: none. */
+  readonly batches?: BatchService;
   /** Its sessions over a socket; absent: none. */
   readonly realtime?: RealtimeProvider;
   /** The server that it is, where that tells of itself; absent: it does not. */

@@ -69,7 +69,8 @@ export function createModelBook(overlay: ModelOverlay = {}): ModelBook {
       if (call.serviceTier === undefined || largest === undefined) return largest;
       // A cheaper tier that is asked for may be answered by the standard one, and one that is unknown here is left out on the way.
       const asked = priceOf(entry, model, call.serviceTier, at);
-      return Math.max(largest, (asked && largestCost(asked.sheet, extent, asked.part)) ?? 0);
+      const ofTier = asked && largestCost(asked.sheet, extent, asked.part);
+      return call.onlyTier && ofTier !== undefined ? ofTier : Math.max(largest, ofTier ?? 0);
     },
     countTokens(text, model) {
       return Math.ceil((countTokensOf(text) * entryOf("", model).tokensPerThousand) / STANDARD_PER_THOUSAND);

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { Secret } from "../canon/index.ts";
 import { capabilityOptions, modelFactShape, priceOptions, type ModelOverlay, type ModelOverride } from "../models/index.ts";
+import { SERVICE_NAMES } from "./catalog-batches.ts";
 import { localModelShape } from "./local/options.ts";
 import { placeName, placeShape } from "./place.ts";
 import { warmModelShape } from "./servers/options.ts";
@@ -156,6 +157,12 @@ const providerFields = z.strictObject({
   maxHeaderBytes: z.int().min(1024).max(1_048_576).default(65_536).describe("Largest head of an answer, in bytes."),
   capabilities: capabilityOptions.optional(),
   tasks: taskOptions.optional(),
+  batches: z
+    .union([z.literal(false), z.enum(SERVICE_NAMES)])
+    .optional()
+    .describe(
+      "Whose batch service it has, for kinds that are not known to have one; `false`: its own is not used. See docs/batches.md.",
+    ),
   models: z
     .record(name, modelOptions.prefault({}))
     .optional()
