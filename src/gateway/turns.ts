@@ -188,16 +188,20 @@ export class Turns {
     }
   }
 
-  /** Keeps beside the call what the client's language cannot carry back: signed or sealed reasoning, items of the provider's own. */
+  /**
+   * Keeps beside the call what the client's language cannot carry back: signed or sealed reasoning, items of the provider's own, and
+   * plain reasoning before tool calls where the provider reads it back: some refuse the results without it.
+   */
   async keepNative(run: Run, answer: Answer): Promise<void> {
     const scope = run.caller?.scope;
     if (scope === undefined || answer.origin.dialect === run.request.dialect.id) return;
     const expiresAt = this.#clock.now() + this.#limits().turnMs;
     const kept: KeptNative[] = [];
+    const isAwaited = awaitsReasoning(run, answer);
     let waiting: Item[] = [];
     let last: string | undefined;
     for (const item of answer.items) {
-      if (isOpaque(item)) {
+      if (isOpaque(item) || (isAwaited && item.type === "reasoning")) {
         waiting.push(item);
         continue;
       }
@@ -334,6 +338,12 @@ function isOpaque(item: Item): boolean {
     (item.type === "reasoning" && (item.signature !== undefined || item.encrypted !== undefined)) ||
     (item.type === "unknown" && item.role === "assistant")
   );
+}
+
+/** Will the provider look for this answer's plain reasoning when the results of its tool calls come? */
+function awaitsReasoning({ snapshot, target }: Run, answer: Answer): boolean {
+  if (!target || !answer.items.some(({ type }) => type === "tool_call")) return false;
+  return snapshot.providers.get(target.provider)?.capabilities(target.model).reasoningField !== undefined;
 }
 
 /** What a client of any language sends back unchanged: a tool call's id, or an assistant's words. */
