@@ -24,6 +24,8 @@ export interface Download {
   readonly sha256?: string | undefined;
   readonly allowPrivateNetwork: boolean;
   readonly clock: Clock;
+  /** Is there a process of this number? */
+  readonly isRunning: (pid: number) => boolean;
   /** `total` where the server says it. */
   onProgress(done: number, total: number | undefined): void;
 }
@@ -47,9 +49,37 @@ interface PartNote {
  * its checksum fits. @throws CommandError, with what to do
  */
 export async function download(wanted: Download): Promise<Downloaded> {
-  const { to, sha256 } = wanted;
+  const { to } = wanted;
   await mkdir(dirname(to), { recursive: true });
   const part = `${to}.part`;
+  const letGo = await hold(`${part}.lock`, to, wanted.isRunning);
+  try {
+    return await fetchInto(wanted, part);
+  } finally {
+    await letGo();
+  }
+}
+
+/**
+ * Two runs that wrote into one part would mix it. One that was killed leaves its lock behind, with the number of a process that is gone.
+ * @throws CommandError somebody holds it
+ */
+async function hold(lock: string, to: string, isRunning: Download["isRunning"]): Promise<() => Promise<void>> {
+  for (let tries = 0; ; tries++) {
+    try {
+      await writeFile(lock, String(process.pid), { flag: "wx", mode: 0o600 });
+      return () => rm(lock, { force: true });
+    } catch (error) {
+      if (codeOf(error) !== "EEXIST") throw unwritable(error, to);
+    }
+    const holder = Number(await readFile(lock, "utf8").catch(() => ""));
+    if (tries > 0 || (holder > 0 && isRunning(holder))) throw new CommandError(`Another run fetches ${to} already (process ${holder}).`);
+    await rm(lock, { force: true });
+  }
+}
+
+async function fetchInto(wanted: Download, part: string): Promise<Downloaded> {
+  const { to, sha256 } = wanted;
   const note = `${part}.json`;
   const from = await begunBefore(part, note, wanted.url);
   const resumed = await receive(wanted, part, note, from);
@@ -109,7 +139,8 @@ async function receive(wanted: Download, part: string, note: string, from: Begun
   throw new CommandError(`${wanted.url.host} redirects more than ${MOST_REDIRECTS} times.`);
 }
 
-function redirected(from: URL, location: string): URL {
+/** @throws CommandError it leads out of TLS, or nowhere */
+export function redirected(from: URL, location: string): URL {
   if (!URL.canParse(location, from)) throw new CommandError(`${from.host} redirects to something that is no address.`);
   const url = new URL(location, from);
   if (url.protocol !== "https:" && url.protocol !== from.protocol)
@@ -189,8 +220,10 @@ class Transfer {
     this.#resumed = goesOn ? from.bytes : 0;
     this.#done = this.#resumed;
     const length = Number(headers["content-length"] ?? NaN);
+    // What a server gives of a range may be less than was asked for.
+    const whole = goesOn ? Number(/\/(\d+)$/.exec(headers["content-range"] ?? "")?.[1] ?? NaN) : NaN;
     if (Number.isFinite(length)) {
-      this.#total = this.#resumed + length;
+      this.#total = Number.isFinite(whole) ? whole : this.#resumed + length;
       const { bavail, bsize } = await statfs(dirname(part));
       if (length + SPARE_BYTES > bavail * bsize)
         throw new CommandError(
@@ -198,8 +231,9 @@ class Transfer {
         );
     }
     const validator = headers["etag"]?.startsWith('"') ? headers["etag"] : headers["last-modified"];
-    if (validator !== undefined)
-      await writeFile(note, JSON.stringify({ url: nameOf(wanted.url), validator } satisfies PartNote), { mode: 0o600 });
+    // A note of an earlier version would let a later run go on with the wrong one.
+    if (validator === undefined) await rm(note, { force: true });
+    else await writeFile(note, JSON.stringify({ url: nameOf(wanted.url), validator } satisfies PartNote), { mode: 0o600 });
     this.#file = await open(part, goesOn ? "a" : "w", 0o600);
   }
 
@@ -218,12 +252,19 @@ class Transfer {
   }
 
   #explained(error: unknown): unknown {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "ENOSPC")
+    if (codeOf(error) === "ENOSPC")
       return new CommandError(`The disk of ${this.#parts.wanted.to} is full; ${this.#done} bytes are kept: make room and run this again.`);
-    if (code === "EACCES" || code === "EROFS" || code === "EPERM") return new CommandError(`${this.#parts.wanted.to} cannot be written.`);
-    return error;
+    return unwritable(error, this.#parts.wanted.to);
   }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
+}
+
+function unwritable(error: unknown, to: string): unknown {
+  const code = codeOf(error);
+  return code === "EACCES" || code === "EROFS" || code === "EPERM" ? new CommandError(`${to} cannot be written.`) : error;
 }
 
 async function sha256Of(path: string): Promise<string> {

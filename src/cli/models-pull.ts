@@ -34,6 +34,7 @@ const pullCommand: Command = {
       sha256,
       allowPrivateNetwork: input.has("allow-private-network"),
       clock: deps.clock,
+      isRunning: (pid) => deps.isRunning(pid),
       onProgress: (done, total) => bar.draw(done, total),
     }).finally(() => bar.end());
     if (input.json) deps.out(`${JSON.stringify({ path: to, ...found })}\n`);
@@ -60,12 +61,22 @@ function checksumOf(input: Input): string | undefined {
 }
 
 function placeOf(input: Input, url: URL, deps: CliDeps): string {
-  const name = basename(decodeURIComponent(url.pathname));
+  const name = nameIn(url);
   const named = input.text("to");
   const place = named === undefined ? join(dataFolderOf(input, deps), "models") : resolve(deps.cwd, named);
   const isFolder = named === undefined || named.endsWith("/") || (existsSync(place) && statSync(place).isDirectory());
+  // Neither a folder above nor anything hidden: what an address says is somebody else's word.
   if (isFolder && !/^[\w][\w.+-]*$/.test(name)) throw new UsageError("The URL ends in no file name; name one with --to.");
   return isFolder ? join(place, name) : place;
+}
+
+/** What the address calls the file; empty where that cannot be read. */
+function nameIn({ pathname }: URL): string {
+  try {
+    return basename(decodeURIComponent(pathname));
+  } catch {
+    return "";
+  }
 }
 
 export const PULL_COMMANDS: readonly Command[] = [pullCommand];

@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -8,6 +9,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { readArguments } from "../../src/cli/command.ts";
 import { COMMANDS } from "../../src/cli/commands.ts";
 import type { CliDeps } from "../../src/cli/deps.ts";
+import { redirected } from "../../src/cli/download.ts";
 import { systemClock } from "../../src/kit/index.ts";
 
 const FILE = Buffer.from(Array.from({ length: 300_000 }, (_, at) => (at * 7) % 251));
@@ -55,10 +57,11 @@ async function pull(...args: string[]): Promise<{ readonly code: number | string
   if (!command) throw new Error("no such command");
   let out = "";
   let err = "";
-  const deps: Pick<CliDeps, "cwd" | "env" | "clock" | "out" | "err"> = {
+  const deps: Pick<CliDeps, "cwd" | "env" | "clock" | "out" | "err" | "isRunning"> = {
     cwd: folder,
     env: {},
     clock: systemClock,
+    isRunning: (pid) => pid === process.pid,
     out: (text) => void (out += text),
     err: (text) => void (err += text),
   };
@@ -128,5 +131,80 @@ describe("gimbal models pull", () => {
     expect(asked).toEqual([]);
     expect((await pull(`${origin}/a.bin`, ALLOWED, "--sha256", "12")).code).toMatch(/64 hexadecimal/);
     expect((await pull(`${origin}/..%2f..%2fetc`, ALLOWED)).code).not.toBe(0);
+  });
+
+  it("begins anew where a server knows no ranges, or has no way to say that the file is still the same", async () => {
+    answer = files('"one"', 100_000);
+    await pull(`${origin}/a.bin`, ALLOWED, "--to", "a.bin");
+    answer = (_request, response) => void response.writeHead(200, { "content-length": FILE.length }).end(FILE);
+    const { out } = await pull(`${origin}/a.bin`, ALLOWED, "--to", "a.bin", "--json");
+    expect(asked.at(-1)).toHaveProperty("range");
+    expect(JSON.parse(out)).toMatchObject({ resumed: 0, sha256: SHA256 });
+    answer = files('"one"', 100_000);
+    await pull(`${origin}/b.bin`, ALLOWED, "--to", "b.bin");
+    // Another version, which has no name, came over the part that had one, and was cut as well.
+    answer = (_request, response) => {
+      response.writeHead(200, { "content-length": FILE.length });
+      response.write(Buffer.alloc(1000), () => setImmediate(() => response.destroy()));
+    };
+    await pull(`${origin}/b.bin`, ALLOWED, "--to", "b.bin");
+    answer = files();
+    expect(JSON.parse((await pull(`${origin}/b.bin`, ALLOWED, "--to", "b.bin", "--json")).out)).toMatchObject({
+      resumed: 0,
+      sha256: SHA256,
+    });
+  });
+  it("takes no piece of a range for the whole, nor a range that it did not ask for", async () => {
+    answer = files('"one"', 100_000);
+    await pull(`${origin}/a.bin`, ALLOWED, "--to", "a.bin");
+    const { length: kept } = await readFile(join(folder, "a.bin.part"));
+    const range = (from: number, until: number, response: ServerResponse): void =>
+      void response
+        .writeHead(206, { etag: '"one"', "content-length": until - from, "content-range": `bytes ${from}-${until - 1}/${FILE.length}` })
+        .end(FILE.subarray(from, until));
+    answer = (_request, response) => range(kept, kept + 50, response);
+    expect((await pull(`${origin}/a.bin`, ALLOWED, "--to", "a.bin")).code).toMatch(/ended the file too early/);
+    expect(await readdir(folder)).not.toContain("a.bin");
+    answer = (_request, response) => range(0, 9, response);
+    expect((await pull(`${origin}/a.bin`, ALLOWED, "--to", "a.bin")).code).toMatch(/answered 206/);
+    answer = files();
+    const { out } = await pull(`${origin}/a.bin`, ALLOWED, "--to", "a.bin", "--json");
+    expect(JSON.parse(out)).toMatchObject({ resumed: kept + 50, sha256: SHA256 });
+  });
+  it("lets one run at a time fetch a file, and minds no lock of one that was killed", async () => {
+    let go = (): void => {};
+    answer = (request, response) => void (go = () => files()(request, response));
+    const first = pull(`${origin}/a.bin`, ALLOWED, "--to", "a.bin");
+    while (asked.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    expect((await pull(`${origin}/a.bin`, ALLOWED, "--to", "a.bin")).code).toMatch(/Another run fetches .*a\.bin already \(process \d+\)/);
+    go();
+    expect((await first).code).toBe(0);
+    expect(await readdir(folder)).toEqual(["a.bin"]);
+    await writeFile(join(folder, "b.bin.part.lock"), "999999999");
+    answer = files();
+    expect((await pull(`${origin}/b.bin`, ALLOWED, "--to", "b.bin")).code).toBe(0);
+  });
+  it.skipIf(!existsSync("/dev/full"))("says that the disk is full when it is", async () => {
+    await symlink("/dev/full", join(folder, "a.bin.part"));
+    answer = files();
+    expect((await pull(`${origin}/a.bin`, ALLOWED, "--to", "a.bin")).code).toMatch(
+      /The disk of .*a\.bin is full; \d+ bytes are kept: make room/,
+    );
+    expect(existsSync(join(folder, "a.bin.part.lock"))).toBe(false);
+  });
+  it("puts nothing anywhere else, whatever an address calls its file", async () => {
+    answer = files();
+    for (const name of ["%2e%2e", ".hidden", "a%00b", "a%0ab", "%zz", "-rf", "..%2f"])
+      expect((await pull(`${origin}/m/${name}`, ALLOWED, "--data", folder)).code, name).toMatch(/ends in no file name/);
+    expect((await pull(`${origin}/m/..%2f..%2fpasswd`, ALLOWED, "--data", folder)).code).toBe(0);
+    // Of a path only its end is a name.
+    expect(await readdir(folder, { recursive: true })).toEqual(["models", "models/passwd"]);
+  });
+  it("follows no redirect out of TLS", () => {
+    const from = new URL("https://models.example/a.bin");
+    expect(() => redirected(from, "http://models.example/a.bin")).toThrow("redirects to http://, which is refused");
+    expect(() => redirected(from, "http://[")).toThrow("no address");
+    expect(redirected(from, "/b.bin").href).toBe("https://models.example/b.bin");
+    expect(redirected(from, "https://elsewhere.example/c").href).toBe("https://elsewhere.example/c");
   });
 });
