@@ -54,7 +54,7 @@ export const AWS_ROWS: Readonly<Record<string, CatalogRow>> = {
     title: "Anthropic on Amazon Bedrock",
     dialects: ["anthropic-messages"],
     wire: {
-      versions: ["2023-06-01"],
+      versions: ["2026-10-21", "2023-06-01"],
       betas: HOSTED_BETAS,
       streamUsage: true,
       // The maker's own servers have them, the cloud does not.

@@ -130,6 +130,11 @@ describe("Anthropic's models in Amazon's cloud", () => {
     expect(row.costNanodollars).toBe(10 * 3300 + 2000 * 330 + 100 * 4125 + 200 * 6600 + 5 * 16_500);
   });
 
+  it("are asked in the version of the client", async () => {
+    expect((await messages({}, { "anthropic-version": "2026-10-21" })).status).toBe(200);
+    expect(last().body["anthropic_version"]).toBe("2026-10-21");
+  });
+
   it("may be signed for", async () => {
     expect((await messages({}, {}, "signed")).status).toBe(200);
     expect(last().headers["authorization"]).toMatch(/^AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE\/\d+\/eu-west-1\/bedrock\/aws4_request/);
@@ -275,6 +280,11 @@ describe("the service's own door for them", () => {
     expect(await gateway.lastRow()).toMatchObject({ state: "done", usage: COUNTED });
   });
 
+  it("takes a later version by its own name, as the newer SDK sends it", async () => {
+    expect((await invoke("direct", "invoke", { ...BODY, anthropic_version: "2026-10-21" })).status).toBe(200);
+    expect(last().headers["anthropic-version"]).toBe("2026-10-21");
+  });
+
   it("tells a failure within a stream as the service does", async () => {
     upstream.answerWith(
       streamed(bytesOf([...EVENTS.slice(0, 4).map(chunk), message("exception", "throttlingException", { message: "Slow." })])),
@@ -287,6 +297,7 @@ describe("the service's own door for them", () => {
     const { anthropic_version: _version, ...bare } = BODY;
     for (const [body, words] of [
       [bare, "anthropic_version"],
+      [{ ...BODY, anthropic_version: "2020-01-01" }, "not a known version"],
       [{ ...BODY, anthropic_beta: ["a\r\nb"] }, "anthropic_beta"],
       [{ ...BODY, messages: 5 }, "messages"],
     ] as const) {

@@ -1,6 +1,6 @@
 import type { Clock, Headers, Json, Problem, UpstreamCall, UpstreamHandle, UpstreamSink } from "../../canon/index.ts";
 import { eventMessages, isException } from "./framing.ts";
-import { HOSTED_VERSION, invokePath, isChunkStream, openChunk } from "./invoke.ts";
+import { hostedVersion, invokePath, isChunkStream, openChunk } from "./invoke.ts";
 import { decodeProblem, streamProblem } from "./problem.ts";
 import { openJson, parseJson, replaceMembers } from "../../kit/index.ts";
 
@@ -23,12 +23,12 @@ const LEAST_TOKENS = 1;
 export const invokedMessages = {
   asked(call: UpstreamCall): UpstreamCall {
     const { request, model, stream } = call;
-    const { "anthropic-version": _version, "anthropic-beta": betas = "", ...headers } = request.headers;
+    const { "anthropic-version": version, "anthropic-beta": betas = "", ...headers } = request.headers;
     const opened = openJson(Buffer.from(request.body), { depth: JSON_DEPTH });
     const said: Record<string, Json | undefined> = {
       model: undefined,
       stream: undefined,
-      anthropic_version: HOSTED_VERSION,
+      anthropic_version: hostedVersion(version),
       ...(betas !== "" && { anthropic_beta: betas.split(",") }),
     };
     const body = (more: Record<string, Json | undefined> = {}): string | Buffer =>

@@ -26,10 +26,14 @@ import { encodeProblem, problemFrame, streamProblem } from "./problem.ts";
  * Messages API".
  */
 
-/** What such a body says of its version. */
-export const HOSTED_VERSION = "bedrock-2023-05-31";
-/** The version of the language that stands behind it. */
-const WIRE_VERSION = "2023-06-01";
+/** What a body says of its version for the language's first; later ones go by their own name. Source: `@anthropic-ai/bedrock-sdk` 0.36 and 1.1. */
+const HOSTED_VERSION = "bedrock-2023-05-31";
+const FIRST_VERSION = "2023-06-01";
+
+/** The version in a body for one of the language's own. */
+export function hostedVersion(version: string | undefined): string {
+  return version === undefined || version === FIRST_VERSION ? HOSTED_VERSION : version;
+}
 const CHUNK = "chunk";
 /** Longest list of opt-ins read from one body. */
 const MOST_BETAS = 64;
@@ -123,12 +127,17 @@ export function asInvoked(language: Dialect, service: Pick<Dialect, "credentials
 /** The request as the language itself has it. @throws ProblemError invalid_request */
 function plainly(given: JsonObject, { operation, headers, params }: DoorContext): [JsonObject, DoorContext] {
   const { anthropic_version: version, anthropic_beta: betas, ...body } = given;
-  if (version !== HOSTED_VERSION)
+  const said = text(version);
+  if (said === undefined)
     throw invalid(
-      `anthropic_version: must be "${HOSTED_VERSION}". Here are models invoked in Anthropic's language; others are reached at /model/{model}/converse.`,
+      `anthropic_version: must be "${HOSTED_VERSION}" or a later version. Here are models invoked in Anthropic's language; others are reached at /model/{model}/converse.`,
       "anthropic_version",
     );
-  const named: Headers = { ...headers, "anthropic-version": WIRE_VERSION, "anthropic-beta": betasIn(betas) };
+  const named: Headers = {
+    ...headers,
+    "anthropic-version": said === HOSTED_VERSION ? FIRST_VERSION : said,
+    "anthropic-beta": betasIn(betas),
+  };
   const stream = params["invoked"] === "stream";
   return [
     { ...body, model: params["model"] ?? "", stream },
