@@ -18,6 +18,8 @@ const MOST_BACKOFF_MS = 30_000;
 const CALM_MS = 60_000;
 /** A child that was told to end and does not is killed after this. */
 const END_MS = 2000;
+/** A child that was told to leave off a job and says nothing for so long hears nothing any more: it hangs, and is killed. */
+const DEAF_MS = 30_000;
 /** The child yields to the gateway where both want the same core. */
 const NICENESS = 5;
 /** Jobs that wait in the child or for it. */
@@ -75,6 +77,8 @@ export class Supervisor {
   #lastProblem: Problem | undefined;
   #killedFor: Problem | undefined;
   #stopTimers: (() => void)[] = [];
+  /** Jobs that the child was told to leave off, until it says that it has. */
+  readonly #leaving = new Map<number, () => void>();
   #closed = false;
 
   constructor(options: SupervisorOptions) {
@@ -100,8 +104,13 @@ export class Supervisor {
     if (this.#opened) this.#tell({ tell: "run", id, job });
     return {
       cancel: () => {
-        if (!this.#jobs.delete(id) || !this.#opened) return;
+        const child = this.#child;
+        if (!this.#jobs.delete(id) || !this.#opened || !child) return;
         this.#tell({ tell: "cancel", id });
+        this.#leaving.set(
+          id,
+          this.#options.clock.after(DEAF_MS, () => this.#kill(child, this.#deaf())),
+        );
       },
     };
   }
@@ -116,6 +125,14 @@ export class Supervisor {
     const stopTimer = this.#options.clock.after(END_MS, () => child.kill("SIGKILL"));
     await ended;
     stopTimer();
+  }
+
+  #deaf(): Problem {
+    return {
+      kind: "upstream_timeout",
+      code: "hung",
+      message: `The process of the model ${this.#options.name} answered nothing for ${DEAF_MS} ms and was ended.`,
+    };
   }
 
   #full(): Problem {
@@ -201,6 +218,8 @@ export class Supervisor {
       case "failed": {
         const waiting = this.#jobs.get(message.id);
         this.#jobs.delete(message.id);
+        this.#leaving.get(message.id)?.();
+        this.#leaving.delete(message.id);
         if (message.said === "failed") return waiting?.sink.onProblem(message.fault);
         return this.#opened && waiting?.sink.onDone(message.outcome, this.#opened);
       }
@@ -210,7 +229,8 @@ export class Supervisor {
   #ended(child: ChildProcess, how: string): void {
     if (this.#child !== child) return;
     const { clock, name } = this.#options;
-    for (const stop of this.#stopTimers) stop();
+    for (const stop of [...this.#stopTimers, ...this.#leaving.values()]) stop();
+    this.#leaving.clear();
     this.#child = undefined;
     const hadOpened = this.#opened !== undefined;
     this.#opened = undefined;

@@ -9,6 +9,7 @@ const held: Buffer[] = [];
 
 export function openEngine(spec: ModelSpec): Promise<Engine> {
   if (spec.threads === 7) throw new EngineError({ kind: "unsupported", message: `${spec.path} cannot be read as a GGUF model.` });
+  if (spec.threads === 8) return new Promise(() => {});
   return Promise.resolve({
     opened: { contextTokens: 64 },
     async run(job, tell, signal): Promise<Outcome> {
@@ -25,6 +26,7 @@ export function openEngine(spec: ModelSpec): Promise<Engine> {
           held.push(Buffer.alloc(16 * 1024 * 1024, 1));
           await wait(5);
         }
+      if (order === "spin") for (;;);
       if (order === "hang") await wait(3_600_000, undefined, { signal });
       if (order === "environment") tell({ is: "text", text: Object.keys(process.env).join(" ") });
       else if (order === "call") tell({ is: "call", name: "look", input: '{"at":1}' });
