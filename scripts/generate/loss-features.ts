@@ -1,4 +1,6 @@
 import type { Call, Item, Json, JsonObject } from "../../src/canon/index.ts";
+import { BEDROCK, BEDROCK_MINIMAL, BEDROCK_SAID } from "./loss-bedrock.ts";
+import { COHERE, COHERE_MINIMAL, COHERE_SAID } from "./loss-cohere.ts";
 import { GEMINI, GEMINI_MINIMAL, GEMINI_SAID } from "./loss-gemini.ts";
 
 /** One thing a language can say: how it is said in each language that can, and where it is found in canonical form. */
@@ -506,10 +508,17 @@ const PARAMETERS: readonly Feature[] = [
 ];
 
 /** Languages that say their features in files of their own. */
+const OTHERS = [
+  [GEMINI, GEMINI_SAID],
+  [BEDROCK, BEDROCK_SAID],
+  [COHERE, COHERE_SAID],
+] as const;
+
 const withOthers = (features: readonly Feature[]): readonly Feature[] =>
   features.map((feature) => {
-    const gemini = GEMINI_SAID[feature.title];
-    return gemini ? { ...feature, said: { ...feature.said, [GEMINI]: gemini } } : feature;
+    const said: Record<string, JsonObject> = { ...feature.said };
+    for (const [language, sayings] of OTHERS) if (sayings[feature.title]) said[language] = sayings[feature.title] ?? {};
+    return { ...feature, said };
   });
 
 export const FEATURES: readonly { readonly title: string; readonly features: readonly Feature[] }[] = [
@@ -526,4 +535,6 @@ export const MINIMAL: Readonly<Record<string, JsonObject>> = {
   [OLLAMA]: { model: "m", messages: [HI] },
   [COMPLETIONS]: { model: "m", prompt: "Hi" },
   [GEMINI]: GEMINI_MINIMAL,
+  [BEDROCK]: BEDROCK_MINIMAL,
+  [COHERE]: COHERE_MINIMAL,
 };
