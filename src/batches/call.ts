@@ -8,7 +8,7 @@ import {
   type LineOrder,
   type ProblemKind,
 } from "../canon/index.ts";
-import type { Handed } from "../gateway/handed.ts";
+import type { HandedAnswer } from "../gateway/handed.ts";
 import type { LiveCall } from "../gateway/live.ts";
 import type { Reader } from "../gateway/reader.ts";
 import type { CallRequest } from "../gateway/request.ts";
@@ -104,7 +104,7 @@ export function tellCall(
   entrance: Entrance,
   order: LineOrder,
   marks: Pick<CallMarks, "batch" | "line" | "caller">,
-  answer: Omit<Extract<Handed, { readonly stage: "answer" }>, "stage" | "callId">,
+  answer: Omit<HandedAnswer, "stage" | "callId">,
 ): Promise<Called> {
   const handed = { ...answer, stage: "answer", callId: `call_${marks.batch.id}_${marks.line}` } as const;
   return heard(deps, { ...requestOf(entrance, order, marks), handed }).called;

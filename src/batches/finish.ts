@@ -34,7 +34,8 @@ export async function finish(deps: FinishDeps, batch: Batch, as: NonNullable<Bat
   const ended: Batch = {
     ...batch,
     counts,
-    ended: { at: gateway.clock.now(), as },
+    // Of what was handed over the time may run out before ours does.
+    ended: { at: gateway.clock.now(), as: as === "completed" && counts.expired > 0 ? "expired" : as },
     ...(outputFile !== undefined && { outputFile }),
     ...(errorFile !== undefined && { errorFile }),
   };

@@ -51,10 +51,10 @@ const LOOK_GROWTH = 1.5;
 const LONGEST_LOOK_MS = MINUTE_MS;
 /** Waits after failures: twice as long each time. */
 const FIRST_PAUSE_MS = 2 * SECOND_MS;
-const LONGEST_PAUSE_MS = 5 * MINUTE_MS;
+const LONGEST_PAUSE_MS = 2 * MINUTE_MS;
 /** How long a batch that was cancelled, or whose time is over, is waited for at its service. */
 const GRACE_MS = 15 * MINUTE_MS;
-/** Results that cannot be read are fetched so often, over a quarter of an hour; those that only lack lines, so often. */
+/** Results that cannot be read are fetched so often, over ten minutes; those that only lack lines, so often. */
 const RESULT_TRIES = 10;
 const WHOLE_TRIES = 3;
 /** Answers told at once. */
@@ -302,7 +302,10 @@ export class PartRun {
 
   #keepUnanswered(line: number, outcome: "expired" | "cancelled"): Promise<void> {
     const stopped = this.#deps.stopped();
-    return this.#deps.keep(line, stopped === "cancelled" || stopped === "expired" ? stopped : outcome, {});
+    if (stopped === "cancelled" || stopped === "expired") return this.#deps.keep(line, stopped, {});
+    if (outcome === "expired") return this.#deps.keep(line, outcome, {});
+    const message = `The batch was cancelled at "${this.#part.provider}", not here.`;
+    return this.#deps.keep(line, "failed", { problem: { kind: "cancelled", message } });
   }
 
   /** Lines of which the service said nothing. */

@@ -32,16 +32,18 @@ export type Handed =
   | { readonly stage: "draft" }
   /** Ready and gone already: only its room in the budgets is taken anew. */
   | { readonly stage: "cover" }
-  | {
-      readonly stage: "answer";
-      /** The same however often it comes, so that it is booked once. */
-      readonly callId: string;
-      readonly target: Target;
-      readonly status: number;
-      readonly body: string;
-      /** What was taken for it from the budgets. */
-      readonly allowance: Allowance | undefined;
-    };
+  | HandedAnswer;
+
+export interface HandedAnswer {
+  readonly stage: "answer";
+  /** The same however often it comes, so that it is booked once. */
+  readonly callId: string;
+  readonly target: Target;
+  readonly status: number;
+  readonly body: string;
+  /** What was taken for it from the budgets. */
+  readonly allowance: Allowance | undefined;
+}
 
 /** A call made ready to be handed over. */
 export interface Draft {
@@ -112,7 +114,7 @@ const ENTERED: Pick<Permit, "started"> = { started() {} };
  * of keys, models and guards since it was asked.
  * @throws ProblemError what the provider answered instead, or why its answer cannot be told
  */
-export async function tellHanded(deps: GatewayDeps, run: Run, handed: Extract<Handed, { readonly stage: "answer" }>): Promise<void> {
+export async function tellHanded(deps: GatewayDeps, run: Run, handed: HandedAnswer): Promise<void> {
   const { target } = handed;
   const provider = run.snapshot.providers.get(target.provider);
   run.target = { provider: target.provider, model: target.model };
@@ -135,7 +137,7 @@ async function played(
   deps: GatewayDeps,
   run: Run,
   provider: Provider,
-  { target, status, body }: Extract<Handed, { readonly stage: "answer" }>,
+  { target, status, body }: HandedAnswer,
 ): Promise<Problem | undefined> {
   const startedMs = run.live.elapsedMs();
   const exchange = new Exchange(
@@ -154,7 +156,8 @@ async function played(
   run.report = exchange.report();
   run.attempt = undefined;
   const outcome = { status: end.status, problem: end.problem, report: run.report, reply, stopped: false };
-  const usage = usageOfAttempt(deps, run, target.model, outcome);
+  // What cannot be told was paid for all the same.
+  const usage = usageOfAttempt(deps, run, target.model, outcome) ?? usageIn(deps, [exchange.dialect.id], status, body);
   run.attempts.push({
     target: `${target.provider}/${target.model}`,
     startedMs,
@@ -194,32 +197,27 @@ function playing(provider: Provider, status: number, body: string): Provider {
   };
 }
 
-/** It cannot be told, and was paid for all the same. */
-function bookUnread(deps: GatewayDeps, run: Run, { target, status, body }: Extract<Handed, { readonly stage: "answer" }>): void {
-  if (run.attempts.length > 0 || status > 299) return;
-  const json = parseJson(body);
-  if (typeof json !== "object" || json === null || Array.isArray(json)) return;
-  for (const id of run.snapshot.providers.get(target.provider)?.dialects ?? []) {
-    const usage = usageIn(deps, id, json as JsonObject);
-    if (!usage) continue;
-    const at = run.live.elapsedMs();
-    const attempt = {
-      target: `${target.provider}/${target.model}`,
-      startedMs: at,
-      endedMs: at,
-      status,
-      usage: { ...usage, serviceTier: BATCH_TIER },
-    };
-    run.attempts.push(attempt);
-    return;
-  }
+/** It was not even read, and was paid for all the same. */
+function bookUnread(deps: GatewayDeps, run: Run, { target, status, body }: HandedAnswer): void {
+  if (run.attempts.length > 0) return;
+  const usage = usageIn(deps, run.snapshot.providers.get(target.provider)?.dialects ?? [], status, body);
+  if (!usage) return;
+  const at = run.live.elapsedMs();
+  const tried = { target: `${target.provider}/${target.model}`, startedMs: at, endedMs: at, status };
+  run.attempts.push({ ...tried, usage: { ...usage, serviceTier: BATCH_TIER } });
 }
 
-function usageIn(deps: GatewayDeps, dialect: string, body: JsonObject): Usage | undefined {
-  try {
-    return deps.dialects.get(dialect)?.readAnswer(body).usage;
-  } catch {
-    // An answer of another shape: nothing is known of it.
-    return undefined;
+/** What a good answer says that it used, in the first of these languages that can tell. */
+function usageIn(deps: GatewayDeps, dialects: readonly string[], status: number, body: string): Usage | undefined {
+  const json = status < 300 ? parseJson(body) : undefined;
+  if (typeof json !== "object" || json === null || Array.isArray(json)) return undefined;
+  for (const id of dialects) {
+    try {
+      const usage = deps.dialects.get(id)?.readAnswer(json as JsonObject).usage;
+      if (usage) return usage;
+    } catch {
+      // An answer of another shape: nothing is known of it.
+    }
   }
+  return undefined;
 }

@@ -1,6 +1,6 @@
-import { afterEach, describe, expect, it } from "vitest";
-import type { JsonObject } from "../../src/canon/index.ts";
-import { startService, type ServedAnswer, type ServedLine, type ServiceBehaviour, type TestService } from "../support/batch-service.ts";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { anyAnswer, lastText, messagesAnswer } from "../support/batch-answers.ts";
+import { startService, type TestService } from "../support/batch-service.ts";
 import {
   beginBatch,
   chatLine,
@@ -14,68 +14,25 @@ import {
 } from "../support/batching.ts";
 
 /** Batches that providers' own services answer, through released clients at both doors and both protocols behind. */
+let service: TestService;
+let gateway: BatchGateway;
 const closing: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close();
+beforeAll(async () => {
+  service = await startService({ answer: anyAnswer });
+  closing.push(() => service.close());
+  gateway = await open();
+});
+beforeEach(() => service.reset());
+afterAll(async () => {
+  for (const close of closing.toReversed()) await close();
 });
 
-const chatAnswer = ({ body, customId }: ServedLine): ServedAnswer => ({
-  status: 200,
-  body: {
-    id: `chatcmpl-${customId || "1"}`,
-    object: "chat.completion",
-    created: 1_780_000_000,
-    model: body["model"],
-    choices: [{ index: 0, message: { role: "assistant", content: `heard ${lastText(body)}` }, finish_reason: "stop" }],
-    usage: { prompt_tokens: 1000, completion_tokens: 200, total_tokens: 1200 },
-    service_tier: "default",
-  },
-});
-const messagesAnswer = ({ body }: ServedLine): ServedAnswer => ({
-  status: 200,
-  body: {
-    id: "msg_1",
-    type: "message",
-    role: "assistant",
-    model: body["model"],
-    content: [{ type: "text", text: `heard ${lastText(body)}` }],
-    stop_reason: "end_turn",
-    stop_sequence: null,
-    usage: { input_tokens: 1000, output_tokens: 200, service_tier: "batch" },
-  },
-});
-const responsesAnswer = ({ body }: ServedLine): ServedAnswer => ({
-  status: 200,
-  body: {
-    id: "resp_1",
-    object: "response",
-    created_at: 1_780_000_000,
-    status: "completed",
-    model: body["model"],
-    output: [
-      {
-        type: "message",
-        id: "m1",
-        role: "assistant",
-        status: "completed",
-        content: [{ type: "output_text", text: `heard ${lastText(body)}`, annotations: [] }],
-      },
-    ],
-    usage: {
-      input_tokens: 1000,
-      input_tokens_details: { cached_tokens: 0 },
-      output_tokens: 200,
-      output_tokens_details: { reasoning_tokens: 0 },
-      total_tokens: 1200,
-    },
-  },
-});
-const anyAnswer = (line: ServedLine): ServedAnswer =>
-  line.path === "/messages" ? messagesAnswer(line) : line.path === "/responses" ? responsesAnswer(line) : chatAnswer(line);
-
-/** The first run of letters behind `text`, wherever a language puts it. */
-function lastText(body: JsonObject): string {
-  return /text ([\w-]+)/.exec(JSON.stringify(body))?.[1] ?? "";
+async function open(more = ""): Promise<BatchGateway> {
+  const { folder, remove } = await dataFolder();
+  closing.push(remove);
+  const opened = await openGateway(configOf(service.url, more), folder);
+  closing.push(() => opened.close());
+  return opened;
 }
 
 const GPT = "lab/gpt-5-mini";
@@ -86,25 +43,10 @@ const configOf = (url: string, more = ""): string =>
   claude: { kind: anthropic, baseUrl: "${url}", apiKey: k, allowPrivateNetwork: true }
 ${more}`;
 
-async function both(
-  behaviour: Partial<ServiceBehaviour> = {},
-  more = "",
-): Promise<{ service: TestService; gateway: BatchGateway; folder: string; config: string }> {
-  const service = await startService({ answer: anyAnswer, ...behaviour });
-  closing.push(() => service.close());
-  const { folder, remove } = await dataFolder();
-  closing.push(remove);
-  const config = configOf(service.url, more);
-  const gateway = await openGateway(config, folder);
-  closing.push(() => gateway.close());
-  return { service, gateway, folder, config };
-}
-
 const ids = (from: number, to: number): readonly string[] => Array.from({ length: to - from + 1 }, (_, place) => `n${from + place}`);
 
 describe("a batch whose provider has a service of its own", () => {
   it("is handed over whole, and told line by line in the order of its lines", async () => {
-    const { gateway, service } = await both();
     const id = await beginBatch(
       gateway.openai,
       ids(1, 5).map((name) => chatLine(name, GPT)),
@@ -120,7 +62,7 @@ describe("a batch whose provider has a service of its own", () => {
     // The provider learns no name of its caller's.
     expect(service.batches[0]?.lines.map(({ customId }) => /^gb\w{22}-\d$/.test(customId))).toEqual([true, true, true, true, true]);
     expect(service.batches[0]?.lines[0]).toMatchObject({ path: "/chat/completions", body: { model: "gpt-5-mini" } });
-    const rows = await gateway.rows();
+    const rows = await gateway.rowsOf(id);
     expect(rows.map(({ metadata, state, target, operation }) => [metadata?.["batch"], state, target, operation])).toEqual(
       Array.from({ length: 5 }, () => [id, "done", GPT, "generate"]),
     );
@@ -137,24 +79,22 @@ describe("a batch whose provider has a service of its own", () => {
     ["anthropic", "messages", CLAUDE],
     ["anthropic", "files", GPT],
   ] as const)("comes by the door of %s and goes to the service of %s", async (door, protocol, model) => {
-    const { gateway, service } = await both();
     const texts = door === "openai" ? await byFiles(gateway, model) : await byMessages(gateway, model);
     expect(texts).toEqual(["heard n1", "heard n2", "heard n3"]);
     expect(service.batches.map((batch) => [batch.protocol, batch.lines.length])).toEqual([[protocol, 3]]);
     expect(service.calls).toEqual([]);
-    expect((await gateway.rows()).map(({ usage }) => usage.serviceTier)).toEqual(["batch", "batch", "batch"]);
+    expect((await gateway.rows()).slice(-3).map(({ usage }) => usage.serviceTier)).toEqual(["batch", "batch", "batch"]);
   });
 
   it("is answered here where the configuration says so, or its provider's service is left out", async () => {
-    const { gateway, service } = await both({}, "batches: { via: gateway }\n");
-    const batch = await whenOver(gateway.openai, await beginBatch(gateway.openai, [chatLine("n1", GPT)]));
+    const here = await open("batches: { via: gateway }\n");
+    const batch = await whenOver(here.openai, await beginBatch(here.openai, [chatLine("n1", GPT)]));
     expect(batch.request_counts?.completed).toBe(1);
     expect(service.batches).toEqual([]);
     expect(service.calls).toHaveLength(1);
   });
 
   it("goes on for all other lines where some are bad, or go elsewhere", async () => {
-    const { gateway, service } = await both();
     const lines = [
       chatLine("n1", GPT),
       "{ no json",
@@ -187,9 +127,7 @@ describe("a batch whose provider has a service of its own", () => {
 
   it("tells what the provider refused of single lines, in the client's words, and books nothing for them", async () => {
     const error = { type: "error", error: { type: "invalid_request_error", message: "max_tokens is too large" } };
-    const { gateway } = await both({
-      answer: (line) => (lastText(line.body) === "n2" ? { status: 400, body: error } : messagesAnswer(line)),
-    });
+    service.behaviour.answer = (line) => (lastText(line.body) === "n2" ? { status: 400, body: error } : messagesAnswer(line));
     const batch = await whenOver(
       gateway.openai,
       await beginBatch(
@@ -203,14 +141,13 @@ describe("a batch whose provider has a service of its own", () => {
       custom_id: "n2",
       response: { status_code: 400, body: { error: { message: expect.stringContaining("max_tokens") } } },
     });
-    const rows = await gateway.rows();
+    const rows = await gateway.rowsOf(batch.id);
     expect(rows.filter(({ state }) => state === "failed").map(({ costNanodollars, problem }) => [costNanodollars, problem])).toEqual([
       [0, "upstream_rejected"],
     ]);
   });
 
   it("is refused a file that was given for something else", async () => {
-    const { gateway } = await both();
     const file = await gateway.openai.files.create({ file: new File(["{}"], "a.jsonl"), purpose: "user_data" });
     await expect(
       gateway.openai.batches.create({ completion_window: "24h", endpoint: "/v1/chat/completions", input_file_id: file.id }),

@@ -13,6 +13,8 @@ export interface ServedLine {
 export interface ServedAnswer {
   readonly status: number;
   readonly body: unknown;
+  /** Of a stream, instead. */
+  readonly events?: string;
 }
 
 /** A batch at the service, in either of the two protocols. */
@@ -36,8 +38,8 @@ export interface ServiceBehaviour {
   answer: (line: ServedLine) => ServedAnswer;
   /** The results as they are sent. */
   results: (text: string, tries: number) => { readonly text: string; readonly type?: string; readonly status?: number };
-  /** An order is kept and its answer lost; not kept at all; refused. */
-  create: "well" | "lost" | "dropped" | "refused" | "failed";
+  /** An order is kept and its answer never given, or lost; not kept at all; refused. */
+  create: "well" | "silent" | "lost" | "dropped" | "refused" | "failed";
   /** Does an order that was made show in the list? */
   listed: boolean;
 }
@@ -51,6 +53,8 @@ export interface TestService {
   /** Bodies of plain calls. */
   readonly calls: readonly { readonly path: string; readonly body: JsonObject }[];
   readonly behaviour: ServiceBehaviour;
+  /** As it was in the beginning, and without anything that came. */
+  reset(): void;
   close(): Promise<void>;
 }
 
@@ -77,6 +81,10 @@ export async function startService(behaviour: Partial<ServiceBehaviour> = {}): P
     deleted: state.deleted,
     calls: state.calls,
     behaviour: state.behaviour,
+    reset: () => {
+      Object.assign(state.behaviour, READY, behaviour);
+      for (const kept of [state.batches, state.deleted, state.calls]) kept.length = 0;
+    },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -109,6 +117,7 @@ class ServiceState {
     const asked = JSON.parse(body.toString()) as JsonObject;
     this.calls.push({ path, body: asked });
     const answer = this.behaviour.answer({ customId: "", path, body: asked });
+    if (answer.events !== undefined) return void response.writeHead(200, { "content-type": "text/event-stream" }).end(answer.events);
     send(response, answer.status, answer.body);
   }
 
@@ -168,6 +177,8 @@ class ServiceState {
     };
     this.batches.push(batch);
     if (how === "lost") return void response.destroy();
+    // Whoever asked is gone before it is answered.
+    if (how === "silent") return;
     send(response, 200, this.#told(batch));
   }
 
