@@ -63,7 +63,7 @@ const DISCOVERY = `
 ## With no configuration
 
 \`npm start\` offers every provider above whose key variable is set (where the address is known too), and looks for servers on this machine at the usual
-ports of ${local()}, for 300 ms. The simulator is always there: \`sim/echo\`, \`sim/tools\`, \`sim/lorem\`, \`sim/slow\`.
+ports of ${local()}, for 300 ms. What such servers tell of themselves, and pulling models into them, is in [servers.md](servers.md). The simulator is always there: \`sim/echo\`, \`sim/tools\`, \`sim/lorem\`, \`sim/slow\`.
 `;
 
 function local(): string {

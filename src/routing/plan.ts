@@ -10,6 +10,7 @@ import {
   type Target,
 } from "../canon/index.ts";
 import { nearest } from "../kit/index.ts";
+import { ableAliases } from "./able-aliases.ts";
 import { ableWords } from "./able.ts";
 import { Affinity, type Tie } from "./affinity.ts";
 import type { CallFacts } from "./facts.ts";
@@ -96,7 +97,9 @@ export class Planner {
     const targets = arm && arm.targets.length > 0 ? [...arm.targets, ...without(own, arm.targets)] : own;
     const fit = new Fit(snapshot, alias, facts, book);
     const able = (): string => ableWords(snapshot, caller, facts.source.operation, (target) => fit.fault(target));
-    const { usable, skipped } = fitting(alias, targets, fit, able);
+    const { usable, skipped } = fitting(alias, targets, fit, () => {
+      return able() + ableAliases({ snapshot, caller, facts, book, but: alias.name });
+    });
     const strategy = rule?.strategy ?? alias.strategy;
     const order = (name: string, some: readonly Target[]): readonly PlannedStep[] => {
       const ordered = this.#order(name, strategy, some, facts, book, skipped.length > 0);

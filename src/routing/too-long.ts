@@ -16,7 +16,7 @@ export interface Measures {
   /** Tokens that the target holds; undefined: nobody knows. */
   readonly limit: number | undefined;
   /** About how many the call has. Asked for where it is needed: counting takes time. */
-  count(): number;
+  readonly count: () => number;
 }
 
 /** A refusal of what is too long, with the limit and the count, under one code. Anything else comes back as it is. */

@@ -40,12 +40,31 @@ describe("discover", () => {
     });
     expect(found.models).toEqual({ ollama: ["llama3.2:latest"] });
   });
+  it("tells servers apart that share a port, also those that have no list", async () => {
+    const told = async (paths: Record<string, string>) =>
+      (
+        await find({}, (request, sink, options) => {
+          const answer =
+            options.baseUrl.includes(":8080") || options.baseUrl.includes(":7997")
+              ? paths[new URL(options.baseUrl).pathname.replace(/\/$/, "") + request.path]
+              : undefined;
+          return answer === undefined ? answering(404, "")(request, sink, options) : answering(200, answer)(request, sink, options);
+        })
+      ).found.models;
+    expect(await told({ "/info": '{"model_id":"BAAI/bge","max_input_length":512}' })).toEqual({ tei: ["BAAI/bge"] });
+    expect(await told({ "/v1/models": '{"data":[{"id":"m.gguf","owned_by":"llamacpp"}]}' })).toEqual({ llamacpp: ["m.gguf"] });
+    expect(await told({ "/models": '{"data":[{"id":"bge","owned_by":"infinity"}]}' })).toEqual({ infinity: ["bge"] });
+    expect(await told({ "/info": '{"version":"1"}' })).toEqual({});
+  });
   it("asks a local server for 300 ms and on 127.0.0.1 only", async () => {
     const { wire } = await find({}, refused);
     expect(wire.connected.map((options) => options.baseUrl).toSorted()).toEqual([
       "http://127.0.0.1:11434/v1",
       "http://127.0.0.1:1234/v1",
+      "http://127.0.0.1:30000/v1",
+      "http://127.0.0.1:7997",
       "http://127.0.0.1:8000/v1",
+      "http://127.0.0.1:8080",
       "http://127.0.0.1:8080/v1",
     ]);
     expect(wire.connected.every((options) => options.connectTimeoutMs === 300 && options.headTimeoutMs === 300)).toBe(true);

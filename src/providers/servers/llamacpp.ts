@@ -87,12 +87,15 @@ function loadOf(metrics: string | undefined, places: unknown, known: number | un
 
 /** Its refusal of what is too long has the figures beside its words, not in them. */
 function explained(problem: Problem): Problem {
-  const error = at(problem.upstream?.body, "error");
+  const { upstream } = problem;
+  const error = at(upstream?.body, "error");
   const [limit, count] = [tokensAt(error, "n_ctx"), tokensAt(error, "n_prompt_tokens")];
-  if (limit === undefined || count === undefined) return problem;
+  if (!upstream || limit === undefined || count === undefined) return problem;
+  const { status, dialect, provider } = upstream;
   return {
     ...problem,
-    message: `The call has ${count} tokens of input, and the model "${problem.upstream?.provider ?? ""}" was started with holds ${limit}.`,
+    message: `The call has ${count} tokens of input, and the model of the provider "${provider}" holds ${limit}.`,
     code: "context_length_exceeded",
+    upstream: { status, dialect, provider },
   };
 }

@@ -44,7 +44,7 @@ export const ollamaServer: ServerKind = (parts) => {
       return { up: true, detail: "it answers", complete: true, models: there.flatMap((entry) => served(entry, details, loaded)) };
     },
     pull: (model, signal, onProgress) => pullModel(parts, model, signal, onProgress),
-    warmUp: (model, signal) => warmUp(parts, model, signal, details.get(withTag(model))),
+    warmUp: (model, signal) => load(parts, model, signal, details.get(withTag(model))),
   };
 };
 
@@ -128,7 +128,7 @@ function notPulled(problem: Problem, provider: string, model: string): Problem {
 }
 
 /** A call without a prompt loads the model and nothing else; one that only embeds takes none of those. */
-async function warmUp(
+async function load(
   { patient, headers, clock, provider, models }: ServerParts,
   model: string,
   signal: AbortSignal,
