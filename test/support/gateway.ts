@@ -44,19 +44,19 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
     ...(options.guards && { guards: options.guards }),
   });
   if (options.trusting) for (const name of house.snapshot().providers.keys()) house.gateway.health.force(name, undefined, "open");
-  const rows = async (): Promise<readonly LedgerRow[]> => {
+  const newest = async (limit: number): Promise<readonly LedgerRow[]> => {
     await house.gateway.live.whenIdle();
     await house.stores.ledger.flush();
-    return (await house.stores.ledger.list({ limit: ALL_ROWS })).toReversed();
+    return house.stores.ledger.list({ limit });
   };
   return {
     url: house.url,
     house,
     logs,
-    rows,
+    rows: async () => (await newest(ALL_ROWS)).toReversed(),
     key: (spec = {}) => createKey(house, spec),
     lastRow: async () => {
-      const row = (await rows()).at(-1);
+      const [row] = await newest(1);
       if (!row) throw new Error("the ledger is empty");
       return row;
     },
@@ -88,7 +88,7 @@ export interface GatewayPair {
  * How a test names its way to the simulator. `sim/` is the client's own language; the others go through a provider that speaks only one,
  * so that every pair of languages meets over real HTTP.
  */
-export const ROUTES = ["sim/", "labchat/sim/", "labresponses/sim/", "labclaude/sim/"] as const;
+export const ROUTES = ["sim/", "labchat/sim/", "labresponses/sim/", "labclaude/sim/", "labbedrock/sim/", "labcohere/sim/"] as const;
 
 export async function startPair(options: GatewayOptions = {}): Promise<GatewayPair> {
   const back = await startGateway(options);
