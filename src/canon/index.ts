@@ -14,6 +14,7 @@ export * from "./clock.ts";
 export * from "./caller.ts";
 export * from "./access.ts";
 export * from "./snapshot.ts";
+export * from "./ledger.ts";
 export * from "./stores.ts";
 export * from "./cache.ts";
 export * from "./journal.ts";

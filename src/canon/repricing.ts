@@ -1,4 +1,4 @@
-import type { LedgerRow } from "./stores.ts";
+import type { LedgerRow } from "./ledger.ts";
 
 /** What a row's call cost by another price book, appended beside the row: the row itself never changes. */
 export interface Repricing {

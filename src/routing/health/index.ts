@@ -5,12 +5,13 @@ import { describeAll, isSetAside, whyBlocked, type ProviderHealth, type TargetHe
 import { groupsOf, judgePeers, type PeerGroup } from "./ejection.ts";
 import { forcedBy, type Forced } from "./forced.ts";
 import { KeyRing, type AttemptEnd, type KeyState } from "./keys.ts";
+import { KnownTargets } from "./known.ts";
 import type { HealthOptions } from "./options.ts";
 import { measure, Permit, Waiting, type Gatekeeper, type Refusal } from "./permit.ts";
 import { DEFAULT_PRIORITY, rankOf } from "./queue.ts";
 import * as refuse from "./refusals.ts";
 import { SharedHealth } from "./shared.ts";
-import { hasSeveralKeys, isIdle, mustQueue, ProviderState, TargetState, type Force } from "./target.ts";
+import { hasSeveralKeys, isIdle, mustQueue, type Force, type ProviderState, type TargetState } from "./target.ts";
 import type { HealthChange, HealthDeps, HealthSubjects } from "./types.ts";
 export type { Permit, Refusal, Waiting };
 export type { HealthChange, HealthDeps, HealthSubjects };
@@ -19,9 +20,6 @@ export type { HealthOptions } from "./options.ts";
 export { keepForced } from "./forced.ts";
 export type { Force } from "./target.ts";
 export type { KeyHealth, ProviderHealth, TargetHealth } from "./describe.ts";
-
-/** Of all targets remembered, the share that is forgotten at once when there are too many. */
-const FORGET_SHARE = 0.1;
 
 /**
  * Who may be asked, and how many at once: breakers, rests, places and queues of every target and key. One object for a process; the
@@ -34,23 +32,18 @@ export class Health implements TargetView, Gatekeeper {
   readonly #onChange: (change: HealthChange) => void;
   readonly #shared: SharedHealth;
   #isNew = true;
-  #options: HealthOptions;
-  readonly #providers = new Map<string, ProviderState>();
-  /** Groups by `provider/model`. */
-  #groups = new Map<string, PeerGroup[]>();
-  #count = 0;
+  readonly #known: KnownTargets;
   /** What people decided in any process, by `provider/model` or `provider`. */
   #forced: ReadonlyMap<string, Forced> = new Map();
 
   constructor({ clock, randomness, options, signals, onChange }: HealthDeps) {
     this.#clock = clock;
     this.#randomness = randomness;
-    this.#options = options;
     this.#onChange = onChange ?? (() => {});
+    this.#known = new KnownTargets(options);
     const desk = {
-      providers: this.#providers,
-      target: (provider: ProviderState, model: string, now: number) =>
-        this.#find(provider.name, model) ?? this.#remember(provider.name, model, now),
+      providers: this.#known.providers,
+      target: (provider: ProviderState, model: string, now: number) => this.#known.target(provider.name, model, now),
       changed: this.#onChange,
       pump: (provider: ProviderState) => this.#pump(provider),
     };
@@ -58,12 +51,12 @@ export class Health implements TargetView, Gatekeeper {
   }
 
   /** Takes over a configuration. What is known of targets stays; keys begin anew, because their ids may stand for other secrets now. */
-  configure(subjects: HealthSubjects, options: HealthOptions = this.#options): void {
+  configure(subjects: HealthSubjects, options: HealthOptions = this.#known.options): void {
     const now = this.#clock.monotonic();
-    this.#options = options;
-    this.#groups = groupsOf(subjects.aliases, now + options.ejection.everyMs);
-    for (const name of subjects.providers.keys()) this.#providerState(name);
-    for (const provider of this.#providers.values()) {
+    this.#known.options = options;
+    this.#known.regroup(groupsOf(subjects.aliases, now + options.ejection.everyMs));
+    for (const name of subjects.providers.keys()) this.#known.provider(name);
+    for (const provider of this.#known.providers.values()) {
       const configured = subjects.providers.get(provider.name);
       const { credentials, capacity } = configured ?? {};
       provider.keys = credentials && credentials.length > 0 ? new KeyRing(credentials, now) : undefined;
@@ -74,10 +67,10 @@ export class Health implements TargetView, Gatekeeper {
       for (const target of provider.targets.values()) {
         target.breaker.configure(options.breaker, now);
         target.concurrency = capacity?.models?.get(target.model) ?? Number.POSITIVE_INFINITY;
-        this.#join(target);
-        if (!configured && isIdle(target)) this.#forget(target);
+        this.#known.join(target);
+        if (!configured && isIdle(target)) this.#known.forget(target);
       }
-      if (!configured && provider.targets.size === 0) this.#providers.delete(provider.name);
+      if (!configured && provider.targets.size === 0) this.#known.providers.delete(provider.name);
       this.#pump(provider);
     }
     for (const { provider, model, force } of this.#forced.values()) this.force(provider, model, force);
@@ -95,7 +88,7 @@ export class Health implements TargetView, Gatekeeper {
 
   /** Is there such a provider in the configuration in force? */
   knows(provider: string): boolean {
-    return this.#providers.has(provider);
+    return this.#known.providers.has(provider);
   }
 
   /**
@@ -111,7 +104,7 @@ export class Health implements TargetView, Gatekeeper {
     patienceMs: number = Number.POSITIVE_INFINITY,
   ): Permit | Refusal | Waiting {
     const now = this.#clock.monotonic();
-    const state = this.#find(target.provider, target.model) ?? this.#remember(target.provider, target.model, now);
+    const state = this.#known.target(target.provider, target.model, now);
     state.usedAt = now;
     if (!mustQueue(state)) return this.#admit(state, now) ?? this.#queue(state, priority, patienceMs, now);
     const waiting = this.#queue(state, priority, patienceMs, now);
@@ -121,32 +114,32 @@ export class Health implements TargetView, Gatekeeper {
 
   /** Has the target's provider another key that would take an attempt now? */
   anotherKey(provider: string): boolean {
-    const keys = this.#providers.get(provider)?.keys;
+    const keys = this.#known.providers.get(provider)?.keys;
     return keys !== undefined && keys.keys.length > 1 && keys.hasReady(this.#clock.monotonic());
   }
 
   blocked(provider: string, model: string): string | undefined {
-    const state = this.#find(provider, model);
+    const state = this.#known.find(provider, model);
     if (state) return whyBlocked(state, this.#clock.monotonic());
-    return this.#providers.get(provider)?.force === "shut" ? "shut by an administrator" : undefined;
+    return this.#known.providers.get(provider)?.force === "shut" ? "shut by an administrator" : undefined;
   }
 
   latency(provider: string, model: string): TargetLatency | undefined {
-    const speed = this.#find(provider, model)?.speed;
+    const speed = this.#known.find(provider, model)?.speed;
     return speed && speed.samples > 0 ? speed : undefined;
   }
 
   /** Attempts of this process that run at a target. */
-  runningAt = (provider: string, model: string): number => this.#find(provider, model)?.inFlight ?? 0;
+  runningAt = (provider: string, model: string): number => this.#known.find(provider, model)?.inFlight ?? 0;
 
   setAside(provider: string, model: string): boolean {
-    const target = this.#find(provider, model);
+    const target = this.#known.find(provider, model);
     return target !== undefined && isSetAside(target, this.#clock.monotonic());
   }
 
   forcedShut(provider: string, model: string): boolean {
-    const target = this.#find(provider, model);
-    return (target ? target.forced : this.#providers.get(provider)?.force) === "shut";
+    const target = this.#known.find(provider, model);
+    return (target ? target.forced : this.#known.providers.get(provider)?.force) === "shut";
   }
 
   /**
@@ -157,10 +150,10 @@ export class Health implements TargetView, Gatekeeper {
    * @returns false when health knows no such provider
    */
   force(provider: string, model: string | undefined, force: Force): boolean {
-    const state = this.#providers.get(provider);
+    const state = this.#known.providers.get(provider);
     if (!state) return false;
     const now = this.#clock.monotonic();
-    const subject = model === undefined ? state : (this.#find(provider, model) ?? this.#remember(provider, model, now));
+    const subject = model === undefined ? state : this.#known.target(provider, model, now);
     if (subject.force === force) return true;
     subject.force = force;
     this.#onChange({ subject: subject.name, what: "forced", reason: force });
@@ -170,7 +163,7 @@ export class Health implements TargetView, Gatekeeper {
 
   /** Everything remembered, sorted by name. */
   describe(): { readonly targets: readonly TargetHealth[]; readonly providers: readonly ProviderHealth[] } {
-    return describeAll(this.#providers.values(), this.#clock.monotonic());
+    return describeAll(this.#known.providers.values(), this.#clock.monotonic());
   }
 
   started(permit: Permit): void {
@@ -231,7 +224,7 @@ export class Health implements TargetView, Gatekeeper {
 
   #queue(target: TargetState, priority: number, patienceMs: number, now: number): Refusal | Waiting {
     const { queue } = target;
-    if (queue.size >= this.#options.queue.length) {
+    if (queue.size >= this.#known.options.queue.length) {
       const last = queue.lastBelow(priority);
       if (!last) return refuse.queueFull(target);
       this.#leaveQueue(last, refuse.queueFull(target));
@@ -239,7 +232,7 @@ export class Health implements TargetView, Gatekeeper {
     const waiting = new Waiting(this, target, priority, now);
     queue.push(waiting);
     target.provider.waiting.add(target);
-    waiting.stopTimer = this.#clock.after(Math.min(patienceMs, this.#options.queue.timeoutMs), () =>
+    waiting.stopTimer = this.#clock.after(Math.min(patienceMs, this.#known.options.queue.timeoutMs), () =>
       this.#leaveQueue(waiting, refuse.waitedTooLong(target)),
     );
     this.#awaitTokens(target.provider, now);
@@ -288,7 +281,7 @@ export class Health implements TargetView, Gatekeeper {
     const ofKey = blame === "limited" && !hasSeveralKeys(permit.target) ? "well" : blame;
     const end: AttemptEnd = { blame: ofKey, askedMs: problem?.retryAfterMs, begunAt, probesKey };
     const told = this.#shared.beforeKey(permit.target.provider.name, key);
-    const rests = key.judge(end, now, this.#randomness.number(), this.#options.cooldown);
+    const rests = key.judge(end, now, this.#randomness.number(), this.#known.options.cooldown);
     told(probesKey, ofKey);
     if (rests)
       this.#onChange({ subject: key.credential.id, what: "key rests", reason: `${problem?.kind ?? blame}, for ${key.restMs(now)} ms` });
@@ -300,13 +293,13 @@ export class Health implements TargetView, Gatekeeper {
     switch (blame) {
       case "well":
         target.cooldown.good();
-        adaptive.good(now, target.inFlight + 1, this.#options.adaptive);
+        adaptive.good(now, target.inFlight + 1, this.#known.options.adaptive);
         if (breaker.good(now, probe)) this.#tellClosed(target);
         return;
       case "overloaded":
       case "failed":
         if (blame === "overloaded" || problem?.kind === "upstream_timeout")
-          adaptive.overloaded(now, begunAt, target.inFlight + 1, this.#options.adaptive);
+          adaptive.overloaded(now, begunAt, target.inFlight + 1, this.#known.options.adaptive);
         if (breaker.bad(now, probe, this.#randomness.number())) this.#tellOpened(target, problem?.kind ?? blame);
         return;
       case "limited":
@@ -325,9 +318,9 @@ export class Health implements TargetView, Gatekeeper {
   /** A rate limit on a target that has no other key: it is left alone as long as it asks, or longer each time it does not say. */
   #limit(target: TargetState, begunAt: number, askedMs: number | undefined, now: number): void {
     const { cooldown, adaptive } = target;
-    const { rateLimitedMs, maxRateLimitedMs, longestAskedMs } = this.#options.cooldown;
+    const { rateLimitedMs, maxRateLimitedMs, longestAskedMs } = this.#known.options.cooldown;
     const before = cooldown.restMs(now);
-    adaptive.overloaded(now, begunAt, target.inFlight + 1, this.#options.adaptive);
+    adaptive.overloaded(now, begunAt, target.inFlight + 1, this.#known.options.adaptive);
     if (askedMs !== undefined) {
       const rest = Math.min(askedMs, longestAskedMs);
       if (cooldown.isOldNews(begunAt)) cooldown.extend(now, rest);
@@ -341,7 +334,7 @@ export class Health implements TargetView, Gatekeeper {
   }
 
   #judgePeers(group: PeerGroup, now: number): void {
-    for (const target of judgePeers(group, now, this.#options.ejection))
+    for (const target of judgePeers(group, now, this.#known.options.ejection))
       this.#onChange({ subject: target.name, what: "set aside", reason: target.ejectedFor });
   }
 
@@ -357,47 +350,5 @@ export class Health implements TargetView, Gatekeeper {
   #tellClosed(target: TargetState): void {
     this.#shared.closed(target);
     this.#onChange({ subject: target.name, what: "breaker closed", reason: "its probe went well" });
-  }
-
-  #find(provider: string, model: string): TargetState | undefined {
-    return this.#providers.get(provider)?.targets.get(model);
-  }
-
-  #providerState(name: string): ProviderState {
-    let state = this.#providers.get(name);
-    if (!state) {
-      state = new ProviderState(name);
-      this.#providers.set(name, state);
-    }
-    return state;
-  }
-
-  #remember(provider: string, model: string, now: number): TargetState {
-    if (this.#count >= this.#options.targets) this.#forgetOldest();
-    const parent = this.#providerState(provider);
-    const target = new TargetState(parent, model, this.#options, now);
-    parent.targets.set(model, target);
-    this.#count++;
-    this.#join(target);
-    return target;
-  }
-
-  /** Puts a target among its peers. */
-  #join(target: TargetState): void {
-    for (const group of target.groups) group.members.delete(target);
-    target.groups = this.#groups.get(target.name) ?? [];
-    for (const group of target.groups) group.members.add(target);
-  }
-
-  #forget(target: TargetState): void {
-    for (const group of target.groups) group.members.delete(target);
-    target.provider.targets.delete(target.model);
-    this.#count--;
-  }
-
-  #forgetOldest(): void {
-    const idle = [...this.#providers.values()].flatMap((provider) => [...provider.targets.values()].filter(isIdle));
-    const enough = Math.ceil(this.#options.targets * FORGET_SHARE);
-    for (const target of idle.toSorted((a, b) => a.usedAt - b.usedAt).slice(0, enough)) this.#forget(target);
   }
 }
