@@ -8,15 +8,19 @@ import { join } from "node:path";
 import { bare, direct, gimbal, nginx, nginxVersion, peer, wire } from "./candidates.ts";
 import type { Candidate } from "./candidates.ts";
 import { Bodies, compare, compareRoutes, FULL, idleStreams, QUICK, secondStart } from "./cases.ts";
+import { embeddings } from "./embeddings.ts";
 import { Helpers } from "./load.ts";
+import { local } from "./local.ts";
 import { canPin } from "./processes.ts";
-import { report, targetsOf } from "./report.ts";
+import { isMissed, report, targetsOf } from "./report.ts";
 import type { Measured } from "./report.ts";
 import { survive } from "./survive.ts";
 import { workersCase } from "./workers.ts";
 
 const ROOT = join(import.meta.dirname, "..");
-const PARTS = ["plain", "10k", "stream", "translated", "latency", "workers", "idle", "start", "survive"];
+const PARTS = ["plain", "10k", "stream", "translated", "latency", "workers", "idle", "start", "survive", "local", "embeddings"];
+/** Parts that start what they need themselves. */
+const ALONE = ["start", "survive", "local", "embeddings"];
 /** Streams, by the part of the bench they belong to. What is translated is set against what is forwarded. */
 const STREAMS = [
   ["stream", "stream"],
@@ -67,7 +71,7 @@ async function measure(folder: string): Promise<Measured> {
   if (load > QUIET_LOAD)
     notes.push(`The machine was not quiet (load average ${load.toFixed(1)} at the start): figures are too high and latencies tell little.`);
   const upstream = await helpers.upstream();
-  const all = await candidates(folder, upstream.port, notes);
+  const all = only.every((part) => ALONE.includes(part)) ? [] : await candidates(folder, upstream.port, notes);
   const proxies = all.filter(({ pid }) => pid > 0);
   const saturated = { mode: "closed", ...plan.saturated } as const;
   const streamed = { mode: "closed", ...plan.streams } as const;
@@ -103,6 +107,7 @@ async function measure(folder: string): Promise<Measured> {
   await upstream.stop();
   const start = wanted("start") ? await startCase(folder, notes) : undefined;
   const survived = wanted("survive") ? await survive(quick, say) : undefined;
+  const figures = await aloneFigures(folder, notes);
   const versions = Object.fromEntries(all.filter(({ version }) => version).map(({ title, version }) => [title, version]));
   return {
     plan,
@@ -116,9 +121,19 @@ async function measure(folder: string): Promise<Measured> {
     ...(idle && { idle }),
     ...(start && { start }),
     ...(survived && { survive: survived }),
+    figures,
     notes,
     versions: { Node: process.version, ...versions },
   };
+}
+
+async function aloneFigures(folder: string, notes: string[]): Promise<NonNullable<Measured["figures"]>> {
+  if (wanted("local")) say("measuring: a model in process");
+  const ofLocal = wanted("local") ? await local(folder) : [];
+  if (typeof ofLocal === "string") notes.push(ofLocal);
+  if (wanted("embeddings")) say("measuring: embeddings");
+  const ofEmbeddings = wanted("embeddings") ? await embeddings(folder) : [];
+  return [...(typeof ofLocal === "string" ? [] : ofLocal), ...ofEmbeddings];
 }
 
 async function startCase(folder: string, notes: string[]): Promise<Measured["start"]> {
@@ -150,9 +165,7 @@ const folder = mkdtempSync(join(tmpdir(), "gimbal-bench-"));
 try {
   const measured = await measure(folder);
   const text = report(measured);
-  const missed = targetsOf(measured).filter(
-    ({ kind, figure, limit, atLeast }) => kind === "gate" && figure !== undefined && (atLeast ? figure < limit : figure > limit),
-  );
+  const missed = targetsOf(measured).filter((target) => target.kind === "gate" && isMissed(target));
   process.stdout.write(text);
   if (!quick && only === PARTS) {
     writeFileSync(join(import.meta.dirname, "RESULTS.md"), text);

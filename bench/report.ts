@@ -16,17 +16,23 @@ export interface Measured {
   readonly idle?: IdleFigures;
   readonly start?: StartFigures;
   readonly survive?: SurviveFigures;
+  /** Of parts that compare nothing. */
+  readonly figures?: readonly Figure[];
   readonly notes: readonly string[];
   readonly versions: Readonly<Record<string, string>>;
 }
 
-interface Target {
+/** One figure with what it must reach; without a limit it is only told. */
+export interface Figure {
   readonly what: string;
-  readonly kind: "gate" | "goal";
   readonly figure: number | undefined;
-  readonly limit: number;
+  readonly limit: number | undefined;
   readonly atLeast?: boolean;
   readonly unit: string;
+}
+
+interface Target extends Figure {
+  readonly kind: "gate" | "goal";
 }
 
 const cpuOf = (rows: readonly Row[] | undefined, id: string): number | undefined => {
@@ -121,7 +127,10 @@ export function targetsOf(measured: Measured): Target[] {
     },
     { what: "npm start to ready, second run", kind: "gate", figure: scaled(start?.readyMs), limit: 3, unit: "s" },
     { what: "first answered call after that", kind: "gate", figure: start?.firstCallMs, limit: 50, unit: "ms" },
-    ...(measured.survive ? surviveTargets(measured.survive) : []).map((target) => ({ ...target, kind: "gate" as const })),
+    ...[...(measured.survive ? surviveTargets(measured.survive) : []), ...(measured.figures ?? [])].map((target) => ({
+      ...target,
+      kind: "gate" as const,
+    })),
   ];
   return targets;
 }
@@ -174,11 +183,18 @@ function machine(measured: Measured): string[] {
   ];
 }
 
-function targetLine({ what, kind, figure, limit, atLeast, unit }: Target): string {
+/** Is what must be reached missed? What was not measured is not. */
+export function isMissed({ figure, limit, atLeast }: Figure): boolean {
+  if (figure === undefined || limit === undefined) return false;
+  return atLeast ? figure < limit : figure > limit;
+}
+
+function targetLine(one: Target): string {
+  const { what, kind, figure, limit, atLeast, unit } = one;
+  if (limit === undefined) return `| ${what} | ${figure === undefined ? "not measured" : `${rounded(figure)} ${unit}`} | | |`;
   const target = `${kind === "goal" ? "goal " : ""}${atLeast ? "≥" : "≤"} ${limit} ${unit}`;
   if (figure === undefined) return `| ${what} | not measured | ${target} | |`;
-  const met = atLeast ? figure >= limit : figure <= limit;
-  return `| ${what} | ${rounded(figure)} ${unit} | ${target} | ${met ? "met" : "**not met**"} |`;
+  return `| ${what} | ${rounded(figure)} ${unit} | ${target} | ${isMissed(one) ? "**not met**" : "met"} |`;
 }
 
 function section(title: string, load: string, rows: readonly Row[] | undefined, divisor: number): string[] {

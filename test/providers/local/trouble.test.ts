@@ -60,7 +60,7 @@ function run(supervisor: Supervisor, order: string): Job {
   const over = Promise.withResolvers<Problem | undefined>();
   const begun = Promise.withResolvers<void>();
   let pieces = 0;
-  const { cancel } = supervisor.run(job, {
+  const handle = supervisor.run(job, {
     onPiece: () => {
       pieces++;
       begun.resolve();
@@ -68,7 +68,7 @@ function run(supervisor: Supervisor, order: string): Job {
     onDone: () => over.resolve(undefined),
     onProblem: (problem) => over.resolve(problem),
   });
-  return { over: over.promise, begun: begun.promise, pieces: () => pieces, cancel };
+  return { over: over.promise, begun: begun.promise, pieces: () => pieces, cancel: () => handle.cancel() };
 }
 
 /** An order that is over says that the model is open. */
@@ -168,7 +168,7 @@ describe("more calls than a model takes", () => {
     expect(await run(supervisor, "hello").over).toMatchObject({ kind: "overloaded", retryAfterMs: 1000 });
     waiting[0]?.cancel();
     expect(await run(supervisor, "hello").over).toBeUndefined();
-    for (const { cancel } of waiting) cancel();
+    for (const call of waiting) call.cancel();
     await opened(supervisor);
   });
 
