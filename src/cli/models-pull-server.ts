@@ -19,13 +19,14 @@ export async function pullIntoServer(named: string, input: Input, deps: CliDeps)
   try {
     const pull = pullOf(name, providers);
     const bar = progressBar(input, deps);
-    let bytes: number | undefined;
+    let [bytes, completed]: (number | undefined)[] = [];
     let status = "";
     await pull(model, new AbortController().signal, (progress) => {
       bytes = progress.total;
-      if (progress.completed !== undefined) bar.draw(progress.completed, progress.total);
-      else if (progress.status !== status && !input.json) deps.err(`${progress.status}\n`);
+      if (progress.completed !== undefined && progress.completed !== completed) bar.draw(progress.completed, progress.total);
+      else if (progress.completed === undefined && progress.status !== status && !input.json) deps.err(`${progress.status}\n`);
       status = progress.status;
+      completed = progress.completed;
     }).finally(() => bar.end());
     deps.out(input.json ? `${JSON.stringify({ model: named, ...(bytes !== undefined && { bytes }) })}\n` : `${named} is on its server.\n`);
     return DONE;

@@ -67,7 +67,7 @@ describe("gimbal models", () => {
   it("shows what servers tell of their models, also where another one is not there; unasked it asks nobody", async () => {
     const { code, out } = await run("models", "--json");
     expect(code).toBe(0);
-    expect(card(out, "box/small")).toMatchObject({ contextTokens: 8192, operations: ["generate"], tools: true, input: ["text"] });
+    expect(card(out, "box/small")).toMatchObject({ contextTokens: 8192, operations: ["generate"], tools: true, input: ["text", "file"] });
     expect(card(out, "gone/q")).not.toHaveProperty("contextTokens");
     server.asked.length = 0;
     expect(card((await run("models", "--json", "--unasked")).out, "box/small")).not.toHaveProperty("contextTokens");
