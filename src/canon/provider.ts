@@ -16,10 +16,35 @@ export interface UpstreamCall {
   /** Content type of its streams, where they are not server-sent events. */
   readonly accepts?: string;
   readonly request: Omit<WireRequest, "body"> & { readonly body: string | Buffer };
+  /** The body where it comes piece by piece; that of `request` is then empty. Only for providers with `uploads`. */
+  readonly upload?: BodySource;
   /** A seed-like number unique to this attempt; the simulator repeats a run exactly with it. */
   readonly attempt: number;
   /** Id of the credential to use; absent or unknown to the provider: its first. */
   readonly credential?: string;
+}
+
+/** Takes a body piece by piece. After `onEnd` or `onProblem` nothing more comes. */
+export interface BodySink {
+  /** False: no more until `resume`. */
+  onPiece(piece: Buffer): boolean;
+  onEnd(): void;
+  onProblem(problem: Problem): void;
+}
+
+export interface BodyFlow {
+  /** Goes on after `onPiece` returned false. */
+  resume(): void;
+  /** Nobody wants the rest; nothing more is told. */
+  stop(): void;
+}
+
+/** A body that is there only while it passes. */
+export interface BodySource {
+  /** Undefined: not known before its end. */
+  readonly bytes: number | undefined;
+  /** Once. The sink may be told something before this returns. */
+  start(sink: BodySink): BodyFlow;
 }
 
 /** One of a provider's keys, by an id that is no secret (`lab#2`), and what may run on it. */
@@ -73,6 +98,8 @@ export interface Provider {
   readonly tasks?: { readonly [O in TaskOperation]?: TaskSupport };
   /** Its own service for batches; absent: none. */
   readonly batches?: BatchService;
+  /** Takes bodies piece by piece (`UpstreamCall.upload`). */
+  readonly uploads?: true;
   /** Its sessions over a socket; absent: none. */
   readonly realtime?: RealtimeProvider;
   /** The server that it is, where that tells of itself; absent: it does not. */

@@ -201,6 +201,9 @@ export interface Passthrough {
   readonly methods: readonly ("GET" | "POST" | "PUT" | "PATCH" | "DELETE")[];
   /** Headers of the client that go along, besides `content-type` and `accept`. */
   readonly headers: readonly string[];
+  /** Largest body and largest answer, in bytes; undefined: as everywhere. */
+  readonly requestBytes?: number | undefined;
+  readonly answerBytes?: number | undefined;
   /** What a request costs, in dollars; undefined: nobody knows. */
   readonly perCallUsd?: number | undefined;
 }

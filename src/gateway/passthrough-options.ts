@@ -3,6 +3,8 @@ import { z } from "zod";
 const MOST_PATHS = 200;
 const MOST_HEADERS = 50;
 const MOST_USD = 1_000_000;
+const MOST_BYTES = 2 ** 40;
+const bytes = (meaning: string) => z.int().min(1).max(MOST_BYTES).optional().describe(meaning);
 
 /** Whatever tells who calls, or governs the connection: the gateway's own affair. */
 const NEVER_PASSED =
@@ -34,6 +36,8 @@ const rule = z.strictObject({
     .max(MOST_HEADERS)
     .default([])
     .describe("Headers of the client that go along, besides `content-type` and `accept`."),
+  requestBytes: bytes("Largest body that is passed on, in bytes; it passes while it comes. Default: `serve.limits.bodyBytes`."),
+  answerBytes: bytes("Largest answer that is passed back, in bytes; it passes while it comes. Default: `serve.limits.answerBytes`."),
   perCallUsd: z
     .number()
     .min(0)

@@ -58,6 +58,7 @@ const ASK_MS = 10_000;
 export class HttpProvider implements Provider {
   readonly id: string;
   readonly dialects: readonly string[];
+  readonly uploads = true;
   readonly capabilities: Provider["capabilities"];
   readonly tasks: NonNullable<Provider["tasks"]>;
   readonly realtime?: RealtimeProvider;
@@ -116,7 +117,7 @@ export class HttpProvider implements Provider {
     const guard = new RedirectGuard(this.id, sink);
     const target = this.#path(path, call);
     guard.handle = this.#parts.client.open(
-      method === "GET" ? { method, path: target, headers } : { method, path: target, headers, body },
+      method === "GET" ? { method, path: target, headers } : { method, path: target, headers, body: call.upload ?? body },
       guard,
     );
     return guard;

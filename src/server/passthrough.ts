@@ -20,8 +20,9 @@ import { problemHeaders } from "../gateway/refuse.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import { parseJson } from "../kit/index.ts";
 import { Hold, refusalProblem, reserve } from "../ledger/budgets/index.ts";
-import type { FrontOut, FrontRequest } from "../wire/types.ts";
+import type { FrontOut, StreamedRequest } from "../wire/types.ts";
 import { identifyAndCount } from "./calls.ts";
+import { checkLength, PassingBody, passesPiecewise, wholeBody, type PassedBody } from "./passthrough-body.ts";
 import { isNamed, isPlainPath, queryWithoutKeys } from "./passthrough-path.ts";
 import { sendProblem } from "./respond.ts";
 
@@ -34,6 +35,8 @@ const READ_BYTES = 1024 * 1024;
 /** What comes back of an answer's headers. */
 const ANSWER_HEADERS = ["content-type", "content-disposition", "content-language", "etag", "last-modified", "retry-after", "cache-control"];
 
+const NOTHING = Buffer.alloc(0);
+
 type Rule = NonNullable<Snapshot["passthrough"]> extends ReadonlyMap<string, infer R> ? R : never;
 
 interface Asked {
@@ -45,7 +48,7 @@ interface Asked {
 }
 
 /** Passes a request on to an endpoint that no language here models: admitted, limited and recorded as a call, its content unread. */
-export function passThrough(deps: GatewayDeps, request: FrontRequest, out: FrontOut): void {
+export function passThrough(deps: GatewayDeps, request: StreamedRequest, out: FrontOut): void {
   const live = new LiveCall({ id: deps.randomness.id("call_"), clock: deps.clock, journalBytes: 0 });
   live.unread = true;
   live.dialect = SURFACE;
@@ -59,7 +62,7 @@ export function passThrough(deps: GatewayDeps, request: FrontRequest, out: Front
 /** One request on its way through. */
 class Passage {
   readonly #deps: GatewayDeps;
-  readonly #request: FrontRequest;
+  readonly #request: StreamedRequest;
   readonly #out: FrontOut;
   readonly #live: LiveCall;
   readonly #snapshot: Snapshot;
@@ -67,6 +70,7 @@ class Passage {
   #asked: Asked | undefined;
   #hold: Hold | undefined;
   #handle: UpstreamHandle | undefined;
+  #passing: PassingBody | undefined;
   #openedMs = 0;
   #firstMs: number | undefined;
   #status: number | undefined;
@@ -75,7 +79,7 @@ class Passage {
   #seen: Buffer[] | undefined = [];
   #over = false;
 
-  constructor(deps: GatewayDeps, request: FrontRequest, out: FrontOut, live: LiveCall) {
+  constructor(deps: GatewayDeps, request: StreamedRequest, out: FrontOut, live: LiveCall) {
     this.#deps = deps;
     this.#request = request;
     this.#out = out;
@@ -96,7 +100,11 @@ class Passage {
         actor: `key:${caller.id}`,
         details: { call: this.#live.id, method: asked.method, path: asked.target.split("?", 1)[0] ?? "" },
       });
-      const body = await this.#body();
+      const given = this.#body(asked.rule);
+      checkLength(given);
+      if (passesPiecewise(this.#request, asked.provider)) this.#passing = new PassingBody(given);
+      const body = this.#passing ? NOTHING : await wholeBody(given);
+      this.#sentBytes += body.length;
       if (!this.#over) this.#open(asked, body);
     } catch (error) {
       if (!(error instanceof ProblemError)) this.#deps.report(error, this.#live.id);
@@ -108,6 +116,7 @@ class Passage {
   stop(problem: Problem): void {
     if (this.#over) return;
     this.#handle?.cancel();
+    this.#passing?.stop();
     if (this.#status === undefined) sendProblem(this.#out, problem, this.#headers());
     else this.#out.cut();
     this.#settle(problem);
@@ -171,17 +180,18 @@ class Passage {
     this.#hold = reserved;
   }
 
-  #body(): Promise<Buffer> {
-    const { bodyBytes: maxBytes, requestBodyMs: timeoutMs } = this.#snapshot.limits;
-    return new Promise((resolve, reject) => {
-      this.#request.readBody({ maxBytes, timeoutMs }, (outcome) =>
-        outcome.ok ? resolve(outcome.bytes) : reject(new ProblemError(outcome.problem)),
-      );
-    });
+  #body({ requestBytes }: Rule): PassedBody {
+    const { limits } = this.#snapshot;
+    return {
+      request: this.#request,
+      maxBytes: requestBytes ?? limits.bodyBytes,
+      limits,
+      sent: (bytes) => (this.#sentBytes += bytes),
+      failed: (problem) => this.stop(problem),
+    };
   }
 
   #open({ provider, rule, target, method }: Asked, body: Buffer): void {
-    this.#sentBytes = body.length;
     this.#openedMs = this.#live.elapsedMs();
     const call = {
       dialect: provider.dialects[0] ?? "",
@@ -189,6 +199,7 @@ class Passage {
       model: SURFACE,
       stream: false,
       attempt: 0,
+      ...(this.#passing && { upload: this.#passing }),
       request: { method, path: target, headers: passedHeaders(this.#request.headers, rule.headers), body },
     } as const;
     this.#handle = provider.open(call, {
@@ -210,8 +221,9 @@ class Passage {
   #data(piece: Buffer): boolean {
     if (this.#over) return true;
     this.#receivedBytes += piece.length;
-    if (this.#receivedBytes > this.#snapshot.limits.answerBytes) {
-      this.stop({ kind: "upstream_broken", message: `The answer is larger than ${this.#snapshot.limits.answerBytes} bytes.` });
+    const most = this.#asked?.rule.answerBytes ?? this.#snapshot.limits.answerBytes;
+    if (this.#receivedBytes > most) {
+      this.stop({ kind: "upstream_broken", message: `The answer is larger than ${most} bytes.` });
       return true;
     }
     if (this.#receivedBytes > READ_BYTES) this.#seen = undefined;
@@ -223,6 +235,7 @@ class Passage {
 
   #end(): void {
     if (this.#over) return;
+    this.#passing?.stop();
     this.#out.end();
     const refused = (this.#status ?? 0) >= 400;
     this.#settle(refused ? { kind: "upstream_rejected", message: `The provider answered ${this.#status}.` } : undefined);
@@ -326,7 +339,7 @@ function nanodollars(usd: number): number {
 }
 
 /** @throws ProblemError not_found, forbidden, invalid_request, unsupported */
-function askedOf({ method, path, query }: FrontRequest, { passthrough, providers }: Snapshot, caller: Caller): Asked {
+function askedOf({ method, path, query }: StreamedRequest, { passthrough, providers }: Snapshot, caller: Caller): Asked {
   const rest = path.slice(PASSTHROUGH.length);
   const slash = rest.indexOf("/");
   const name = slash < 0 ? rest : rest.slice(0, slash);

@@ -1,5 +1,5 @@
 import type { Problem } from "../canon/index.ts";
-import type { BodyOutcome, FrontRequest } from "./types.ts";
+import type { BodyOutcome, StreamedRequest } from "./types.ts";
 
 export const EMPTY = Buffer.alloc(0);
 
@@ -7,27 +7,27 @@ export const EMPTY = Buffer.alloc(0);
 export type BodyState = "none" | "unread" | "reading" | "read" | "abandoned";
 
 /** A request as the answer's side sees it. */
-export interface Incoming extends FrontRequest {
+export interface Incoming extends StreamedRequest {
   readonly body: BodyState;
-  /** The stated length of the body in bytes; undefined when it comes in chunks. */
-  readonly declared: number | undefined;
   /** Does the client hold its body back until it is told to go on? */
   readonly awaitsContinue: boolean;
   /** Reads on and forgets; calls back when the body is over, too long, or `ms` have passed. */
   discard(maxBytes: number, ms: number, done: () => void): void;
 }
 
-export const ALREADY_READ: BodyOutcome = { ok: false, problem: { kind: "internal", message: "The body was asked for twice." } };
-export const CUT: BodyOutcome = {
+type Failed = Extract<BodyOutcome, { readonly ok: false }>;
+
+export const ALREADY_READ: Failed = { ok: false, problem: { kind: "internal", message: "The body was asked for twice." } };
+export const CUT: Failed = {
   ok: false,
   problem: { kind: "cancelled", message: "The client closed the connection before its request was complete." },
 };
 
-export function tooLarge(maxBytes: number): BodyOutcome {
+export function tooLarge(maxBytes: number): Failed {
   return failed({ kind: "too_large", message: `The body is larger than the limit of ${maxBytes} bytes.` });
 }
 
-export function tooSlow(timeoutMs: number): BodyOutcome {
+export function tooSlow(timeoutMs: number): Failed {
   return failed({
     kind: "invalid_request",
     status: 408,
@@ -36,6 +36,6 @@ export function tooSlow(timeoutMs: number): BodyOutcome {
   });
 }
 
-function failed(problem: Problem): BodyOutcome {
+function failed(problem: Problem): Failed {
   return { ok: false, problem };
 }

@@ -176,13 +176,16 @@ class Exchange implements ClientHandle, Asker {
     this.#started = true;
     const { method, path, headers, body } = this.#request;
     const { host, basePath, slots, forwarded } = this.#owner;
-    const bytes = body === undefined ? undefined : Buffer.byteLength(body);
+    const upload = typeof body === "object" && "start" in body ? body : undefined;
+    const whole = upload ? "" : (body as string | Buffer | undefined);
+    const bytes = upload ? (upload.bytes ?? "chunked") : whole === undefined ? undefined : Buffer.byteLength(whole);
     const target = forwarded === undefined ? basePath + path : forwarded.origin + basePath + path;
     const head = requestHead(method, target, host, forwarded === undefined ? headers : withProxy(headers, forwarded.proxy), bytes);
     // Not before `open` has returned: its caller does not hold the handle yet.
     if (head === undefined) return queueMicrotask(() => this.onBroken(LOCAL.unsendable));
     this.#connection = slots.take();
-    this.#connection.send(this, method === "HEAD", head, body ?? "", bytes ?? 0);
+    if (upload) this.#connection.send(this, false, head, "", 0, upload);
+    else this.#connection.send(this, method === "HEAD", head, whole ?? "", typeof bytes === "number" ? bytes : 0);
   }
 
   /** Fails without having been started; not before `open` has returned. */

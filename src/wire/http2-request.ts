@@ -1,11 +1,12 @@
 import type { ServerHttp2Stream } from "node:http2";
-import type { Clock, Headers } from "../canon/index.ts";
+import type { BodyFlow, BodySink, Clock, Headers } from "../canon/index.ts";
 import { ALREADY_READ, CUT, EMPTY, tooLarge, tooSlow } from "./body.ts";
 import { contentLength } from "./fields.ts";
-import type { BodyOutcome, FrontRequest } from "./types.ts";
+import { Flow, type FlowLimits } from "./body-flow.ts";
+import type { BodyOutcome, StreamedRequest } from "./types.ts";
 
 /** One request of an HTTP/2 connection. */
-export class Http2Request implements FrontRequest {
+export class Http2Request implements StreamedRequest {
   readonly method: string;
   readonly path: string;
   readonly query: string;
@@ -29,6 +30,36 @@ export class Http2Request implements FrontRequest {
     this.query = mark < 0 ? "" : head.target.slice(mark + 1);
     this.headers = head.headers;
     this.peer = peer;
+  }
+
+  get declared(): number | undefined {
+    const stated = this.headers["content-length"];
+    return this.#stream.endAfterHeaders ? 0 : stated === undefined ? undefined : contentLength(stated);
+  }
+
+  streamBody(limits: FlowLimits, sink: BodySink): BodyFlow {
+    const stream = this.#stream;
+    const piece = (bytes: Buffer): void => flow.piece(bytes);
+    const tap = {
+      pause: () => void stream.pause(),
+      resume: () => void stream.resume(),
+      abandon: () => void stream.off("data", piece).pause(),
+    };
+    const flow = new Flow(limits, sink, tap, this.#clock);
+    const asked = this.#asked;
+    this.#asked = true;
+    if (asked) flow.fail(ALREADY_READ.problem);
+    else if (stream.endAfterHeaders) flow.end();
+    else if ((this.declared ?? 0) > limits.maxBytes) flow.fail(tooLarge(limits.maxBytes).problem);
+    else {
+      if (this.headers["expect"]?.toLowerCase() === "100-continue" && !stream.headersSent) stream.additionalHeaders({ ":status": 100 });
+      // A stream that was taken back ends as well.
+      stream.on("end", () => (stream.aborted ? flow.fail(CUT.problem) : flow.end()));
+      stream.on("aborted", () => flow.fail(CUT.problem));
+      stream.on("close", () => flow.fail(CUT.problem));
+      stream.on("data", piece);
+    }
+    return flow;
   }
 
   readBody(limits: { readonly maxBytes: number; readonly timeoutMs: number }, done: (outcome: BodyOutcome) => void): void {

@@ -1,7 +1,8 @@
 import type { IncomingMessage } from "node:http";
-import type { Clock, Headers } from "../canon/index.ts";
+import type { BodyFlow, BodySink, Clock, Headers } from "../canon/index.ts";
 import { ALREADY_READ, CUT, EMPTY, tooLarge, tooSlow } from "./body.ts";
 import type { BodyState, Incoming } from "./body.ts";
+import { Flow, type FlowLimits } from "./body-flow.ts";
 import type { BodyOutcome } from "./types.ts";
 
 /** One request on a connection that was handed to `node:http`. */
@@ -48,6 +49,32 @@ export class Inbound implements Incoming {
     this.#sendContinue?.();
     this.#sendContinue = undefined;
     this.#collect(limits, done);
+  }
+
+  streamBody(limits: FlowLimits, sink: BodySink): BodyFlow {
+    const message = this.#message;
+    const piece = (bytes: Buffer): void => flow.piece(bytes);
+    const abandon = (): void => {
+      this.body = "abandoned";
+      message.off("data", piece).pause();
+    };
+    const flow = new Flow(limits, sink, { pause: () => message.pause(), resume: () => message.resume(), abandon }, this.#clock);
+    if (this.body === "none") flow.end();
+    else if (this.body !== "unread") flow.fail(ALREADY_READ.problem);
+    else if (this.declared !== undefined && this.declared > limits.maxBytes) flow.fail(tooLarge(limits.maxBytes).problem);
+    else {
+      this.body = "reading";
+      this.#sendContinue?.();
+      this.#sendContinue = undefined;
+      message.on("end", () => {
+        if (!flow.over) this.body = "read";
+        flow.end();
+      });
+      // The connection broke; `close` would come as well but later.
+      message.on("error", () => flow.fail(CUT.problem));
+      message.on("data", piece);
+    }
+    return flow;
   }
 
   discard(maxBytes: number, ms: number, done: () => void): void {

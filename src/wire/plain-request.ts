@@ -1,6 +1,7 @@
-import type { Clock, Headers } from "../canon/index.ts";
+import type { BodyFlow, BodySink, Clock, Headers } from "../canon/index.ts";
 import { ALREADY_READ, CUT, EMPTY, tooLarge, tooSlow } from "./body.ts";
 import type { BodyState, Incoming } from "./body.ts";
+import { Flow, type FlowLimits } from "./body-flow.ts";
 import type { PlainHead } from "./request-head.ts";
 import type { BodyOutcome } from "./types.ts";
 
@@ -29,6 +30,7 @@ export class PlainRequest implements Incoming {
   #missing: number;
   #done: ((outcome: BodyOutcome) => void) | undefined;
   #stop: (() => void) | undefined;
+  #flow: Flow | undefined;
   /** While the body is thrown away: what is still tolerated of it. */
   #tolerated = 0;
   #discarded: (() => void) | undefined;
@@ -65,8 +67,25 @@ export class PlainRequest implements Incoming {
     this.#stop = this.#clock.after(limits.timeoutMs, () => this.#settle(tooSlow(limits.timeoutMs)));
   }
 
+  streamBody(limits: FlowLimits, sink: BodySink): BodyFlow {
+    const source = this.#source;
+    const abandon = (): void => {
+      this.body = "abandoned";
+      // What still comes is skipped as soon as the answer is out.
+      source.pause();
+    };
+    const flow = new Flow(limits, sink, { pause: () => source.pause(), resume: () => source.resume(), abandon }, this.#clock);
+    const { body } = this;
+    if (body === "none") flow.end();
+    else if (body !== "unread") flow.fail(ALREADY_READ.problem);
+    else if (this.declared > limits.maxBytes) flow.fail(tooLarge(limits.maxBytes).problem);
+    else this.#stream(flow);
+    return flow;
+  }
+
   discard(maxBytes: number, ms: number, done: () => void): void {
     if (this.#missing === 0) return done();
+    this.#flow = undefined;
     this.#tolerated = maxBytes;
     this.#discarded = done;
     this.#stop = this.#clock.after(ms, () => this.#finishDiscarding());
@@ -93,11 +112,36 @@ export class PlainRequest implements Incoming {
 
   /** The connection ended. */
   cut(): void {
-    if (this.#missing > 0) this.#settle(CUT);
+    if (this.#missing > 0) {
+      this.#settle(CUT);
+      this.#flow?.fail(CUT.problem);
+    }
     this.#finishDiscarding();
   }
 
+  #stream(flow: Flow): void {
+    this.body = "reading";
+    this.#flow = flow;
+    const before = this.#pieces;
+    this.#pieces = [];
+    for (const piece of before) flow.piece(piece);
+    if (this.#missing === 0) this.#streamed(flow);
+    else this.#source.resume();
+  }
+
+  #streamed(flow: Flow): void {
+    this.#flow = undefined;
+    if (!flow.over) this.body = "read";
+    flow.end();
+  }
+
   #keep(piece: Buffer): void {
+    const flow = this.#flow;
+    if (flow) {
+      flow.piece(piece);
+      if (this.#missing === 0) this.#streamed(flow);
+      return;
+    }
     this.#pieces.push(piece);
     if (this.body === "unread") {
       if (this.declared - this.#missing > AHEAD_BYTES) this.#source.pause();

@@ -4,13 +4,16 @@ import { fieldName, isFieldValue, isFraming } from "./fields.ts";
 const WITH_CONTENT: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"]);
 const NOT_IN_TARGET = /[^\x21-\x7e\x80-\xff]/;
 
-/** Request line and header lines, with the blank line, in Latin-1; undefined when the request cannot be written as HTTP. */
+/**
+ * Request line and header lines, with the blank line, in Latin-1; undefined when the request cannot be written as HTTP.
+ * @param bodyBytes `chunked`: not known before its end
+ */
 export function requestHead(
   method: string,
   target: string,
   host: string,
   headers: Readonly<Record<string, string>>,
-  bodyBytes: number | undefined,
+  bodyBytes: number | "chunked" | undefined,
 ): string | undefined {
   if (fieldName(method) === undefined || NOT_IN_TARGET.test(target)) return undefined;
   let lines = "";
@@ -27,6 +30,6 @@ export function requestHead(
   }
   const length = bodyBytes ?? (WITH_CONTENT.has(method) ? 0 : undefined);
   const hostLine = named ? "" : `host: ${host}\r\n`;
-  const lengthLine = length === undefined ? "" : `content-length: ${length}\r\n`;
+  const lengthLine = length === undefined ? "" : length === "chunked" ? "transfer-encoding: chunked\r\n" : `content-length: ${length}\r\n`;
   return `${method} ${target} HTTP/1.1\r\n${hostLine}${lines}accept-encoding: identity\r\n${lengthLine}\r\n`;
 }

@@ -1,5 +1,6 @@
 import type { LookupFunction } from "node:net";
-import type { Clock, Headers, Problem, Secret } from "../canon/index.ts";
+import type { BodyFlow, BodySink, BodySource, Clock, Headers, Problem, Secret } from "../canon/index.ts";
+import type { FlowLimits } from "./body-flow.ts";
 
 /** One request as the front end hands it over. The body is read only when the handler asks. */
 export interface FrontRequest {
@@ -11,8 +12,15 @@ export interface FrontRequest {
   readonly headers: Headers;
   /** The peer's address; behind a trusted proxy the client's. */
   readonly peer: string;
+  /** The stated length of the body in bytes; undefined when it is not known before its end. */
+  readonly declared: number | undefined;
   /** Reads the whole body; calls back once. Over the limit, too slow or cut: a problem, and the connection closes after the answer. */
   readBody(limits: { readonly maxBytes: number; readonly timeoutMs: number }, done: (outcome: BodyOutcome) => void): void;
+}
+/** A request whose body can also be taken piece by piece, while it comes. */
+export interface StreamedRequest extends FrontRequest {
+  /** Instead of `readBody`, once. Over a limit, too slow or cut: a problem, and the connection closes after the answer. */
+  streamBody(limits: FlowLimits, sink: BodySink): BodyFlow;
 }
 export type BodyOutcome = { readonly ok: true; readonly bytes: Buffer } | { readonly ok: false; readonly problem: Problem };
 
@@ -47,7 +55,7 @@ export interface FrontSocket {
   readonly buffered: number;
 }
 
-export type FrontHandler = (request: FrontRequest, out: FrontOut) => void;
+export type FrontHandler = (request: StreamedRequest, out: FrontOut) => void;
 /** Decides on an upgrade: accept it, or answer like a plain request. */
 export type UpgradeHandler = (
   request: FrontRequest,
@@ -151,7 +159,7 @@ export interface ClientRequest {
   /** Appended to the base URL's path. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string | Buffer;
+  readonly body?: string | Buffer | BodySource;
 }
 
 /** See UpstreamSink in canon: the same promises. */

@@ -1,9 +1,10 @@
 import type { Socket } from "node:net";
-import type { Headers } from "../canon/index.ts";
+import type { BodySource, Headers } from "../canon/index.ts";
 import { AnswerReader } from "./answer-reader.ts";
 import type { AnswerReaderSink, Fault } from "./answer-reader.ts";
 import { writeAround } from "./chunk.ts";
 import { LOCAL } from "./failures.ts";
+import { Upload } from "./upload.ts";
 import { atEndOfTurn } from "./turn.ts";
 import type { Leaving } from "./turn.ts";
 import type { Dialler } from "./upstream-dial.ts";
@@ -47,7 +48,11 @@ export class UpstreamConnection implements AnswerReaderSink, Leaving {
   #stands = false;
   #asker: Asker | undefined;
   /** A request that has not left yet. */
-  #unsent: { readonly head: string; readonly body: Buffer | string; readonly bodyBytes: number } | undefined;
+  #unsent:
+    | { readonly head: string; readonly body: Buffer | string; readonly bodyBytes: number; readonly upload: BodySource | undefined }
+    | undefined;
+  /** A body that is still being sent. */
+  #upload: Upload | undefined;
   #reader: AnswerReader | undefined;
   #answering = false;
   /** The upstream said its last word while its answer was held back. */
@@ -79,19 +84,21 @@ export class UpstreamConnection implements AnswerReaderSink, Leaving {
   }
 
   /** Sends one request; what becomes of it is told to the asker. `head` is Latin-1. */
-  send(asker: Asker, isHead: boolean, head: string, body: Buffer | string, bodyBytes: number): void {
+  send(asker: Asker, isHead: boolean, head: string, body: Buffer | string, bodyBytes: number, upload?: BodySource): void {
     this.#asker = asker;
     this.#reader = new AnswerReader(this, isHead, this.#owner.limits.maxHeaderBytes);
     this.#answering = false;
     this.#quietSince = undefined;
-    this.#unsent = { head, body, bodyBytes };
+    this.#unsent = { head, body, bodyBytes, upload };
     atEndOfTurn(this);
   }
 
   endOfTurn(): void {
     const unsent = this.#unsent;
     this.#unsent = undefined;
-    if (unsent && !this.#socket.destroyed) writeAround(this.#socket, unsent.head, unsent.body, unsent.bodyBytes, "");
+    if (!unsent || this.#socket.destroyed) return;
+    if (unsent.upload) this.#upload = new Upload(this.#socket, unsent.head, unsent.upload);
+    else writeAround(this.#socket, unsent.head, unsent.body, unsent.bodyBytes, "");
   }
 
   /** The asker has room again. */
@@ -111,6 +118,8 @@ export class UpstreamConnection implements AnswerReaderSink, Leaving {
   destroy(): void {
     this.#asker = undefined;
     this.#unsent = undefined;
+    this.#upload?.stop();
+    this.#upload = undefined;
     this.#reader?.stop();
     this.#reader = undefined;
     this.#socket.destroy();
@@ -118,7 +127,8 @@ export class UpstreamConnection implements AnswerReaderSink, Leaving {
 
   /** Called every `sweepMs`: one timer for all connections instead of one or two for each request. */
   sweep(now: number): void {
-    if (this.#reader?.blocked) this.#quietSince = undefined;
+    // Whoever waits for us, or for our client, is not silent.
+    if (this.#reader?.blocked || (this.#upload && this.#upload.moves())) this.#quietSince = undefined;
     else if (this.#quietSince === undefined) this.#quietSince = now;
     else this.#checkQuiet(now - this.#quietSince);
   }
@@ -135,11 +145,14 @@ export class UpstreamConnection implements AnswerReaderSink, Leaving {
 
   onComplete(reusable: boolean): void {
     const asker = this.#asker;
+    const sent = this.#upload?.done ?? true;
+    this.#upload?.stop();
+    this.#upload = undefined;
     this.#asker = undefined;
     this.#reader = undefined;
     this.#quietSince = undefined;
     // An answer that came before the request was written may leave half a request on the connection.
-    asker?.onComplete(reusable && !this.#ended && this.#idleMs > 0 && this.#socket.writableLength === 0);
+    asker?.onComplete(reusable && sent && !this.#ended && this.#idleMs > 0 && this.#socket.writableLength === 0);
   }
 
   #data(bytes: Buffer): void {
