@@ -26,6 +26,11 @@ export interface Framing {
    * which may be cut short: it never throws.
    */
   readonly parse: (frame: Uint8Array) => WireFrame | undefined;
+  /**
+   * The JSON of a frame of the kind that tells pieces of text, where what stands around it differs from frame to frame; undefined for every
+   * other frame. Without this member a frame is compared as it stands.
+   */
+  readonly payload?: (frame: Uint8Array) => Uint8Array | undefined;
   /** A frame on the wire. `data` is one line, as JSON is. */
   readonly format: (event: string | undefined, data: string) => Uint8Array;
 }
@@ -39,7 +44,7 @@ export interface TextFrame {
   readonly event: string | undefined;
   /** What follows `data: ` with this text; one line. */
   data(text: string, number?: number): string;
-  /** The whole server-sent event, which costs less than to put it together of strings; undefined for a text that has to be escaped. */
+  /** The whole frame on the wire, which costs less than to put it together of strings; undefined for a text that has to be escaped. */
   bytes<Bytes extends Uint8Array>(text: string, allocate: (length: number) => Bytes, number?: number): Bytes | undefined;
   /**
    * The same with the JSON string that stands in other bytes from `start` to `end`, without its quotes; undefined when it is not written
@@ -108,6 +113,8 @@ export type FrameRole =
 export interface FrameMeter {
   /** `frame` is one complete server-sent event including its blank line, or one WebSocket message. */
   frame(frame: Buffer): FrameRole;
+  /** The frame that `frame` was just given, without what was only asked for on the client's behalf; absent: as it is. */
+  shown?(frame: Buffer): Buffer;
   /** The newest usage seen; undefined when the stream named none. */
   usage(): Usage | undefined;
   id(): string | undefined;

@@ -98,8 +98,8 @@ export class ClientWriter implements EventWriter {
   }
 
   get repeats(): TextFrame | undefined {
-    const { live, client } = this.#context;
-    if (this.#watched || !this.#begun || this.#held.length > 0 || client.framing) return undefined;
+    const { live } = this.#context;
+    if (this.#watched || !this.#begun || this.#held.length > 0) return undefined;
     // The frames are numbered as they are counted here, or not at all.
     return this.#number === undefined || this.#number === live.last - 1 ? this.#encoder?.repeats : undefined;
   }

@@ -59,7 +59,7 @@ export class DecodedStream implements Reply {
     const framing = framingOf(context.upstream);
     this.#cutter = framing.cutter(context.limits.frameBytes);
     this.#decoder = context.upstream.decodeEvents((event) => (this.#events[this.#emitted++] = event), { provider: context.provider.id });
-    this.#feed = new FrameFeed(this.#decoder, framing.parse);
+    this.#feed = new FrameFeed(this.#decoder, framing.parse, framing.payload);
     this.#writer = writerOf(context);
   }
 

@@ -40,23 +40,33 @@ const MAX_UNUSED = 16;
 export class FrameFeed {
   readonly #reader: FrameReader;
   readonly #parse: (bytes: Uint8Array) => { event?: string | undefined; data: string } | undefined;
+  readonly #payload: ((bytes: Uint8Array) => Uint8Array | undefined) | undefined;
   #template: FrameTemplate | undefined;
   #tell: ((text: string) => void) | undefined;
   #unused = 0;
   /** The string that the frame read last told, when the next may do the same; otherwise empty. */
   told = "";
 
-  /** `parse`: name and data of a whole frame, where the stream is not one of server-sent events. */
-  constructor(reader: FrameReader, parse: (bytes: Uint8Array) => { event?: string | undefined; data: string } | undefined = parseFrame) {
+  /**
+   * `parse`: name and data of a whole frame, where the stream is not one of server-sent events. `payload`: the bytes that are compared,
+   * where those around them differ from frame to frame; undefined for a frame that is to be read.
+   */
+  constructor(
+    reader: FrameReader,
+    parse: (bytes: Uint8Array) => { event?: string | undefined; data: string } | undefined = parseFrame,
+    payload?: (bytes: Uint8Array) => Uint8Array | undefined,
+  ) {
     this.#reader = reader;
     this.#parse = parse;
+    this.#payload = payload;
   }
 
   /** `bytes` is one frame; its blank line may be missing at the end of a stream. */
   frame(bytes: Uint8Array): void {
     this.told = "";
-    if (this.#template && this.#tell) {
-      const text = this.#template.text(bytes);
+    const compared = this.#template && this.#tell && this.#compared(bytes);
+    if (compared && this.#template && this.#tell) {
+      const text = this.#template.text(compared);
       if (text !== "") {
         this.#unused = 0;
         this.told = text;
@@ -69,7 +79,8 @@ export class FrameFeed {
     const { repeatable } = this.#reader;
     this.#template = undefined;
     if (!repeatable || this.#unused >= MAX_UNUSED) return;
-    this.#template = FrameTemplate.of(bytes, repeatable.text, repeatable.ignored);
+    const learnt = this.#compared(bytes);
+    this.#template = learnt && FrameTemplate.of(learnt, repeatable.text, repeatable.ignored);
     this.#tell = repeatable.tell;
     this.#unused++;
     if (this.#template) this.told = repeatable.text;
@@ -86,10 +97,15 @@ export class FrameFeed {
     number: number,
   ): Bytes | undefined {
     const template = this.#template;
-    if (!template?.fits(bytes) || template.start === template.end) return undefined;
-    const frame = to.around(bytes, template.start, template.end, allocate, number);
+    const compared = template && this.#compared(bytes);
+    if (!compared || !template.fits(compared) || template.start === template.end) return undefined;
+    const frame = to.around(compared, template.start, template.end, allocate, number);
     if (frame) this.#unused = 0;
     return frame;
+  }
+
+  #compared(bytes: Uint8Array): Uint8Array | undefined {
+    return this.#payload ? this.#payload(bytes) : bytes;
   }
 
   /** Reads as one what several frames told that were relayed. */

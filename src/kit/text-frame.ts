@@ -13,8 +13,12 @@ const MAX_LETTERS = 64;
 /** Beyond this a number is written by way of a string. */
 const MAX_NUMBER = 1e9;
 
+/** What stands around a frame's data: a server-sent event's lines, the end of a line, or nothing. */
+export type Surroundings = "event" | "line" | "none";
+const CLOSINGS: Readonly<Record<Surroundings, string>> = { event: "\n\n", line: "\n", none: "" };
+
 /**
- * A server-sent event whose copies differ in nothing but one JSON string, and perhaps a number behind it: made once, filled in for every
+ * A frame whose copies differ in nothing but one JSON string, and perhaps a number behind it: made once, filled in for every
  * piece of a stream. Filling in bytes costs less than half of what putting strings together and encoding them does.
  */
 export class TextFrame {
@@ -22,13 +26,15 @@ export class TextFrame {
   readonly #before: string;
   readonly #after: string;
   readonly #end: string | undefined;
+  readonly #within: Surroundings;
   #head: Uint8Array | undefined;
   #middle: Uint8Array | undefined;
   #tail: Uint8Array | undefined;
 
   /** `before` and `after` surround the JSON string in the event's data; with `end`, a number stands between `after` and that. */
-  constructor(event: string | undefined, before: string, after: string, end?: string) {
+  constructor(event: string | undefined, before: string, after: string, end?: string, within: Surroundings = "event") {
     this.event = event;
+    this.#within = within;
     this.#before = before;
     this.#after = after;
     this.#end = end;
@@ -112,13 +118,14 @@ export class TextFrame {
   }
 
   #headBytes(): Uint8Array {
-    return (this.#head ??= encoder.encode(`${this.event === undefined ? "" : `event: ${this.event}\n`}data: ${this.#before}"`));
+    const name = this.event === undefined ? "" : `event: ${this.event}\n`;
+    return (this.#head ??= encoder.encode(`${this.#within === "event" ? `${name}data: ` : ""}${this.#before}"`));
   }
   #middleBytes(): Uint8Array {
-    return (this.#middle ??= encoder.encode(`"${this.#after}${this.#end === undefined ? "\n\n" : ""}`));
+    return (this.#middle ??= encoder.encode(`"${this.#after}${this.#end === undefined ? CLOSINGS[this.#within] : ""}`));
   }
   #tailBytes(): Uint8Array {
-    return (this.#tail ??= encoder.encode(this.#end === undefined ? "" : `${this.#end}\n\n`));
+    return (this.#tail ??= encoder.encode(this.#end === undefined ? "" : this.#end + CLOSINGS[this.#within]));
   }
 }
 

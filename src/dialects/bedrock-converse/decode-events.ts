@@ -1,4 +1,15 @@
-import type { EmitEvent, EventDecoder, Item, Json, JsonObject, Origin, Part, Problem, WireFrame } from "../../canon/index.ts";
+import type {
+  EmitEvent,
+  EventDecoder,
+  Item,
+  Json,
+  JsonObject,
+  Origin,
+  Part,
+  Problem,
+  RepeatableFrame,
+  WireFrame,
+} from "../../canon/index.ts";
 import { parseJson } from "../../kit/index.ts";
 import { isObject, object, text, type Draft } from "../shared-shape.ts";
 import { ANSWER_PLACE } from "./answer.ts";
@@ -8,6 +19,9 @@ import { streamProblem } from "./problem.ts";
 import { envelopeOf, ID } from "./shape.ts";
 import { stopOf } from "./stop.ts";
 import { usageOf } from "./usage.ts";
+
+/** Letters that hide how long a message is. */
+const PADDING: readonly string[] = ["p"];
 
 type Kind = "text" | "reasoning" | "tool" | "other";
 
@@ -41,6 +55,7 @@ export class EventMessageDecoder implements EventDecoder {
   #ended = false;
   #stopped = false;
   #counted = false;
+  repeatable: RepeatableFrame | undefined;
 
   constructor(emit: EmitEvent, provider: string | undefined) {
     this.#emit = emit;
@@ -48,6 +63,7 @@ export class EventMessageDecoder implements EventDecoder {
   }
 
   frame({ event, data }: WireFrame): void {
+    this.repeatable = undefined;
     if (this.#ended) return;
     const body = parseJson(data);
     if (isException(event)) return this.#fail(streamProblem(event ?? "", body, this.#origin.provider));
@@ -147,6 +163,12 @@ export class EventMessageDecoder implements EventDecoder {
     if (open.kind !== "text") return this.#mixed();
     open.words += words;
     this.#emit({ type: "text", index: open.index, part: open.part, text: words });
+    this.#repeats(words, (next) => this.#text(at, next));
+  }
+
+  /** A piece of the same block may follow that differs in its words alone. */
+  #repeats(words: string, tell: (words: string) => void): void {
+    this.repeatable = { text: words, ignored: PADDING, tell };
   }
 
   #cite(open: OpenBlock, citation: Json): void {
@@ -158,7 +180,9 @@ export class EventMessageDecoder implements EventDecoder {
     const open = this.#blocks.get(at);
     if (!open || open.kind === "text" || open.kind === "reasoning" || typeof piece !== "string") return this.#mixed();
     open.words += piece;
-    if (open.kind === "tool" && piece !== "") this.#emit({ type: "input", index: open.index, text: piece });
+    if (open.kind !== "tool" || piece === "") return;
+    this.#emit({ type: "input", index: open.index, text: piece });
+    this.#repeats(piece, (next) => this.#input(at, next));
   }
 
   #thought(at: number, thought: JsonObject): void {
@@ -178,6 +202,8 @@ export class EventMessageDecoder implements EventDecoder {
     if (signature !== undefined) open.signature = `${open.signature ?? ""}${signature}`;
     const redacted = text(thought["redactedContent"]);
     if (redacted !== undefined) open.redacted = `${open.redacted ?? ""}${redacted}`;
+    if (words !== undefined && signature === undefined && redacted === undefined)
+      this.#repeats(words, (next) => this.#thought(at, { text: next }));
   }
 
   #stop(at: Json | undefined): void {

@@ -3,6 +3,7 @@ import {
   offeredTools,
   type AnswerContext,
   type EmitFrame,
+  type EmitText,
   type Event,
   type EventEncoder,
   type Item,
@@ -14,6 +15,7 @@ import {
 import { object } from "../shared-shape.ts";
 import { flattenTools, wrapCustomInput, type FlatTools } from "../shared-tools.ts";
 import { shownThought } from "./answer.ts";
+import { DeltaFrame } from "./delta-frame.ts";
 import { problemFrame } from "./problem.ts";
 import { ID } from "./shape.ts";
 import { reasonFor } from "./stop.ts";
@@ -21,22 +23,28 @@ import { saysUsage, usageFields } from "./usage.ts";
 
 /** Canonical events to the service's. Each part of a message, each thought and each call is one block. */
 export class EventMessageEncoder implements EventEncoder {
+  repeats: DeltaFrame | undefined;
   readonly #emit: EmitFrame;
+  readonly #emitText: EmitText;
   readonly #context: AnswerContext;
   #flat: FlatTools | undefined;
   /** The number of each item's block, or of each part's. */
   readonly #blocks = new Map<string, number>();
   readonly #sent = new Map<string, number>();
+  /** How the last words were told. */
+  #told: DeltaFrame | undefined;
   #next = 0;
   #usage: Usage = NO_USAGE;
   #ended = false;
 
-  constructor(emit: EmitFrame, context: AnswerContext) {
+  constructor(emit: EmitFrame, context: AnswerContext, emitText?: EmitText) {
     this.#emit = emit;
+    this.#emitText = emitText ?? ((frame, words) => emit(frame.event, frame.data(words)));
     this.#context = context;
   }
 
   event(event: Event): void {
+    this.repeats = undefined;
     if (this.#ended) return;
     switch (event.type) {
       case "start":
@@ -47,7 +55,7 @@ export class EventMessageEncoder implements EventEncoder {
       case "refusal":
         return this.#text(event.index, event.part, event.text);
       case "reasoning":
-        return this.#delta(this.#blockOf(event.index, 0), { reasoningContent: { text: event.text } });
+        return this.#tell("reasoning", this.#blockOf(event.index, 0), event.text);
       case "input":
         return this.#input(event.index, event.text);
       case "annotation":
@@ -103,16 +111,26 @@ export class EventMessageEncoder implements EventEncoder {
     if (piece === "" || this.#custom.has(index)) return;
     const key = `${index} 0`;
     this.#sent.set(key, (this.#sent.get(key) ?? 0) + piece.length);
-    this.#delta(this.#blockOf(index, 0), { toolUse: { input: piece } });
+    this.#tell("input", this.#blockOf(index, 0), piece);
   }
 
   #text(index: number, part: number, words: string): void {
     if (words === "") return;
     const key = `${index} ${part}`;
     // Another part of the message begins: the one before is whole.
-    if (part > 0 && !this.#blocks.has(key)) this.#stop(`${index} ${part - 1}`);
+    const begins = part > 0 && !this.#blocks.has(key);
+    if (begins) this.#stop(`${index} ${part - 1}`);
     this.#sent.set(key, (this.#sent.get(key) ?? 0) + words.length);
-    this.#emit("contentBlockDelta", `{"contentBlockIndex":${this.#blockOf(index, part)},"delta":{"text":${JSON.stringify(words)}}}`);
+    this.#tell("text", this.#blockOf(index, part), words);
+    if (begins) this.repeats = undefined;
+  }
+
+  #tell(kind: DeltaFrame["kind"], block: number, words: string): void {
+    const told = this.#told;
+    const frame = told?.kind === kind && told.block === block ? told : new DeltaFrame(kind, block);
+    this.#told = frame;
+    this.#emitText(frame, words);
+    this.repeats = frame;
   }
 
   readonly #stopped = new Set<string>();

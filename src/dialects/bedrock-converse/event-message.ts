@@ -85,14 +85,42 @@ export function headerBytes(headers: Readonly<Record<string, string>>): Buffer {
 
 /** A message of these headers, whose payload `write` puts into `bytes` from `at`: `payloadBytes` of them. */
 export function writeMessage(headers: Uint8Array, payloadBytes: number, write: (bytes: Buffer, at: number) => void): Buffer {
-  const behind = PRELUDE_BYTES + headers.length;
-  const end = behind + payloadBytes;
-  const bytes = Buffer.allocUnsafe(end + CHECKSUM_BYTES);
+  const start = payloadStart(headers);
+  const bytes = Buffer.allocUnsafe(start + payloadBytes + CHECKSUM_BYTES);
+  write(bytes, start);
+  finish(bytes, headers);
+  return bytes;
+}
+
+/** Where a message's payload begins, and how many bytes stand behind it. */
+export function payloadStart(headers: Uint8Array): number {
+  return PRELUDE_BYTES + headers.length;
+}
+export const PAYLOAD_BEHIND = CHECKSUM_BYTES;
+
+/** A message of these headers in memory of the caller's choice, around a payload that `fill` writes; undefined when it wrote none. */
+export function aroundPayload<Bytes extends Uint8Array>(
+  headers: Uint8Array,
+  allocate: (length: number) => Bytes,
+  fill: (payload: (length: number) => Uint8Array) => unknown,
+): Bytes | undefined {
+  const start = payloadStart(headers);
+  let whole: Bytes | undefined;
+  const written = fill((length) => {
+    whole = allocate(start + length + CHECKSUM_BYTES);
+    return whole.subarray(start, start + length);
+  });
+  if (!written || !whole) return undefined;
+  finish(bufferOver(whole), headers);
+  return whole;
+}
+
+/** Writes everything but the payload. */
+function finish(bytes: Buffer, headers: Uint8Array): void {
+  const end = bytes.length - CHECKSUM_BYTES;
   bytes.writeUInt32BE(bytes.length, 0);
   bytes.writeUInt32BE(headers.length, 4);
   bytes.writeUInt32BE(crc32(bytes.subarray(0, 8)), 8);
   bytes.set(headers, PRELUDE_BYTES);
-  write(bytes, behind);
   bytes.writeUInt32BE(crc32(bytes.subarray(0, end)), end);
-  return bytes;
 }

@@ -102,6 +102,13 @@ function parse(frame: Uint8Array): WireFrame | undefined {
   }
 }
 
+const DELTA = "contentBlockDelta";
+
+function payload(frame: Uint8Array): Uint8Array | undefined {
+  const message = readMessage(frame);
+  return message?.head.type === "event" && message.head.named[":event-type"] === DELTA ? message.payload : undefined;
+}
+
 function exceptionName(type: string | undefined): string {
   const name = type ?? "internalServer";
   return isException(name) ? name : `${name}Exception`;
@@ -127,6 +134,7 @@ export const eventMessages: Framing = {
   contentType: "application/vnd.amazon.eventstream",
   cutter: (maxBytes) => new MessageCutter(maxBytes),
   parse,
+  payload,
   format: (event, data) =>
     writeMessage(headersOf(event ?? "event"), Buffer.byteLength(data), (bytes, at) => void bytes.write(data, at, "utf8")),
 };

@@ -39,7 +39,7 @@ export default defineDialect({
   encodeAnswer,
   readAnswer,
   decodeEvents: (emit, context) => new EventMessageDecoder(emit, context.provider),
-  encodeEvents: (emit, context) => new EventMessageEncoder(emit, context),
+  encodeEvents: (emit, context, emitText) => new EventMessageEncoder(emit, context, emitText),
   usageFrames: () => new MessageMeter(),
 
   decodeProblem,

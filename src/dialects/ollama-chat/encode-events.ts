@@ -3,6 +3,7 @@ import {
   offeredTools,
   type AnswerContext,
   type EmitFrame,
+  type EmitText,
   type Event,
   type EventEncoder,
   type Item,
@@ -11,6 +12,7 @@ import {
   type ToolCallItem,
   type Usage,
 } from "../../canon/index.ts";
+import { TextFrame } from "../../kit/index.ts";
 import { isList, object, text, type Draft } from "../shared-shape.ts";
 import { flattenToolCall, flattenTools, type FlatTools } from "../shared-tools.ts";
 import { errorBody } from "./problem.ts";
@@ -20,12 +22,16 @@ import { COUNTS, reasonFor, stopOf, timeOf, usageFields, usageOf } from "./usage
 
 /** Canonical events to frames of the shape that the client's door has. Tool calls are told when they are whole, as the server does. */
 export class FrameEncoder implements EventEncoder {
+  repeats: TextFrame | undefined;
   readonly #emit: EmitFrame;
+  readonly #emitText: EmitText;
   readonly #context: AnswerContext;
   readonly #shape: Shape;
   #flat: FlatTools | undefined;
   /** What every frame begins with, up to where its words stand. */
   #head = "";
+  #said: TextFrame | undefined;
+  #thinking: TextFrame | undefined;
   #time = "";
   #model = "";
   readonly #sent: number[] = [];
@@ -33,13 +39,15 @@ export class FrameEncoder implements EventEncoder {
   #usage: Usage = NO_USAGE;
   #ended = false;
 
-  constructor(emit: EmitFrame, context: AnswerContext) {
+  constructor(emit: EmitFrame, context: AnswerContext, emitText?: EmitText) {
     this.#emit = emit;
+    this.#emitText = emitText ?? ((frame, words) => emit(undefined, frame.data(words)));
     this.#context = context;
     this.#shape = shapeOf(context.call);
   }
 
   event(event: Event): void {
+    this.repeats = undefined;
     if (this.#ended) return;
     switch (event.type) {
       case "start":
@@ -77,15 +85,24 @@ export class FrameEncoder implements EventEncoder {
 
   #words(words: string, logprobs: Json | undefined): void {
     if (words === "") return;
+    if (!isList(logprobs)) return this.#tell((this.#said ??= this.#frame("")), words);
     const end = this.#shape === "chat" ? "}" : "";
-    const tokens = isList(logprobs) ? `,"logprobs":${JSON.stringify(logprobs)}` : "";
-    this.#emit(undefined, `${this.#head}${JSON.stringify(words)}${end},"done":false${tokens}}`);
+    this.#emit(undefined, `${this.#head}${JSON.stringify(words)}${end},"done":false,"logprobs":${JSON.stringify(logprobs)}}`);
   }
 
   #thought(words: string): void {
     if (words === "") return;
-    const end = this.#shape === "chat" ? "}" : "";
-    this.#emit(undefined, `${this.#head}"","thinking":${JSON.stringify(words)}${end},"done":false}`);
+    this.#tell((this.#thinking ??= this.#frame('"","thinking":')), words);
+  }
+
+  /** Words behind the head and `before`, and nothing else. */
+  #frame(before: string): TextFrame {
+    return new TextFrame(undefined, this.#head + before, this.#shape === "chat" ? '},"done":false}' : ',"done":false}', undefined, "line");
+  }
+
+  #tell(frame: TextFrame, words: string): void {
+    this.#emitText(frame, words);
+    this.repeats = frame;
   }
 
   /** What the finished item holds beyond its deltas is sent after all. */

@@ -48,7 +48,7 @@ export default defineDialect({
   encodeAnswer,
   readAnswer,
   decodeEvents: (emit, context) => new FrameDecoder(emit, context),
-  encodeEvents: (emit, context) => new FrameEncoder(emit, context),
+  encodeEvents: (emit, context, emitText) => new FrameEncoder(emit, context, emitText),
   usageFrames: () => new LineMeter(),
 
   decodeProblem,
