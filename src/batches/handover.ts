@@ -29,14 +29,16 @@ export interface ReadyPart {
 
 export interface HandOverDeps {
   readonly gateway: GatewayDeps;
-  /** Resolves when the part's content is not held any more. */
-  readonly send: (ready: ReadyPart) => Promise<void>;
+  /** Resolves when the part is recorded; `sent`, when its content is not held any more. */
+  readonly send: (ready: ReadyPart) => Promise<{ readonly sent: Promise<void> }>;
 }
 
 /** Gathers drafted lines into batches of their providers' services: each of one model, one key and one kind of call. */
 export class HandOver {
   readonly #deps: HandOverDeps;
   readonly #groups = new Map<string, Group>();
+  readonly #onTheirWay = new Set<Promise<void>>();
+  /** Gathered, and on their way. */
   #bytes = 0;
 
   constructor(deps: HandOverDeps) {
@@ -61,7 +63,7 @@ export class HandOver {
     return this.#put(key, group, line, text, allowance);
   }
 
-  /** Sends whatever is gathered. */
+  /** Sends whatever is gathered. Resolves when it is recorded; a service that is slow to take it keeps nobody else waiting. */
   async flush(): Promise<void> {
     for (const [key, group] of this.#groups) await this.#send(key, group);
   }
@@ -84,7 +86,10 @@ export class HandOver {
     group.bytes += text.length;
     if (allowance) group.allowances.set(line, allowance);
     this.#bytes += text.length;
-    if (this.#bytes > HELD_BYTES) await this.flush();
+    if (this.#bytes > HELD_BYTES) {
+      await this.flush();
+      await Promise.all(this.#onTheirWay);
+    }
     return true;
   }
 
@@ -96,7 +101,6 @@ export class HandOver {
   async #send(key: string, { draft, group, mark, lines, content, allowances, bytes }: Group): Promise<void> {
     const { provider, target, call } = draft;
     this.#groups.delete(key);
-    this.#bytes -= bytes;
     const credential = this.#credential(draft);
     const part: HandedPart = {
       mark,
@@ -109,7 +113,12 @@ export class HandOver {
       state: "sending",
       sentAt: this.#deps.gateway.clock.now(),
     };
-    await this.#deps.send({ part, content: Buffer.concat(content), allowances });
+    const { sent } = await this.#deps.send({ part, content: Buffer.concat(content), allowances });
+    const onItsWay = sent.finally(() => {
+      this.#bytes -= bytes;
+      this.#onTheirWay.delete(onItsWay);
+    });
+    this.#onTheirWay.add(onItsWay);
   }
 
   /** A key that is well, as for any attempt. What is asked later of this batch is asked with the same. */

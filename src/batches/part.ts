@@ -5,6 +5,7 @@ import type {
   HandedPart,
   LineOutcome,
   LineResult,
+  Problem,
   Provider,
   ServiceRequest,
   ServiceResult,
@@ -29,6 +30,8 @@ export interface PartRunDeps {
   readonly wait: (ms: number) => Promise<void>;
   readonly isDone: (line: number) => boolean;
   readonly keep: (line: number, outcome: LineOutcome, what: Pick<LineResult, "problem"> & { answer?: Called }) => Promise<void>;
+  /** Has somebody switched off what the part asks? */
+  readonly killed: (part: HandedPart) => Problem | undefined;
   /** The part as it is now, durable when it resolves. */
   readonly change: (part: HandedPart) => Promise<void>;
   /** What the service answered to a line, told and booked as a call. Undefined: the batch is lost. */
@@ -70,6 +73,7 @@ export class PartRun {
   /** The order went out, whether or not it arrived. */
   #isOrdered = false;
   #isCancelled = false;
+  #killed: Problem | undefined;
   /** Monotonic milliseconds from which on it is not waited for any more. */
   #giveUpAt = Number.POSITIVE_INFINITY;
 
@@ -175,6 +179,10 @@ export class PartRun {
         };
       await this.#change({ file });
     }
+    // Whoever has lost the batch in the meantime must not send what another one sends.
+    await this.#change({});
+    if (this.#isLost())
+      return { ok: false, refused: false, status: undefined, message: "The batch is somebody else's.", retryAfterMs: undefined };
     this.#isOrdered = true;
     return this.#ask((service) => service.create(order(this.#part.file)));
   }
@@ -226,9 +234,10 @@ export class PartRun {
     }
   }
 
-  /** The caller's wish is passed on; whatever was answered by then is still told. */
+  /** The caller's wish is passed on, and an operator's; whatever was answered by then is still told. */
   async #cancelOnce(id: string): Promise<void> {
-    if (this.#isCancelled || this.#deps.stopped() === undefined) return;
+    this.#killed ??= this.#deps.killed(this.#part);
+    if (this.#isCancelled || (this.#deps.stopped() === undefined && !this.#killed)) return;
     const told = await this.#ask((service) => service.cancel(id));
     this.#isCancelled = told.ok || told.refused;
   }
@@ -252,7 +261,7 @@ export class PartRun {
     for (let tries = 1, wholeTries = 0; this.#wanted.size > 0 && !this.#isLost(); tries++) {
       const isWhole = await this.#read(standing);
       if (isWhole) wholeTries++;
-      if (this.#wanted.size === 0 || tries >= RESULT_TRIES || wholeTries >= WHOLE_TRIES) return;
+      if (this.#wanted.size === 0 || tries >= RESULT_TRIES || wholeTries >= (this.#isCancelled ? 1 : WHOLE_TRIES)) return;
       await this.#deps.wait(pause);
       pause = Math.min(2 * pause, LONGEST_PAUSE_MS);
     }
@@ -304,6 +313,7 @@ export class PartRun {
     const stopped = this.#deps.stopped();
     if (stopped === "cancelled" || stopped === "expired") return this.#deps.keep(line, stopped, {});
     if (outcome === "expired") return this.#deps.keep(line, outcome, {});
+    if (this.#killed) return this.#deps.keep(line, "failed", { problem: this.#killed });
     const message = `The batch was cancelled at "${this.#part.provider}", not here.`;
     return this.#deps.keep(line, "failed", { problem: { kind: "cancelled", message } });
   }
@@ -313,10 +323,8 @@ export class PartRun {
     const stopped = this.#deps.stopped();
     if (stopped === "lost") return;
     const message = `The batch service of "${this.#part.provider}" gave no answer to this line that could be read.`;
-    for (const line of this.#wanted) {
-      if (stopped === undefined) await this.#deps.keep(line, "failed", { problem: { kind: "upstream_broken", message } });
-      else await this.#deps.keep(line, stopped, {});
-    }
+    const problem: Problem = this.#killed ?? { kind: "upstream_broken", message };
+    for (const line of this.#wanted) await this.#deps.keep(line, stopped ?? "failed", stopped === undefined ? { problem } : {});
     this.#wanted.clear();
   }
 

@@ -39,13 +39,14 @@ export class Parts {
     return gone;
   }
 
-  /** Resolves when the part's lines are at the service, or will not get there. Rejects when it cannot be recorded: then nothing was sent. */
-  async send({ part, content, allowances }: ReadyPart): Promise<void> {
+  /** `sent`: its lines are at the service, or will not get there. Rejects when it cannot be recorded: then nothing is sent. */
+  async send({ part, content, allowances }: ReadyPart): Promise<{ readonly sent: Promise<void> }> {
     // Durable first: whatever happens then, it can be found again.
     await this.#deps.update(({ handed = [] }) => ({ handed: [...handed, part] }));
-    await new Promise<void>((resolve) => {
+    const sent = new Promise<void>((resolve) => {
       this.#begin(() => this.#run(part, content, allowances, resolve).finally(resolve));
     });
+    return { sent };
   }
 
   async whenOver(): Promise<void> {
@@ -70,6 +71,10 @@ export class Parts {
       change: async (changed) => {
         await this.#change(changed);
         if (changed.state !== "sending") onSent();
+      },
+      killed: ({ provider, model }) => {
+        const { gateway, batch } = this.#deps;
+        return gateway.switches.stops(batch().caller, `${provider}/${model}`, { provider, model });
       },
       tell: (line, of, answer) => this.#tell(line, of, answer),
     };

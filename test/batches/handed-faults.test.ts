@@ -174,6 +174,39 @@ describe.each(MODELS)("results of %s", (model) => {
   });
 });
 
+it("a kill switch is passed on, and what was answered by then is told", async () => {
+  service.behaviour.looks = Number.POSITIVE_INFINITY;
+  const id = await begin(MODELS[0]);
+  const [made] = await until(
+    async () => service.batches,
+    (all) => all.length === 1,
+  );
+  if (made) made.answered = 1;
+  const { switches } = gateway.house.stores;
+  await switches.put({ id: "off", kind: "kill", scope: "provider", value: "lab", author: "test", createdAt: Date.now() });
+  await gateway.house.gateway.switches.refresh();
+  const batch = await whenOver(gateway.openai, id);
+  await switches.remove("off");
+  await gateway.house.gateway.switches.refresh();
+  expect(made?.state).toBe("cancelled");
+  expect(await outcomes(batch)).toEqual({ n1: "200", n2: "killed", n3: "killed" });
+});
+
+it("a service that takes nothing for now keeps no other waiting, and is tried again", async () => {
+  service.behaviour.create = "dropped";
+  const id = await beginBatch(gateway.openai, [chatLine("n1", MODELS[0]), chatLine("echo", "sim/echo")]);
+  const seen = await until(
+    () => gateway.openai.batches.retrieve(id),
+    ({ request_counts: counts }) => counts?.completed === 1,
+  );
+  expect(seen).toMatchObject({
+    status: "in_progress",
+    gimbal: { handed_over: [{ target: MODELS[0], batch: null, state: "sending", lines: 1 }], here: 1 },
+  });
+  service.behaviour.create = "well";
+  expect((await whenOver(gateway.openai, id)).request_counts).toEqual({ total: 2, completed: 2, failed: 0 });
+});
+
 it("a service that says its lines were no good has them asked here", async () => {
   service.behaviour.create = "failed";
   const batch = await run(MODELS[0]);

@@ -155,15 +155,15 @@ describe("a batch whose provider has a service of its own", () => {
   });
 });
 
-async function byFiles(gateway: BatchGateway, model: string): Promise<readonly (string | undefined)[]> {
+async function byFiles({ openai }: BatchGateway, model: string): Promise<readonly (string | undefined)[]> {
   const batch = await whenOver(
-    gateway.openai,
+    openai,
     await beginBatch(
-      gateway.openai,
+      openai,
       ids(1, 3).map((name) => chatLine(name, model)),
     ),
   );
-  return (await toldLines(gateway.openai, batch.output_file_id)).map(saidIn);
+  return (await toldLines(openai, batch.output_file_id)).map(saidIn);
 }
 
 async function byMessages({ anthropic }: BatchGateway, model: string): Promise<readonly string[]> {

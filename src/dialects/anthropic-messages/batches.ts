@@ -1,4 +1,5 @@
 import { invalid, type Batch, type BatchLanguage, type Json, type LineCounts, type LineResult } from "../../canon/index.ts";
+import { handedOver } from "../shared-batches.ts";
 import { encodeProblem } from "./problem.ts";
 import { isObject } from "./wire.ts";
 
@@ -44,11 +45,8 @@ export const batches: BatchLanguage = {
   encodeResult,
 };
 
-function encode(
-  { id, total, createdAt, deadline, cancelledAt, ended }: Batch,
-  { ok, failed, cancelled, expired }: LineCounts,
-  address: string,
-): Json {
+function encode(batch: Batch, { ok, failed, cancelled, expired }: LineCounts, address: string): Json {
+  const { id, total, createdAt, deadline, cancelledAt, ended } = batch;
   const at = (ms: number | undefined): string | null => (ms === undefined ? null : new Date(ms).toISOString());
   return {
     id,
@@ -64,6 +62,7 @@ function encode(
     cancel_initiated_at: at(cancelledAt),
     archived_at: null,
     results_url: ended ? `${address}/v1/messages/batches/${id}/results` : null,
+    ...handedOver(batch),
   };
 }
 

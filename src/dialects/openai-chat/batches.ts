@@ -8,6 +8,7 @@ import {
   type LineResult,
   type Problem,
 } from "../../canon/index.ts";
+import { handedOver } from "../shared-batches.ts";
 import { unixSeconds } from "./files.ts";
 import { encodeProblem } from "./problem.ts";
 import { isObject } from "./shape.ts";
@@ -103,6 +104,7 @@ function encode(batch: Batch, { ok, failed }: LineCounts): Json {
     cancelled_at: endedAs("cancelled"),
     request_counts: { total: batch.total, completed: ok, failed },
     metadata: batch.metadata ?? null,
+    ...handedOver(batch),
   };
 }
 
