@@ -59,8 +59,8 @@ export interface ModelServer {
   survey(what: "load" | "models", signal: AbortSignal): Promise<ServerReport>;
   /** No sense in asking more often, in milliseconds. Default: as often as its load is of use. */
   readonly everyMs?: number;
-  /** The name by which `survey` tells of a model. */
-  listedAs(model: string): string;
+  /** One name for all the names by which the server knows a model. */
+  readonly listedAs: (model: string) => string;
   /** Models that the configuration wants loaded before their first call. */
   readonly wantsWarm: readonly string[];
   /** A refusal of a call in better words, where there are some. */

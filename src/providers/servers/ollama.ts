@@ -27,7 +27,7 @@ export const ollamaServer: ServerKind = (parts) => {
   const { ask, provider, models } = parts;
   const details = new Map<string, Details>();
   return {
-    listedAs: withTag,
+    listedAs: oneName,
     wantsWarm: Object.entries(models).flatMap(([model, { warmUp }]) => (warmUp === true ? [model] : [])),
     explain: (problem, model) => notPulled(problem, provider, model),
     missing: (model) => `is not on the server: run \`${commandFor(provider, model)}\``,
@@ -44,13 +44,14 @@ export const ollamaServer: ServerKind = (parts) => {
       return { up: true, detail: "it answers", complete: true, models: there.flatMap((entry) => served(entry, details, loaded)) };
     },
     pull: (model, signal, onProgress) => pullModel(parts, model, signal, onProgress),
-    warmUp: (model, signal) => load(parts, model, signal, details.get(withTag(model))),
+    warmUp: (model, signal) => load(parts, model, signal, [...details].find(([name]) => oneName(name) === oneName(model))?.[1]),
   };
 };
 
-/** What is named without a tag is its newest version. */
-function withTag(model: string): string {
-  return model.includes(":", model.lastIndexOf("/") + 1) ? model : `${model}:latest`;
+/** Names are told apart without their case; what has no tag is its newest version, and what has no owner is of the library. */
+function oneName(model: string): string {
+  const name = model.toLowerCase().replace(/^(?:registry\.ollama\.ai\/)?(?:library\/)?/, "");
+  return name.includes(":", name.lastIndexOf("/") + 1) ? name : `${name}:latest`;
 }
 
 function commandFor(provider: string, model: string): string {

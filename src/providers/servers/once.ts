@@ -23,7 +23,8 @@ export class AskedOnce {
     const told = this.#told.get(provider);
     if (!told?.report.models) return undefined;
     const { models, anyName } = told.report;
-    const name = told.provider.server?.listedAs(model) ?? model;
-    return models.find((served) => served.name === name) ?? (anyName ? models[0] : undefined);
+    const listedAs = told.provider.server?.listedAs ?? ((name: string) => name);
+    const name = listedAs(model);
+    return models.find((served) => listedAs(served.name) === name) ?? (anyName ? models[0] : undefined);
   }
 }

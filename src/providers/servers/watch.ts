@@ -189,7 +189,7 @@ export class ServerWatch {
     const changed = JSON.stringify(watched.models) !== JSON.stringify(report.models);
     if (!changed) return;
     watched.models = report.models;
-    watched.byName = new Map(report.models.map((model) => [model.name, model]));
+    watched.byName = new Map(report.models.map((model) => [watched.server.listedAs(model.name), model]));
     watched.any = report.anyName ? report.models[0] : undefined;
     this.version++;
   }

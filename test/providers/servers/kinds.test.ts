@@ -201,14 +201,13 @@ describe("Ollama", () => {
     await survey("load");
     expect(server.asked.filter((line) => line.startsWith("POST /api/show"))).toHaveLength(4);
   });
-  it("takes a name without a tag for its newest version", () => {
+  it("knows a model under all of its names", () => {
     const { told } = open("ollama", {});
-    expect(["llama3.2", "llama3.2:1b", "hf.co:443/a/b", "a/b:c"].map((name) => told.listedAs(name))).toEqual([
-      "llama3.2:latest",
-      "llama3.2:1b",
-      "hf.co:443/a/b:latest",
-      "a/b:c",
-    ]);
+    expect(
+      ["llama3.2", "Llama3.2:1B", "hf.co:443/a/b", "a/b:c", "library/q", "registry.ollama.ai/library/q:latest"].map((name) =>
+        told.listedAs(name),
+      ),
+    ).toEqual(["llama3.2:latest", "llama3.2:1b", "hf.co:443/a/b:latest", "a/b:c", "q:latest", "q:latest"]);
   });
   it("says the command for a model that is not there, in both of its languages", () => {
     const { told } = open("ollama", {});

@@ -102,7 +102,7 @@ describe("the watch of servers", () => {
     say.set("one", { ...bare, anyName: true, models: [{ name: "x.gguf", contextTokens: 2048 }] });
     say.set("some", { ...bare, models: [{ name: "q" }] });
     configure([
-      provider("whole", { listedAs: (model) => `${model}:latest`, missing: (model) => `lacks ${model}` }),
+      provider("whole", { listedAs: (model) => (model.includes(":") ? model : `${model}:latest`), missing: (model) => `lacks ${model}` }),
       provider("one"),
       provider("some"),
     ]);
