@@ -74,16 +74,17 @@ export class ForwardedStream implements Reply {
     return this.#fold?.fold.answer();
   }
 
-  #frame(frame: Buffer): void {
+  #frame(given: Buffer): void {
     const { live } = this.#context;
-    const role = this.#meter.frame(frame);
+    const role = this.#meter.frame(given);
     if (this.#fold) {
-      const parsed = this.#framing.parse(frame);
+      const parsed = this.#framing.parse(given);
       if (parsed) this.#fold.decoder.frame(parsed);
     }
     if (role === "withhold") return;
     // Told to the client in the gateway's words, the same on both paths; what follows an error is of no use.
     if (role === "problem") throw new ProblemError(this.#meter.problem() ?? broken("The provider reported an error inside its stream."));
+    const frame = this.#meter.shown?.(given) ?? given;
     if (this.#continues) {
       this.#held.push(frame);
       if (!this.#mayTell(role)) return;

@@ -13,6 +13,7 @@ import {
 } from "../../canon/index.ts";
 import { readAllowedTools } from "../shared-choice.ts";
 import { unspokenFields, unspokenUser, type FieldTable } from "../shared-fields.ts";
+import { clientOf } from "./clients.ts";
 import { CallIds, decodeAssistant } from "./decode-message.ts";
 import { decodePart } from "./decode-parts.ts";
 import { decodeTools } from "./decode-tools.ts";
@@ -20,22 +21,25 @@ import { decodeReasoning } from "./reasoning.ts";
 import { demand, frameEnvelope, ID, isList, isObject, object, ORIGIN, read, text, type Draft } from "./shape.ts";
 
 /** Cheap: runs for every call on the fast path. @throws ProblemError */
-export function outline(body: JsonObject): Outline {
+export function outline(body: JsonObject, { headers }: Pick<DoorContext, "headers">): Outline {
   const model = demand(body, "model", "string");
   demand(body, "messages", "list");
   const maxOutputTokens = read(body, "max_completion_tokens", "number") ?? read(body, "max_tokens", "number");
   const { n: choices, service_tier: serviceTier } = body;
   const tools = read(body, "tools", "list");
   const custom = tools?.some((tool) => isObject(tool) && tool["type"] === "custom");
+  const stream = read(body, "stream", "boolean") ?? false;
+  const whole = stream && tools !== undefined && tools.length > 0 && clientOf(headers) !== undefined;
   return {
     model,
-    stream: read(body, "stream", "boolean") ?? false,
+    stream,
     ...(maxOutputTokens !== undefined && { maxOutputTokens }),
     ...(typeof choices === "number" && choices > 1 && { choices }),
     ...(typeof serviceTier === "string" && { serviceTier }),
     ...(isList(body["models"]) && { otherModels: body["models"].filter((name) => typeof name === "string") }),
     keep: false,
     background: false,
+    ...(whole && { slow: "streamed tool calls: the client reads them only whole" }),
     ...(custom && { slow: "custom tools: the provider may know functions only" }),
   };
 }
@@ -44,6 +48,7 @@ export function outline(body: JsonObject): Outline {
 export function decodeCall(body: JsonObject, context: DoorContext): Call {
   const model = demand(body, "model", "string");
   const messages = demand(body, "messages", "list");
+  const client = clientOf(context.headers);
   const { messages: _messages, tools: _tools, functions: _functions, ...rest } = body;
   const { tools, native: emptyLists } = decodeTools(body);
   const maxOutputTokens = read(body, "max_completion_tokens", "number") ?? read(body, "max_tokens", "number");
@@ -52,7 +57,7 @@ export function decodeCall(body: JsonObject, context: DoorContext): Call {
   const unspoken = [...unspokenFields(rest, FIELDS), ...unspokenUser(body)];
   return {
     operation: context.operation,
-    origin: { dialect: ID },
+    origin: { dialect: ID, ...(client !== undefined && { version: client }) },
     model,
     stream: read(body, "stream", "boolean") ?? false,
     items: decodeMessages(messages),

@@ -14,6 +14,7 @@ import { TextFrame } from "../../kit/index.ts";
 import { CustomInputReader } from "../shared-tools.ts";
 import { asksForUsage } from "./adapt.ts";
 import { annotationFor, isListed } from "./annotations.ts";
+import { readsWholeCalls } from "./clients.ts";
 import { AnswerNames } from "./answer-names.ts";
 import { DONE } from "./decode-events.ts";
 import { errorBody } from "./problem.ts";
@@ -32,6 +33,8 @@ type Open =
       sent: number;
       readonly wrapped: CustomInputReader | undefined;
     }
+  /** Told whole, once it has ended. */
+  | { readonly type: "held"; readonly index: number }
   | { readonly type: "silent" };
 
 const SILENT: Open = { type: "silent" };
@@ -47,6 +50,7 @@ export class ChunkEncoder implements EventEncoder {
   readonly #context: AnswerContext;
   readonly #names: AnswerNames;
   readonly #wantsUsage: boolean;
+  readonly #wholeCalls: boolean;
   /** The fields that every chunk begins with. */
   #fields: Draft = {};
   #prefix = "";
@@ -74,6 +78,7 @@ export class ChunkEncoder implements EventEncoder {
     this.#emitText = emitText ?? ((frame, words) => emit(frame.event, frame.data(words)));
     this.#context = context;
     this.#names = new AnswerNames(context.call);
+    this.#wholeCalls = readsWholeCalls(context.call);
     this.#wantsUsage = context.call.origin.dialect === ID && asksForUsage(context.call.native);
   }
 
@@ -189,6 +194,7 @@ export class ChunkEncoder implements EventEncoder {
     if (item.type !== "tool_call") return SILENT;
     this.#said.toolCalls = true;
     const index = this.#calls++;
+    if (this.#wholeCalls) return { type: "held", index };
     const wrapped = this.#names.isWrapped(item) ? new CustomInputReader() : undefined;
     const custom = wrapped !== undefined || item.kind === "custom";
     const name = this.#names.name(item);
@@ -234,6 +240,8 @@ export class ChunkEncoder implements EventEncoder {
       if (whole.length > open.sent) this.#text(index, whole.slice(open.sent), undefined);
       if (this.#annotations.length > this.#annotated) this.#delta(JSON.stringify({ annotations: this.#annotations }));
       this.#annotated = this.#annotations.length;
+    } else if (open?.type === "held" && item.type === "tool_call") {
+      this.#delta(JSON.stringify({ tool_calls: [{ index: open.index, ...this.#names.toolCall(item) }] }));
     } else if (open?.type === "call" && item.type === "tool_call") {
       const unsent = item.input.slice(open.sent);
       const rest = open.wrapped ? open.wrapped.push(unsent) + open.wrapped.end() : unsent;
@@ -269,10 +277,16 @@ export class ChunkEncoder implements EventEncoder {
     for (const [key, value] of Object.entries(this.#native ?? {})) {
       if (!OWN_FIELDS.has(key)) (typeof value === "object" && value !== null ? lists : fields)[key] = value;
     }
-    this.#emit(undefined, JSON.stringify({ ...fields, choices: [choice], ...(this.#wantsUsage && { usage: null }), ...lists }));
+    this.#emit(undefined, JSON.stringify({ ...fields, choices: [choice], ...this.#usageBeside(), ...lists }));
     if (this.#wantsUsage)
       this.#emit(undefined, JSON.stringify({ ...fields, choices: [], usage: replayUsage(this.#native?.["usage"], this.#usage) }));
     this.#emit(undefined, DONE);
+  }
+
+  /** Usage in the chunk that ends the answer: none yet where it follows in a chunk of its own. */
+  #usageBeside(): Draft {
+    if (this.#wantsUsage) return { usage: null };
+    return this.#wholeCalls ? { usage: replayUsage(this.#native?.["usage"], this.#usage) } : {};
   }
 
   /** A further choice of a plain answer, told in one chunk. */

@@ -9,6 +9,7 @@ import { isList, isObject, object, text } from "./shape.ts";
 import { isFailure, stopFrom } from "./stop.ts";
 import { usageObject, usageOf } from "./usage.ts";
 
+const NO_USAGE_YET = ',"usage":null';
 /** Members of a chunk that nothing is read from. */
 const IGNORED: readonly string[] = ["obfuscation"];
 
@@ -56,6 +57,13 @@ export class ChunkMeter implements FrameMeter {
     const error = parsed.event === "error" ? chunk : carriedError(chunk);
     if (error) return this.#fail(embeddedProblem(error, undefined));
     return this.#chunk(chunk, frame);
+  }
+
+  /** Upstreams that are asked for usage say in every other chunk that there is none yet: strict clients that did not ask cannot read that. */
+  shown(frame: Buffer): Buffer {
+    const at = this.#withhold ? frame.indexOf(NO_USAGE_YET) : -1;
+    // Within a text the quotes would be escaped.
+    return at < 0 ? frame : Buffer.concat([frame.subarray(0, at), frame.subarray(at + NO_USAGE_YET.length)]);
   }
 
   #chunk(chunk: JsonObject, frame: Buffer): FrameRole {

@@ -307,6 +307,56 @@ describe("what a vendor says that a call cost", () => {
   });
 });
 
+describe("clients that read their own vendor's streams alone", () => {
+  const headers = { "user-agent": "mistral-client-typescript/2.7.0" };
+  const tools = [{ type: "function", function: { name: "f" } }];
+
+  it("see nothing of usage that was asked for on their behalf", () => {
+    const frame = (withholdUsage: boolean, data: string): string => {
+      const meter = chat.usageFrames({ withholdUsage });
+      const buffer = Buffer.from(`data: ${data}\n\n`);
+      meter.frame(buffer);
+      return (meter.shown?.(buffer) ?? buffer).toString("utf8");
+    };
+    const asked = JSON.stringify(chunk({ content: 'é,"usage":null' }, { usage: null, z: 1 }));
+    expect(frame(false, asked)).toContain('"usage":null,"z":1');
+    expect(frame(true, asked)).toBe(`data: ${asked.replace(',"usage":null,"z"', ',"z"')}\n\n`);
+    expect(frame(true, JSON.stringify(chunk({ content: "x" })))).toBe(`data: ${JSON.stringify(chunk({ content: "x" }))}\n\n`);
+  });
+
+  it("get tool calls whole and usage in the last chunk", () => {
+    const body = { model: "m", messages: [], stream: true, tools };
+    expect(chat.outline(body, { ...door, headers }).slow).toContain("whole");
+    expect(chat.outline(body, door).slow).toBeUndefined();
+    expect(chat.outline({ ...body, tools: [] }, { ...door, headers }).slow).toBeUndefined();
+    const told: JsonObject[] = [];
+    const call = chat.decodeCall(body, { ...door, headers });
+    const encoder = chat.encodeEvents((_event, data) => data !== "[DONE]" && told.push(JSON.parse(data) as JsonObject), {
+      call,
+      createdAt: 1,
+    });
+    const decoder = chat.decodeEvents((event) => encoder.event(event), { provider: "lab" });
+    const piece = (index: number, rest: JsonObject): JsonObject => chunk({ tool_calls: [{ index, ...rest }] });
+    const pieces = [
+      piece(0, { id: "a", type: "function", function: { name: "f", arguments: "" } }),
+      piece(1, { id: "b", type: "function", function: { name: "f", arguments: '{"x":' } }),
+      piece(0, { function: { arguments: "{}" } }),
+      piece(1, { function: { arguments: "1}" } }),
+      over({ usage: { prompt_tokens: 3, completion_tokens: 2 } }),
+    ];
+    for (const data of framesOf(sse(...pieces))) decoder.frame({ data });
+    const calls = told.flatMap(
+      ({ choices }) => (object((choices as JsonObject[])[0]?.["delta"])["tool_calls"] as JsonObject[] | undefined) ?? [],
+    );
+    expect(calls).toMatchObject([
+      { index: 0, id: "a", function: { name: "f", arguments: "{}" } },
+      { index: 1, id: "b", function: { name: "f", arguments: '{"x":1}' } },
+    ]);
+    expect(told.at(-1)).toMatchObject({ usage: { prompt_tokens: 3, completion_tokens: 2 }, choices: [{ finish_reason: "stop" }] });
+    expect(told.slice(0, -1).some((one) => "usage" in one)).toBe(false);
+  });
+});
+
 describe("the models that a request lets answer instead", () => {
   it("are told to those who decide what a caller may use", () => {
     expect(chat.outline({ model: "m", messages: [], models: ["x/a", 7, "x/b"] }, door).otherModels).toEqual(["x/a", "x/b"]);
