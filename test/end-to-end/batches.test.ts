@@ -8,6 +8,7 @@ import type { LedgerRow } from "../../src/canon/index.ts";
 import { openHouse, type House } from "../../src/house.ts";
 import { systemClock } from "../../src/kit/index.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
+import { BARE_ENV } from "../support/children.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const children: ChildProcess[] = [];
@@ -32,7 +33,7 @@ async function gatewayWith(config: string): Promise<TestGateway> {
 async function serve(data: string, file: string): Promise<{ url: string; child: ChildProcess }> {
   const child = spawn(process.execPath, [join(ROOT, "src/main.ts"), "serve", "--config", file, "--data", data, "--port", "0"], {
     cwd: ROOT,
-    env: { PATH: process.env["PATH"] ?? "" },
+    env: BARE_ENV,
     stdio: ["ignore", "pipe", "pipe"],
   });
   children.push(child);

@@ -7,6 +7,7 @@ import { SeededRandomness } from "../../src/kit/index.ts";
 import { hasPostgres, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { workersOf } from "../support/workers.ts";
 import { endAll, serve, type Served } from "./resume-process.ts";
+import { BARE_ENV } from "../support/children.ts";
 
 /** At night as often as the promise says; in the usual run five in all. */
 const EXHAUSTIVE = process.env["GIMBAL_EXHAUSTIVE"] === "1";
@@ -16,8 +17,11 @@ const MAIN = join(import.meta.dirname, "../../src/main.ts");
 const CENT = 10_000_000;
 const CALLERS = 8;
 const STREAMS = 2;
+const MOST_WORKERS = 2;
 /** Calls of each caller before a kill, on average. */
 const CALLS = 12;
+/** At most so many of each in the midst of the kill. */
+const BESIDE = 100;
 /** A row leaves its process within `storage.busyMs`, and an open record within twice `storage.openHoldMs`. */
 const LEFT_MS = 150;
 const PATIENCE_MS = 3000;
@@ -25,6 +29,8 @@ const PATIENCE_MS = 3000;
 const READING_MS = 60_000;
 const END_OF_TIME = "9000-01-01";
 const SOON = { timeout: 30_000, interval: 50 };
+/** Every row is read each time it is looked. */
+const READ = { timeout: 90_000, interval: 200 };
 const CONFIG = `version: 1
 storage: { openHoldMs: 1 }
 budgets: [{ usd: 1000, per: lifetime }]
@@ -107,13 +113,15 @@ class Load {
     const answered: string[] = [];
     const streams: string[] = [];
     const end = new AbortController();
-    const call = async (): Promise<void> => {
+    const call = async (): Promise<boolean> => {
       try {
         const response = await this.#ask("sim/penny", false);
         await response.text();
         if (response.status === 200) answered.push(response.headers.get("x-gimbal-call-id") ?? "");
+        return true;
       } catch {
         // The gateway is dying, or a worker of it.
+        return false;
       }
     };
     const stream = async (): Promise<void> => {
@@ -137,12 +145,13 @@ class Load {
     });
     const [certain, running] = [[...answered], [...streams]];
     await new Promise((resolve) => setTimeout(resolve, LEFT_MS));
-    // Answered behind everything that was queued before it.
-    await this.admin("/keys", { name: "barrier" });
+    // Answered behind everything that its process had queued before it. Connections are dealt to the workers in turn.
+    for (let turn = 0; turn < MOST_WORKERS; turn++) await this.admin("/keys", { name: "barrier" });
     for (const id of certain) this.acknowledged.add(id);
     for (const id of running) this.begun.add(id);
+    // Whoever is not answered any more has met the kill; the others may go on beside it, for a while.
     const more = all(CALLERS, async () => {
-      while (!end.signal.aborted) await call();
+      for (let number = 0; number < BESIDE && !end.signal.aborted; number++) if (!(await call())) return;
     });
     await new Promise((resolve) => setTimeout(resolve, calls * 5));
     await kill();
@@ -173,7 +182,7 @@ class Load {
       const paid = (await this.rows()).reduce((sum, row) => sum + paidFor(row), 0);
       return Math.abs(Math.round(paid - Number((await this.#counter()).spent) * 1e9));
     };
-    await expect.poll(said(missing), SOON).toBe(0);
+    await expect.poll(said(missing), READ).toBe(0);
     const rows = await this.rows();
     const ids = rows.map(({ call_id: id }) => id);
     expect(new Set(ids).size).toBe(ids.length);
@@ -190,7 +199,7 @@ class Load {
       execFile(
         process.execPath,
         [MAIN, "audit", "verify", "--data", this.folder],
-        { env: { PATH: process.env["PATH"], ...this.#env } },
+        { env: { ...BARE_ENV, ...this.#env } },
         (error, stdout, stderr) => resolve(error ? `failed: ${stdout}${stderr}` : stdout),
       ),
     );

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { openHouse } from "../../src/house.ts";
+import { BARE_ENV } from "../support/children.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 /** Records of begun calls are written at once: what is tested is that they are found again, not how soon. */
@@ -26,7 +27,7 @@ async function serve(folder: string, file: string): Promise<{ url: string; child
     [join(ROOT, "src/main.ts"), "serve", "--config", file, "--data", folder, "--host", "127.0.0.1", "--port", "0"],
     {
       cwd: ROOT,
-      env: { PATH: process.env["PATH"] ?? "" },
+      env: BARE_ENV,
       stdio: ["ignore", "pipe", "pipe"],
     },
   );

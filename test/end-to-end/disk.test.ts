@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { BARE_ENV } from "../support/children.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
 /** No file may grow beyond this: what a full disk is to whoever writes, without the rights that mounting a small one needs. In KiB. */
@@ -37,7 +38,7 @@ async function serveLimited(flags: string): Promise<Limited> {
   await writeFile(join(folder, "gimbal.yaml"), CONFIG);
   const data = join(folder, "data");
   const command = `ulimit -S -f ${FILE_KIB}; exec "${process.execPath}" "${MAIN}" serve --config "${folder}/gimbal.yaml" --data "${data}" --host 127.0.0.1 --port 0 ${flags}`;
-  const child = spawn("bash", ["-c", command], { env: { PATH: process.env["PATH"] ?? "" }, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn("bash", ["-c", command], { env: BARE_ENV, stdio: ["ignore", "pipe", "pipe"] });
   children.push(child);
   let output = "";
   const url = await new Promise<string>((resolve, reject) => {

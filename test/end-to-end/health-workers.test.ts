@@ -8,9 +8,14 @@ import { hasPostgres, startPostgres, type TestPostgres } from "../support/postgr
 import { startUpstream, type TestUpstream, type UpstreamAnswer } from "../support/upstream.ts";
 import { sendAlone, workersOf } from "../support/workers.ts";
 import { endAll, listen, serve, type Served } from "./resume-process.ts";
+import { promisedMs } from "../support/promised.ts";
 
 /** What every process is promised to hear within. */
-const PROMISED_MS = 100;
+const PROMISED_MS = promisedMs(100);
+/** How long a target rests: long enough to see both processes leave it alone. */
+const OPEN_MS = promisedMs(2000);
+/** How long a probe may be held here. */
+const HELD_MS = 60_000;
 const CALL = { model: "lab/m", messages: [{ role: "user", content: "hi" }] };
 const CHAT = "/v1/chat/completions";
 const FAILURES = 5;
@@ -72,26 +77,27 @@ const all = (url: string): ReturnType<typeof sendAlone>[] =>
   Array.from({ length: CONNECTIONS }, () => sendAlone(url, CHAT, { ...CALL, model: "one" }));
 
 describe("with two serving processes", () => {
-  it("a breaker that one opens is open in the other, and one probe for both closes it", { timeout: 60_000 }, async () => {
-    const { url } = await serveWorkers(configOf());
+  it("a breaker that one opens is open in the other, and one probe for both closes it", async () => {
+    const { url } = await serveWorkers(configOf(`health: { breaker: { openMs: ${Math.round(OPEN_MS)} } }`));
     await failAtOne(url);
     expect(upstream.requests).toHaveLength(FAILURES);
     await after(PROMISED_MS);
     const refused = await Promise.all(all(url));
     expect(refused.map(({ status }) => status)).toEqual(refused.map(() => 502));
     expect(upstream.requests).toHaveLength(FAILURES);
-    // The probe is held until everybody has had the time to make another.
     let release = (): void => {};
     upstream.answerWith((response, seen) => (release = () => work(response, seen)));
+    // One by one, until one of them is the probe. It is held until everybody has had the time to make another.
+    const patience = performance.now() + 5 * OPEN_MS;
     const waiting: ReturnType<typeof sendAlone>[] = [];
-    for (let waited = 0; waited < 4000 && upstream.requests.length === FAILURES; waited += 20) {
-      waiting.push(...all(url));
-      await after(20);
+    while (upstream.requests.length === FAILURES && performance.now() < patience) {
+      let isAnswered = false;
+      waiting.push(sendAlone(url, CHAT, { ...CALL, model: "one" }, {}, HELD_MS).finally(() => (isAnswered = true)));
+      await expect.poll(() => isAnswered || upstream.requests.length > FAILURES).toBe(true);
     }
-    for (let turn = 0; turn < 20; turn++) {
-      waiting.push(...all(url));
-      await after(20);
-    }
+    await after(PROMISED_MS);
+    const beside = await Promise.all([...all(url), ...all(url)]);
+    expect(beside.map(({ status }) => status)).toEqual(beside.map(() => 502));
     expect(upstream.requests).toHaveLength(FAILURES + 1);
     upstream.answerWith(work);
     release();
@@ -101,20 +107,20 @@ describe("with two serving processes", () => {
     expect((await Promise.all(all(url))).map(({ status }) => status)).toEqual(refused.map(() => 200));
   });
 
-  it("a worker that is born later knows what the other knows", { timeout: 60_000 }, async () => {
+  it("a worker that is born later knows what the other knows", async () => {
     const { url, child } = await serveWorkers(configOf("health: { breaker: { openMs: 30000 } }"));
     await failAtOne(url);
     await after(PROMISED_MS);
     const before = workersOf(child.pid ?? 0);
     process.kill(before[0] ?? 0, "SIGKILL");
-    await expect.poll(() => workersOf(child.pid ?? 0).filter((pid) => !before.includes(pid)).length, { timeout: 20_000 }).toBe(1);
+    await expect.poll(() => workersOf(child.pid ?? 0).filter((pid) => !before.includes(pid)).length, { timeout: 60_000 }).toBe(1);
     const answers = await Promise.all(all(url));
     expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 502));
-    await expect.poll(async () => (await Promise.all(all(url))).every(({ status }) => status === 502), { timeout: 5000 }).toBe(true);
+    await expect.poll(async () => (await Promise.all(all(url))).every(({ status }) => status === 502), { timeout: 30_000 }).toBe(true);
     expect(upstream.requests).toHaveLength(FAILURES);
   });
 
-  it("a wait that the provider asks one for is kept by both", { timeout: 60_000 }, async () => {
+  it("a wait that the provider asks one for is kept by both", async () => {
     upstream.answerWith((response) => void response.writeHead(429, { "content-type": "application/json", "retry-after": "30" }).end("{}"));
     const { url } = await serveWorkers(configOf());
     expect((await sendAlone(url, CHAT, { ...CALL, model: "one" })).status).toBe(429);
@@ -124,13 +130,13 @@ describe("with two serving processes", () => {
     expect(upstream.requests).toHaveLength(1);
   });
 
-  it("streams of one that dies are kept as long as the configuration says, also when that changed", { timeout: 60_000 }, async () => {
+  it("streams of one that dies are kept as long as the configuration says, also when that changed", async () => {
     const sim = "sim: { models: { endless: { length: 100000, tokensPerSecond: 200 } } }\n";
     const limits = (ms: number): string => `version: 1\n${configOf(`${sim}serve: { limits: { journalMs: ${ms} } }`)}`;
     const served = await serveWorkers(configOf(`${sim}serve: { limits: { journalMs: 600000 } }`));
-    await writeFile(served.file, limits(8000));
+    await writeFile(served.file, limits(3000));
     const { url, child } = served;
-    await after(1000);
+    await after(promisedMs(1000));
     const stream = await listen(`${url}${CHAT}`, { model: "sim/endless", stream: true, messages: CALL.messages });
     await stream.until(100);
     for (const pid of workersOf(child.pid ?? 0)) process.kill(pid, "SIGKILL");
@@ -139,8 +145,8 @@ describe("with two serving processes", () => {
         ({ status, text }) => `${status} ${text.includes("gateway_restarted") ? "restarted" : ""}`,
         () => "nobody",
       );
-    await expect.poll(events, { timeout: 30_000, interval: 50 }).toMatch(/^(200 restarted|404|410)/);
-    await expect.poll(events, { timeout: 20_000, interval: 100 }).toMatch(/^(404|410)/);
+    await expect.poll(events, { timeout: 60_000, interval: 50 }).toMatch(/^(200 restarted|404|410)/);
+    await expect.poll(events, { timeout: 40_000, interval: 100 }).toMatch(/^(404|410)/);
     stream.leave();
   });
 });
@@ -152,7 +158,7 @@ describe.skipIf(!hasPostgres)("gateways that share a record in PostgreSQL", () =
   const started: TestGateway[] = [];
   afterEach(async () => void (await Promise.all(started.splice(0).map((one) => one.close()))));
 
-  it("share breakers, workers of one with another's", { timeout: 60_000 }, async () => {
+  it("share breakers, workers of one with another's", async () => {
     const env = { GIMBAL_DATABASE_URL: server.url("health"), GIMBAL_DATA_KEY: Buffer.alloc(32, 7).toString("base64") };
     const config = configOf("access: { anonymous: any }\nhealth: { breaker: { openMs: 20000 } }\n");
     const [one, two] = [await startGateway({ config, env }), await startGateway({ config, env })];

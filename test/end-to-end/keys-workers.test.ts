@@ -5,9 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { endAll, serve, type Served } from "./resume-process.ts";
+import { promisedMs } from "../support/promised.ts";
 
 const TOKEN = "workers-token";
-const PROMISED_MS = 1000;
+const PROMISED_MS = promisedMs(1000);
 /** Fresh connections are dealt out in turn: so many meet every worker. */
 const CONNECTIONS = 4;
 

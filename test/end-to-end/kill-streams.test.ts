@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
+import { promisedMs } from "../support/promised.ts";
 
 /** How long a kill switch may take to end what it covers. */
-const PROMISED_MS = 1000;
+const PROMISED_MS = promisedMs(1000);
 
 let back: TestGateway;
 let front: TestGateway;

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { endAll, serve, type Served } from "./resume-process.ts";
+import { promisedMs } from "../support/promised.ts";
 
 const CONFIG = `version: 1
 models:
@@ -17,7 +18,7 @@ sim:
 `;
 const TOKEN = "workers-token";
 /** What the gateway promises every process within. */
-const PROMISED_MS = 1000;
+const PROMISED_MS = promisedMs(1000);
 /** Fresh connections are dealt out in turn: so many meet every worker. */
 const CONNECTIONS = 4;
 

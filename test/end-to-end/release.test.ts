@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
+import { promisedMs } from "../support/promised.ts";
 
 let gateway: TestGateway;
 beforeAll(async () => {
@@ -50,7 +51,7 @@ describe("versions of the configuration over the admin API", () => {
   it("goes back with one request, and says how long it took", async () => {
     const back = await admin("POST", "/config/rollback", { version: 1 });
     expect(back).toMatchObject({ status: 200, body: { version: 3, rollbackOf: 1 } });
-    expect(back.body["tookMs"]).toBeLessThan(1000);
+    expect(back.body["tookMs"]).toBeLessThan(promisedMs(1000));
     expect((await call("fast")).headers.get("x-gimbal-target")).toBe("sim/echo");
     const { body } = await admin("GET", "/config/versions");
     expect(body["inForce"]).toBe(3);
@@ -94,7 +95,7 @@ describe("kill switches", () => {
     // Its answer waits for the disk, the stream does not.
     const killing = killed({ scope: "model", value: "slowly", reason: "drill" });
     const text = await stream.text();
-    expect(performance.now() - before).toBeLessThan(1000);
+    expect(performance.now() - before).toBeLessThan(promisedMs(1000));
     const id = await killing;
     expect(text.match(/"error"/g)).toHaveLength(1);
     expect(text).toContain("switched off");

@@ -60,7 +60,7 @@ async function faultOf(number: number): Promise<string | undefined> {
 }
 
 describe("a storm of new configurations", () => {
-  it("drops no call and cuts no stream, and every call ends under the version it began with", { timeout: 60_000 }, async () => {
+  it("drops no call and cuts no stream, and every call ends under the version it began with", async () => {
     const faults: string[] = [];
     let next = 0;
     const weather = { over: false };
@@ -139,10 +139,10 @@ models: { far: { targets: [lab/sim/long], retries: 0 } }
     expect(changed.status).toBe(200);
     expect(house.snapshot().providers.get("lab")).not.toBe(old);
     const whole = response.text();
-    await vi.waitUntil(() => looks > 5, { interval: 5, timeout: 5000 });
+    await vi.waitUntil(() => looks > 5, { interval: 5, timeout: 30_000 });
     expect(closed).not.toHaveBeenCalled();
     expect(await whole).toContain("[DONE]");
-    await vi.waitUntil(() => closed.mock.calls.length > 0, { interval: 5, timeout: 5000 });
+    await vi.waitUntil(() => closed.mock.calls.length > 0, { interval: 5, timeout: 30_000 });
     await house.close();
     expect(closed).toHaveBeenCalledTimes(1);
     await back.close();

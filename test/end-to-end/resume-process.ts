@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { join } from "node:path";
+import { BARE_ENV } from "../support/children.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
@@ -29,7 +30,7 @@ export async function serve(
   const child = spawn(
     process.execPath,
     [join(ROOT, "src/main.ts"), "serve", "--config", file, "--data", folder, "--host", "127.0.0.1", "--port", "0", ...flags],
-    { cwd: ROOT, env: { PATH: process.env["PATH"] ?? "", ...env }, stdio: ["ignore", "pipe", "pipe"] },
+    { cwd: ROOT, env: { ...BARE_ENV, ...env }, stdio: ["ignore", "pipe", "pipe"] },
   );
   children.push(child);
   let output = "";

@@ -156,43 +156,39 @@ describe("a stream read on", () => {
 });
 
 describe("a stream whose gateway was killed", () => {
-  it(
-    "is told to the last frame that was spilled, then one problem in its own language, wherever its reader stands",
-    { timeout: 60_000 },
-    () =>
-      inFolder(async (folder, file) => {
-        const before = await serve(folder, file);
-        const calls = await Promise.all(
-          Object.values(LANGUAGES).map(({ path, body }) => listen(`${before.url}${path}`, { ...body, model: "sim/endless", stream: true })),
-        );
-        await Promise.all(calls.map((call) => call.until(FRAMES)));
-        await before.kill();
-        for (const call of calls) await call.until(Number.POSITIVE_INFINITY);
+  it("is told to the last frame that was spilled, then one problem in its own language, wherever its reader stands", () =>
+    inFolder(async (folder, file) => {
+      const before = await serve(folder, file);
+      const calls = await Promise.all(
+        Object.values(LANGUAGES).map(({ path, body }) => listen(`${before.url}${path}`, { ...body, model: "sim/endless", stream: true })),
+      );
+      await Promise.all(calls.map((call) => call.until(FRAMES)));
+      await before.kill();
+      for (const call of calls) await call.until(Number.POSITIVE_INFINITY);
 
-        const { url } = await serve(folder, file);
-        for (const call of calls) {
-          const seen = call.frames();
-          const events = async (after: number): Promise<ReturnType<typeof framesOf>> =>
-            framesOf(await (await fetch(`${url}/v1/calls/${call.callId}/events?after=${after}`)).text());
-          const all = await events(0);
-          const spilled = all.frames.findIndex((frame) => TERMINAL.test(frame));
-          // What reached the client more than a spill ago is there: at 200 tokens a second, 100 ms are about 20 frames.
-          expect(spilled).toBeGreaterThan(seen.length - 40);
-          expect(all.frames.slice(0, Math.min(spilled, seen.length))).toEqual(seen.slice(0, spilled));
-          expect(all.ids).toEqual(all.frames.map((_, place) => place + 1));
-          const terminal = all.frames.slice(spilled);
-          expect(terminal.length).toBeLessThanOrEqual(2);
-          expect(await events(0)).toEqual(all);
-          expect((await events(10)).frames).toEqual(all.frames.slice(10));
-          const beyond = await events(spilled + 1000);
-          expect(beyond.ids[0]).toBe(spilled + 1001);
-          expect(beyond.frames).toHaveLength(terminal.length);
-          expect(beyond.frames[0]).toMatch(TERMINAL);
-        }
-      }),
-  );
+      const { url } = await serve(folder, file);
+      for (const call of calls) {
+        const seen = call.frames();
+        const events = async (after: number): Promise<ReturnType<typeof framesOf>> =>
+          framesOf(await (await fetch(`${url}/v1/calls/${call.callId}/events?after=${after}`)).text());
+        const all = await events(0);
+        const spilled = all.frames.findIndex((frame) => TERMINAL.test(frame));
+        // What reached the client more than a spill ago is there: at 200 tokens a second, 100 ms are about 20 frames.
+        expect(spilled).toBeGreaterThan(seen.length - 40);
+        expect(all.frames.slice(0, Math.min(spilled, seen.length))).toEqual(seen.slice(0, spilled));
+        expect(all.ids).toEqual(all.frames.map((_, place) => place + 1));
+        const terminal = all.frames.slice(spilled);
+        expect(terminal.length).toBeLessThanOrEqual(2);
+        expect(await events(0)).toEqual(all);
+        expect((await events(10)).frames).toEqual(all.frames.slice(10));
+        const beyond = await events(spilled + 1000);
+        expect(beyond.ids[0]).toBe(spilled + 1001);
+        expect(beyond.frames).toHaveLength(terminal.length);
+        expect(beyond.frames[0]).toMatch(TERMINAL);
+      }
+    }));
 
-  it("that had ended is told whole", { timeout: 60_000 }, () =>
+  it("that had ended is told whole", () =>
     inFolder(async (folder, file) => {
       const before = await serve(folder, file);
       const { path, body } = LANGUAGES.messages;
@@ -205,8 +201,7 @@ describe("a stream whose gateway was killed", () => {
       const { url } = await serve(folder, file);
       const text = await (await fetch(`${url}/v1/calls/${call.callId}/events?after=3`)).text();
       expect(framesOf(text).frames).toEqual(call.frames().slice(3));
-    }),
-  );
+    }));
 });
 
 describe("what was promised by a gateway that was killed", () => {
@@ -214,7 +209,7 @@ describe("what was promised by a gateway that was killed", () => {
   const post = (url: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> =>
     fetch(url, { method: "POST", headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body) });
 
-  it("reads as failed, and a stream of it goes on to its end and the failure", { timeout: 60_000 }, () =>
+  it("reads as failed, and a stream of it goes on to its end and the failure", () =>
     inFolder(async (folder, file) => {
       const before = await serve(folder, file);
       const plain = (await (await post(`${before.url}/v1/responses`, background)).json()) as { id: string };
@@ -240,10 +235,9 @@ describe("what was promised by a gateway that was killed", () => {
       expect(rest.frames.at(-1)).toContain("response.failed");
       expect(rest.frames.at(-1)).toContain(streamed);
       expect((await post(`${url}/v1/responses`, { model: "sim/echo", input: "on", previous_response_id: plain.id })).status).toBe(409);
-    }),
-  );
+    }));
 
-  it("is told again under the same key, and made anew where nothing had been told", { timeout: 60_000 }, () =>
+  it("is told again under the same key, and made anew where nothing had been told", () =>
     inFolder(async (folder, file) => {
       const before = await serve(folder, file);
       const keyed = (key: string): RequestInit => ({ headers: { "idempotency-key": key } });
@@ -266,12 +260,11 @@ describe("what was promised by a gateway that was killed", () => {
       expect(await (await post(`${url}${path}`, { ...body, model: "sim/brief" }, { "idempotency-key": "done" })).text()).toBe(finished);
       const anew = await post(`${url}${path}`, { ...body, model: "sim/silent" }, { "idempotency-key": "silent" });
       expect(anew.status).toBe(200);
-    }),
-  );
+    }));
 });
 
 describe("several processes", () => {
-  it("read and cancel each other's calls", { timeout: 90_000 }, () =>
+  it("read and cancel each other's calls", () =>
     inFolder(async (folder, file) => {
       const { url } = await serve(folder, file, ["--workers", "2"]);
       const { path, body } = LANGUAGES.chat;
@@ -289,10 +282,9 @@ describe("several processes", () => {
       expect(cancelled[1]).toEqual(cancelled[0]);
       await call.until(Number.POSITIVE_INFINITY);
       for (const text of await Promise.all(readers)) expect(framesOf(text).frames).toEqual(call.frames().slice(3));
-    }),
-  );
+    }));
 
-  it("keep each other's promises, and make a repeated request once", { timeout: 90_000 }, () =>
+  it("keep each other's promises, and make a repeated request once", () =>
     inFolder(async (folder, file) => {
       const { url } = await serve(folder, file, ["--workers", "2"]);
       // Connections are dealt out in turn: fresh ones reach both processes.
@@ -318,6 +310,5 @@ describe("several processes", () => {
         expect(new Set(answers.map((answer) => answer.headers.get("x-gimbal-call-id"))).size).toBe(1);
         expect(new Set(await Promise.all(answers.map((answer) => answer.text()))).size).toBe(1);
       }
-    }),
-  );
+    }));
 });

@@ -6,9 +6,10 @@ import { RealtimeSession, type SessionRequest } from "../../src/gateway/realtime
 import { REALTIME_LIMITS } from "../../src/gateway/realtime-flow.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
 import { ANSWER, say, talk, type Talk } from "../support/session.ts";
+import { promisedMs } from "../support/promised.ts";
 
 /** How long whatever is taken back may go on. */
-const PROMISED_MS = 1000;
+const PROMISED_MS = promisedMs(1000);
 
 /** A provider that does what a test says. */
 let provider: WebSocketServer;

@@ -10,9 +10,10 @@ import { Keyring } from "../../src/stores/sealing/keyring.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
 import { AUDIENCE, Browser, CLIENT, CLIENT_SECRET, startIssuer, type TestIssuer } from "../support/issuer.ts";
 import { hasPostgres, startPostgres, type TestPostgres } from "../support/postgres.ts";
+import { promisedMs } from "../support/promised.ts";
 
 const TOKEN = "nodes-token";
-const PROMISED_MS = 1000;
+const PROMISED_MS = promisedMs(1000);
 /** Fresh connections are dealt out in turn: so many meet every worker. */
 const CONNECTIONS = 4;
 

@@ -47,7 +47,7 @@ async function killedAfter(folder: string, prefix: string, after: number): Promi
 }
 
 describe("the audit in the data folder", () => {
-  it("holds after kill -9, with an entry for every key and a key for every entry", { timeout: 60_000 }, async () => {
+  it("holds after kill -9, with an entry for every key and a key for every entry", async () => {
     const folder = temporaryFolder();
     const random = new SeededRandomness(20_260_104);
     const acknowledged: string[] = [];
@@ -64,7 +64,7 @@ describe("the audit in the data folder", () => {
     expect(acknowledged.length).toBeGreaterThan(KILLS);
   });
 
-  it("is one chain for two processes, in the order in which the primary had them", { timeout: 30_000 }, async () => {
+  it("is one chain for two processes, in the order in which the primary had them", async () => {
     const stores = await openSqlite({ folder: temporaryFolder(), node: "primary", clock });
     const host = primaryHost(stores);
     const exits = ["one", "two"].map((name) => {

@@ -43,28 +43,24 @@ const rowsIn = (heard: readonly unknown[]): readonly PackedBatch[] => heard.flat
 const HEALTHY = { state: { generation: 3, failure: null } };
 
 describe("stores by way of the process that has the record", () => {
-  it(
-    "two worker processes write, read and see each other's keys; one killed leaves its open call to be interrupted",
-    { timeout: 30_000 },
-    async () => {
-      const stores = await openSqlite({ folder: temporaryFolder(), node: "primary", clock });
-      const children = [forkWorker(stores, "one"), forkWorker(stores, "two")] as const;
-      const reports = await Promise.all(children.map(report));
-      for (const said of reports) expect(said).toMatchObject({ missing: true, generationRose: true });
-      expect(reports.map((said) => (said as { turn: string }).turn)).toEqual(["resp-one", "resp-two"]);
-      expect(await stores.ledger.count()).toBe(1000);
-      expect((await stores.keys.list()).map((key) => key.id)).toEqual(["one", "two"]);
-      const [first, second] = children;
-      const killed = ended(first);
-      first.kill("SIGKILL");
-      await killed;
-      expect(await stores.ledger.interruptOpen("one", "p")).toBe(1);
-      const left = ended(second);
-      second.send("leave");
-      expect(await left).toBe(0);
-      await stores.close();
-    },
-  );
+  it("two worker processes write, read and see each other's keys; one killed leaves its open call to be interrupted", async () => {
+    const stores = await openSqlite({ folder: temporaryFolder(), node: "primary", clock });
+    const children = [forkWorker(stores, "one"), forkWorker(stores, "two")] as const;
+    const reports = await Promise.all(children.map(report));
+    for (const said of reports) expect(said).toMatchObject({ missing: true, generationRose: true });
+    expect(reports.map((said) => (said as { turn: string }).turn)).toEqual(["resp-one", "resp-two"]);
+    expect(await stores.ledger.count()).toBe(1000);
+    expect((await stores.keys.list()).map((key) => key.id)).toEqual(["one", "two"]);
+    const [first, second] = children;
+    const killed = ended(first);
+    first.kill("SIGKILL");
+    await killed;
+    expect(await stores.ledger.interruptOpen("one", "p")).toBe(1);
+    const left = ended(second);
+    second.send("leave");
+    expect(await left).toBe(0);
+    await stores.close();
+  });
 
   it("rejects everything when that process goes away", async () => {
     const { channel, say, hangUp } = scripted();

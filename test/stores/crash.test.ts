@@ -33,7 +33,7 @@ function integrityOf(folder: string): unknown {
 }
 
 describe("a process killed while it writes", () => {
-  it("has lost no row it was told is durable, doubled none, and left a record for what was open", { timeout: 60_000 }, async () => {
+  it("has lost no row it was told is durable, doubled none, and left a record for what was open", async () => {
     const folder = temporaryFolder();
     const random = new SeededRandomness(20_260_101);
     const clock = new ManualClock();

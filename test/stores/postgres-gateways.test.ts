@@ -4,10 +4,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hasPostgres, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
 import { temporaryFolder } from "./folders.ts";
+import { BARE_ENV } from "../support/children.ts";
+import { promisedMs } from "../support/promised.ts";
 
 const KEY = Buffer.alloc(32, 7).toString("base64");
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
-const PROMISED_MS = 1000;
+const PROMISED_MS = promisedMs(1000);
 const SOON = { timeout: 15_000, interval: 20 };
 const CONFIG = `models:
   fast: sim/echo
@@ -17,7 +19,7 @@ const CONFIG = `models:
 /** Starts a gateway's process, makes a few calls once it is ready, and stops it. Resolves with its exit code and what it said. */
 function served(env: Readonly<Record<string, string>>, flags: readonly string[]): Promise<readonly [exit: number | null, said: string]> {
   const args = [MAIN, "serve", "--port", "0", "--data", temporaryFolder(), ...flags];
-  const child = spawn(process.execPath, args, { cwd: temporaryFolder(), env: { PATH: process.env["PATH"], ...env } });
+  const child = spawn(process.execPath, args, { cwd: temporaryFolder(), env: { ...BARE_ENV, ...env } });
   let [said, output] = ["", ""];
   child.stderr.on("data", (text: Buffer) => (said += text.toString()));
   child.stdout.on("data", (text: Buffer) => {
@@ -128,7 +130,7 @@ describe.skipIf(!hasPostgres)("gateways that share a record in PostgreSQL", () =
     await within(() => target(one), "sim/echo");
   });
 
-  it("let exactly as many calls pass as a budget has room for, of a thousand at once over three of them", { timeout: 90_000 }, async () => {
+  it("let exactly as many calls pass as a budget has room for, of a thousand at once over three of them", async () => {
     const config = `sim: { models: { penny: { text: "ok", price: { perCallUsd: 0.01 } } } }\nbudgets: [{ usd: 1, per: lifetime }]\n`;
     const env = { GIMBAL_DATABASE_URL: server.url("budgets"), GIMBAL_DATA_KEY: KEY };
     const three = [await startGateway({ config, env }), await startGateway({ config, env }), await startGateway({ config, env })];
@@ -148,7 +150,7 @@ describe.skipIf(!hasPostgres)("gateways that share a record in PostgreSQL", () =
     }
   });
 
-  it("run as processes with workers, and say in a sentence when there is no database", { timeout: 60_000 }, async () => {
+  it("run as processes with workers, and say in a sentence when there is no database", async () => {
     const good = { GIMBAL_DATABASE_URL: server.url("processes"), GIMBAL_DATA_KEY: KEY };
     const [exit, said] = await served({ GIMBAL_DATABASE_URL: "postgres://me:secret@127.0.0.1:1/gimbal" }, []);
     expect(exit).toBe(2);
@@ -163,7 +165,7 @@ describe.skipIf(!hasPostgres)("gateways that share a record in PostgreSQL", () =
     expect(await server.query("SELECT * FROM processes.nodes")).toEqual([]);
   });
 
-  it("go on with calls of keys they know while the database is killed, and have every row afterwards", { timeout: 60_000 }, async () => {
+  it("go on with calls of keys they know while the database is killed, and have every row afterwards", async () => {
     // Made long ago: a change to keys makes every gateway look all of them up anew.
     expect(await statusOf(one, known)).toBe(200);
     await server.kill();

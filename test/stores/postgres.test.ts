@@ -10,6 +10,7 @@ import { postgresMigrations } from "../../src/stores/postgres/migrations.ts";
 import { hasPostgres, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { temporaryFolder } from "./folders.ts";
 import { keyRecord, ledgerRow, openRecord, START } from "./rows.ts";
+import { promisedMs } from "../support/promised.ts";
 
 const KEY = Buffer.alloc(32, 7).toString("base64");
 const CHILD = join(import.meta.dirname, "postgres-child.ts");
@@ -18,7 +19,7 @@ const SOON = { timeout: 15_000, interval: 20 };
 const KILLS = process.env["GIMBAL_EXHAUSTIVE"] === undefined ? 5 : 50;
 const BURST = 400;
 /** What other gateways are promised. */
-const PROMISED_MS = 1000;
+const PROMISED_MS = promisedMs(1000);
 /** Retries come quickly, so that a test does not wait for them. */
 const QUICK = { ...DEFAULT_STORAGE, retryMs: 20, retryMaxMs: 100 };
 
@@ -175,11 +176,12 @@ describe.skipIf(!hasPostgres)("a record in PostgreSQL", () => {
       await expect.poll(() => stores.keys.generation(), SOON).toBe(before + 1);
     });
 
-    it("settles what a killed gateway and its workers left, each call once, and leaves the living alone", { timeout: 30_000 }, async () => {
+    it("settles what a killed gateway and its workers left, each call once, and leaves the living alone", async () => {
       const url = server.url("dead");
       const child = spawn(process.execPath, [CHILD, url, temporaryFolder(), "dead-node", KEY], { stdio: ["ignore", "pipe", "inherit"] });
       await new Promise((resolve) => child.stdout.once("data", resolve));
-      const survivors = [await open(url, { leaseMs: 400 }), await open(url, { leaseMs: 400 })];
+      // Long enough that a busy machine does not take the living for dead.
+      const survivors = [await open(url, { leaseMs: 2500 }), await open(url, { leaseMs: 2500 })];
       survivors[0]?.ledger.open(openRecord("call_running", { node: "node-0" }));
       await survivors[0]?.ledger.flush();
       child.kill("SIGKILL");
@@ -197,7 +199,7 @@ describe.skipIf(!hasPostgres)("a record in PostgreSQL", () => {
       await expect.poll(() => server.query("SELECT node FROM dead.nodes ORDER BY node")).toEqual([{ node: "node-0" }, { node: "node-1" }]);
     });
 
-    it("settles at once what the gateway before left in the same data folder", { timeout: 30_000 }, async () => {
+    it("settles at once what the gateway before left in the same data folder", async () => {
       const url = server.url("before");
       const folder = temporaryFolder();
       const child = spawn(process.execPath, [CHILD, url, folder, "before-node", KEY], { stdio: ["ignore", "pipe", "inherit"] });

@@ -278,7 +278,7 @@ describe("a disk that refuses", () => {
     release();
   });
 
-  it("is noticed also when files may not grow: nothing acknowledged is lost", { timeout: 30_000 }, async () => {
+  it("is noticed also when files may not grow: nothing acknowledged is lost", async () => {
     const folder = temporaryFolder();
     // The shell's unit is 512 or 1024 bytes; either way the record hits the limit after some dozen rows.
     const child = spawn(

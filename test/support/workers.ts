@@ -21,7 +21,13 @@ export interface Sent {
 const PATIENCE_MS = 5000;
 
 /** One request over a connection of its own: fresh connections are dealt out to workers in turn. */
-export function sendAlone(url: string, path: string, body?: object, headers: Readonly<Record<string, string>> = {}): Promise<Sent> {
+export function sendAlone(
+  url: string,
+  path: string,
+  body?: object,
+  headers: Readonly<Record<string, string>> = {},
+  patienceMs = PATIENCE_MS,
+): Promise<Sent> {
   return new Promise((resolve, reject) => {
     const sent = request(
       `${url}${path}`,
@@ -35,7 +41,7 @@ export function sendAlone(url: string, path: string, body?: object, headers: Rea
         );
       },
     );
-    sent.setTimeout(PATIENCE_MS, () => sent.destroy(new Error("nobody answers")));
+    sent.setTimeout(patienceMs, () => sent.destroy(new Error("nobody answers")));
     sent.on("error", reject);
     sent.end(body && JSON.stringify(body));
   });
