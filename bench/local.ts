@@ -24,7 +24,15 @@ export async function local(folder: string): Promise<readonly Figure[] | string>
   if (engines === undefined) return `${ENGINE} could not be fetched; models in process were not measured.`;
   await writeTinyGguf(join(home, "tiny.gguf"));
   const model = `{ file: ${JSON.stringify(join(home, "tiny.gguf"))}, gpuLayers: 0, contextTokens: 1024, sequences: ${SEQUENCES} }`;
-  writeFileSync(join(home, "gimbal.yaml"), `version: 1\noffline: true\nproviders: { here: { kind: local, models: { tiny: ${model} } } }\n`);
+  writeFileSync(
+    join(home, "gimbal.yaml"),
+    `version: 1
+offline: true
+providers: { here: { kind: local, models: { tiny: ${model} } } }
+# What is told is measured, not how often it is tried again.
+models: { once: { targets: [here/tiny], retries: 0, continue: never } }
+`,
+  );
   const args = ["serve", "--port", "0", "--config", join(home, "gimbal.yaml"), "--data", join(home, "data")];
   const child = start("any", process.execPath, [join(ROOT, "src", "main.ts"), ...args], { NODE_PATH: engines });
   try {
@@ -57,7 +65,7 @@ function ask(url: string, seed: number, stream: boolean): Promise<Response> {
   return fetch(`${url}/v1/chat/completions`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ model: "here/tiny", messages, seed, max_tokens: TOKENS, stream }),
+    body: JSON.stringify({ model: "once", messages, seed, max_tokens: TOKENS, stream }),
   });
 }
 

@@ -25,6 +25,11 @@ function tokenizer(): Count {
   return loaded;
 }
 
+/** For who knows that something will be counted, and a better moment to load what that takes. */
+export function prepareCounting(): void {
+  tokenizer();
+}
+
 /** Tokens of a text in the o200k vocabulary: exact (but for the cuts in very long runs) up to 200,000 characters, estimated above. */
 export function countTokensOf(text: string): number {
   if (text.length <= EXACT_CHARACTERS) return countExactly(text);

@@ -20,6 +20,7 @@ import {
 } from "../../canon/index.ts";
 import { nearest, parseJson } from "../../kit/index.ts";
 import { defined } from "../../models/index.ts";
+import { prepareCounting } from "../../models/tokens.ts";
 import { IN_PROCESS, type ProviderOptions } from "../options.ts";
 import { tasksFrom } from "../task-options.ts";
 import { checkGguf, checkOnnx, sizeOf } from "./files.ts";
@@ -149,6 +150,8 @@ function runChat(provider: string, model: LocalModel, dialect: Dialect, upstream
   if (upstream.operation !== "generate")
     throw new ProblemError({ kind: "unsupported", message: "Models in process only answer conversations.", param: "model" });
   const call = readCall(dialect, upstream);
+  // What a crash leaves is counted before it is told; while the first model is opened everybody waits in any case.
+  if (model.supervisor.pid === undefined) deps.clock.after(0, prepareCounting);
   const names = new FlatNames(offeredTools(call));
   const job = chatJob(call, names);
   const unique = deps.randomness.id("");
