@@ -28,6 +28,20 @@ const LENGTH_BYTES = 2;
 const SEEN = new Map<string, MessageHead>();
 const MOST_SEEN = 64;
 
+/** CRC-32 by table, for the eight bytes before each checksum of lengths: a call out of the language costs more than these take. */
+const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let sum = byte;
+  for (let bit = 0; bit < 8; bit++) sum = sum & 1 ? (sum >>> 1) ^ 0xedb88320 : sum >>> 1;
+  return sum;
+});
+const LENGTHS_BYTES = 8;
+
+function lengthsSum(bytes: Uint8Array): number {
+  let sum = -1;
+  for (let at = 0; at < LENGTHS_BYTES; at++) sum = (TABLE[(sum ^ (bytes[at] ?? 0)) & 0xff] ?? 0) ^ (sum >>> 8);
+  return (sum ^ -1) >>> 0;
+}
+
 export function bufferOver(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
@@ -38,14 +52,35 @@ export function bufferOver(bytes: Uint8Array): Buffer {
  */
 export function readMessage(frame: Uint8Array): EventMessage | undefined {
   const bytes = bufferOver(frame);
+  const behind = headersEnd(bytes);
+  if (behind === 0) return undefined;
+  const head = headOf(bytes, behind);
+  return head && { head, payload: bytes.subarray(behind, bytes.length - CHECKSUM_BYTES) };
+}
+
+/** The payload of a whole message that has these headers, byte for byte; undefined for any other. */
+export function payloadUnder(headers: Buffer, frame: Uint8Array): Buffer | undefined {
+  const bytes = bufferOver(frame);
+  const start = PRELUDE_BYTES + headers.length;
+  // Compared first: it costs least.
+  if (bytes.length < start || bytes.compare(headers, 0, headers.length, PRELUDE_BYTES, start) !== 0) return undefined;
+  return headersEnd(bytes) === start ? bytes.subarray(start, bytes.length - CHECKSUM_BYTES) : undefined;
+}
+
+/** The headers' bytes of a whole message. */
+export function headersIn(frame: Uint8Array): Buffer {
+  const bytes = bufferOver(frame);
+  return Buffer.from(bytes.subarray(PRELUDE_BYTES, headersEnd(bytes)));
+}
+
+/** Where the headers end; 0 for what is no whole message, or has a wrong checksum. */
+function headersEnd(bytes: Buffer): number {
   const { length } = bytes;
-  if (length < LEAST_BYTES || bytes.readUInt32BE(0) !== length) return undefined;
+  if (length < LEAST_BYTES || bytes.readUInt32BE(0) !== length) return 0;
   const behind = PRELUDE_BYTES + bytes.readUInt32BE(4);
   const end = length - CHECKSUM_BYTES;
-  if (behind > end || crc32(bytes.subarray(0, 8)) !== bytes.readUInt32BE(8)) return undefined;
-  if (crc32(bytes.subarray(0, end)) !== bytes.readUInt32BE(end)) return undefined;
-  const head = headOf(bytes, behind);
-  return head && { head, payload: bytes.subarray(behind, end) };
+  if (behind > end || lengthsSum(bytes) !== bytes.readUInt32BE(LENGTHS_BYTES)) return 0;
+  return crc32(bytes.subarray(0, end)) === bytes.readUInt32BE(end) ? behind : 0;
 }
 
 function headOf(bytes: Buffer, end: number): MessageHead | undefined {
@@ -120,7 +155,7 @@ function finish(bytes: Buffer, headers: Uint8Array): void {
   const end = bytes.length - CHECKSUM_BYTES;
   bytes.writeUInt32BE(bytes.length, 0);
   bytes.writeUInt32BE(headers.length, 4);
-  bytes.writeUInt32BE(crc32(bytes.subarray(0, 8)), 8);
+  bytes.writeUInt32BE(lengthsSum(bytes), LENGTHS_BYTES);
   bytes.set(headers, PRELUDE_BYTES);
   bytes.writeUInt32BE(crc32(bytes.subarray(0, end)), end);
 }

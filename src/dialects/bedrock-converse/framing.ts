@@ -1,5 +1,5 @@
 import type { FrameCutter, Framing, WireFrame } from "../../canon/index.ts";
-import { headerBytes, LEAST_BYTES, readMessage, writeMessage } from "./event-message.ts";
+import { headerBytes, headersIn, LEAST_BYTES, payloadUnder, readMessage, writeMessage } from "./event-message.ts";
 
 const LENGTH_BYTES = 4;
 const JSON_TYPE = "application/json";
@@ -104,9 +104,19 @@ function parse(frame: Uint8Array): WireFrame | undefined {
 
 const DELTA = "contentBlockDelta";
 
+/** Headers of deltas as they were met: services write them in one way, so the first that fits is nearly always the first. */
+const DELTA_HEADERS: Buffer[] = [];
+const MOST_DELTA_HEADERS = 4;
+
 function payload(frame: Uint8Array): Uint8Array | undefined {
+  for (const headers of DELTA_HEADERS) {
+    const found = payloadUnder(headers, frame);
+    if (found) return found;
+  }
   const message = readMessage(frame);
-  return message?.head.type === "event" && message.head.named[":event-type"] === DELTA ? message.payload : undefined;
+  if (message?.head.type !== "event" || message.head.named[":event-type"] !== DELTA) return undefined;
+  if (DELTA_HEADERS.length < MOST_DELTA_HEADERS) DELTA_HEADERS.push(headersIn(frame));
+  return message.payload;
 }
 
 function exceptionName(type: string | undefined): string {
