@@ -26,7 +26,7 @@ import { adminTokenOf } from "./server/admin-token.ts";
 import { httpHandler, Identity, peopleAt, upgradeHandler } from "./server/index.ts";
 import type { MetricsPeers } from "./server/metrics-exchange.ts";
 import { otlpSender } from "./server/otlp.ts";
-import { Tools, type SessionPeers } from "./tools/index.ts";
+import { FileGrants, Tools, type SessionPeers } from "./tools/index.ts";
 import { openDataSeal, openRecord, settleLeft, sweeper } from "./stores/index.ts";
 import { connect } from "./wire/client.ts";
 import { listen } from "./wire/front.ts";
@@ -226,7 +226,15 @@ function openRooms(
     note: (event) => audit.note(event),
   });
   const tools = new Tools(
-    { gateway, pins: stores.toolPins, env, log: logs.warn, report: (error) => report(error, "mcp"), peers: options.sessions },
+    {
+      gateway,
+      env,
+      pins: stores.toolPins,
+      grants: seal && new FileGrants(options.folder, seal, () => randomness.id("grant_")),
+      log: logs.warn,
+      report: (error) => report(error, "mcp"),
+      peers: options.sessions,
+    },
     config.mcp,
   );
   const queue = new BatchQueue({

@@ -95,4 +95,36 @@ const test: Command = {
   },
 };
 
-export const MCP_COMMANDS: readonly Command[] = [list, approve, test];
+const login: Command = {
+  name: "mcp login",
+  summary: "Sign in at the authorization server of an upstream MCP server, in a browser.",
+  operands: ["SERVER"],
+  flags: DATA_FLAG,
+  async run(input, deps) {
+    const [server = ""] = input.operands;
+    const begun = await askRunning<{ readonly url: string }>(input, deps, "POST", `/mcp/${encodeURIComponent(server)}/login`);
+    if (input.json) deps.out(`${JSON.stringify(begun)}\n`);
+    else {
+      deps.err("Open this page within ten minutes and sign in; the gateway does the rest.\n");
+      deps.out(`${shown(begun.url)}\n`);
+    }
+    return DONE;
+  },
+};
+
+const unpin: Command = {
+  name: "mcp revoke",
+  summary: "Withhold a tool that was approved.",
+  operands: ["SERVER", "TOOL"],
+  flags: DATA_FLAG,
+  async run(input, deps) {
+    const [server = "", tool = ""] = input.operands;
+    const query = new URLSearchParams({ server, tool });
+    const done = await askRunning<object>(input, deps, "DELETE", `/mcp/pins?${query.toString()}`);
+    if (input.json) deps.out(`${JSON.stringify(done)}\n`);
+    else deps.err(`Withheld: ${shown(tool)} of ${server}.\n`);
+    return DONE;
+  },
+};
+
+export const MCP_COMMANDS: readonly Command[] = [list, approve, unpin, test, login];

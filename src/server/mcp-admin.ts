@@ -45,6 +45,11 @@ export function mountMcpAdmin(app: Pick<Hono, "get" | "post" | "delete">, tools:
     if (!(await hub.pins.unpin(server, tool))) throw new ProblemError({ kind: "not_found", message: "The tool was not approved." });
     return context.json({ server, tool, approved: false });
   });
+  app.post("/mcp/:server/login", async (context) => {
+    const { hub } = await tools.door();
+    const server = context.req.param("server");
+    return context.json({ server, url: await hub.find(server).signInUrl() });
+  });
   app.post("/mcp/:server/test", async (context) => {
     const { hub } = await tools.door();
     await hub.whenTried();

@@ -31,12 +31,41 @@ export interface McpDeps {
 /** The Model Context Protocol over streamable HTTP, and what its clients must know to get a token. */
 export function mountMcp(router: Router, deps: McpDeps): void {
   for (const method of METHODS) router.add(method, PATH, (request, out) => serve(deps, request, out));
+  router.add("GET", CALLBACK, (request, out) => comeBack(deps, request, out));
   for (const path of [METADATA, METADATA + PATH])
     router.add("GET", path, (request, out) => {
       const metadata = metadataOf(deps, request.headers);
       if (metadata) sendJson(out, 200, metadata, { "cache-control": "public, max-age=300" });
       else sendJson(out, 404, { error: { type: "not_found", message: "No issuer of tokens is configured here (`identity.jwt`)." } });
     });
+}
+
+const CALLBACK = `${PATH}/callback`;
+const MOST_STATE = 200;
+
+/** A person comes back from the authorization server of an upstream server. Who they are is shown by the secret that they bring. */
+function comeBack({ gateway, tools }: McpDeps, { query }: FrontRequest, out: FrontOut): void {
+  const brought = new URLSearchParams(query);
+  const state = brought.get("state") ?? "";
+  const say = (status: number, words: string): void =>
+    out.whole(
+      status,
+      { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store", "referrer-policy": "no-referrer" },
+      words,
+    );
+  const work = async (): Promise<void> => {
+    const { hub } = await tools.door();
+    const server = state.length > MOST_STATE ? undefined : await hub.signedIn(state, brought);
+    if (server === undefined)
+      return say(404, "Nobody was sent to sign in from here, or it was too long ago. Begin anew: gimbal mcp login\n");
+    await gateway.note?.({ action: "mcp.signin", subject: `mcp:${server}`, actor: "anonymous", outcome: "done", details: {} });
+    say(200, `The gateway is signed in at "${server}". You can close this page.\n`);
+  };
+  work().catch((error: unknown) => {
+    const problem = problemFrom(error);
+    if (problem.kind === "internal") gateway.report(error, "mcp");
+    say(problemStatus(problem), `${problem.message}\n`);
+  });
 }
 
 function serve(deps: McpDeps, request: FrontRequest, out: FrontOut): void {

@@ -69,6 +69,7 @@ export const ROUTE_ROLES: Readonly<Record<string, readonly Role[]>> = {
   "GET /mcp/:server/tools/:tool": EVERYBODY,
   "POST /mcp/pins": WHO_APPROVES,
   "DELETE /mcp/pins": WHO_APPROVES,
+  "POST /mcp/:server/login": ADMIN_ALONE,
   "POST /mcp/:server/test": WHO_BUILDS,
   "PATCH /models/:name{.+}": WHO_BUILDS,
   "GET /models/:name{.+}/canary": EVERYBODY,

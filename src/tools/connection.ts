@@ -2,6 +2,8 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { tmpdir } from "node:os";
 import {
   Client,
+  ProtocolError,
+  ProtocolErrorCode,
   StreamableHTTPClientTransport,
   type ClientCapabilities,
   type Prompt,
@@ -15,6 +17,7 @@ import { ProblemError, type Clock, type Problem } from "../canon/index.ts";
 import { LogGate } from "./log-gate.ts";
 import { plain } from "./names.ts";
 import type { Relayed, ServerOptions } from "./options.ts";
+import type { SignIn } from "./sign-in.ts";
 import { UpstreamFetch } from "./upstream-fetch.ts";
 import { Watching, type Watched } from "./watching.ts";
 
@@ -52,6 +55,8 @@ export interface ConnectionOptions {
   readonly clock: Clock;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: (line: string) => void;
+  /** Undefined: it asks for no token. */
+  readonly signIn: SignIn | undefined;
   /** It closed by itself. */
   readonly onClose: () => void;
   readonly onListChanged: () => void;
@@ -108,6 +113,7 @@ export class Connection {
   async open(signal: AbortSignal): Promise<Catalogue> {
     const timeout = this.#options.options.connectTimeoutMs;
     await this.client.connect(this.#transport, { timeout, signal });
+    this.#holdAnswers();
     // First, so that no change is missed in between.
     this.watching.open();
     return this.read(signal);
@@ -120,8 +126,8 @@ export class Connection {
     const asked = { timeout: this.#options.options.connectTimeoutMs, signal, cacheMode: "refresh" } as const;
     const [tools, prompts, resources, templates] = await Promise.all([
       has.tools ? client.listTools(undefined, asked).then((listed) => listed.tools) : [],
-      has.prompts ? client.listPrompts(undefined, asked).then((listed) => listed.prompts) : [],
-      has.resources ? client.listResources(undefined, asked).then((listed) => listed.resources) : [],
+      has.prompts ? client.listPrompts(undefined, asked).then((listed) => listed.prompts, orNone) : [],
+      has.resources ? client.listResources(undefined, asked).then((listed) => listed.resources, orNone) : [],
       // Servers with resources but without templates often do not know the question.
       has.resources
         ? client.listResourceTemplates(undefined, asked).then(
@@ -142,6 +148,17 @@ export class Connection {
     };
   }
 
+  /** The official client hears notifications a moment later than answers: progress that comes together with its answer would be lost. */
+  #holdAnswers(): void {
+    const transport = this.#transport;
+    const deliver = transport.onmessage;
+    const onmessage: typeof deliver = (message, extra) => {
+      if ("method" in message) deliver?.(message, extra);
+      else setImmediate(() => deliver?.(message, extra));
+    };
+    Object.assign(transport, { onmessage });
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.watching.close();
@@ -156,6 +173,7 @@ export class Connection {
       url,
       headers: options.headers,
       allowPrivateNetwork: options.allowPrivateNetwork,
+      elsewhere: options.oauth !== undefined,
       connectTimeoutMs: options.connectTimeoutMs,
       headTimeoutMs: Math.max(options.timeoutMs, options.connectTimeoutMs),
       maxBytes: options.maxResultBytes,
@@ -171,9 +189,12 @@ export class Connection {
   }
 
   #openTransport(): Transport {
-    const { options, env } = this.#options;
+    const { options, env, signIn } = this.#options;
     if (options.url !== undefined && this.#fetch)
-      return new StreamableHTTPClientTransport(new URL(options.url), { fetch: this.#fetch.fetch });
+      return new StreamableHTTPClientTransport(new URL(options.url), {
+        fetch: this.#fetch.fetch,
+        ...(signIn && { authProvider: signIn }),
+      });
     const own = Object.fromEntries(Object.entries(options.env).map(([name, value]) => [name, value.reveal()]));
     const none = Object.fromEntries(DEFAULT_INHERITED_ENV_VARS.map((name) => [name, undefined]));
     const transport = new StdioClientTransport({
@@ -225,6 +246,12 @@ export class Connection {
   #log(words: string): void {
     this.#gate.write(`mcp ${this.#options.name}`, words);
   }
+}
+
+/** A server may say that it has something and not know the question: then it has none. */
+function orNone(error: unknown): readonly never[] {
+  if (error instanceof ProtocolError && error.code === (ProtocolErrorCode.MethodNotFound as number)) return [];
+  throw error;
 }
 
 /** Which part of `relay` lets a server ask this. */

@@ -3,6 +3,7 @@ import type { ToolPinStore } from "../canon/index.ts";
 import type { GatewayDeps } from "../gateway/run.ts";
 import { ToolCalls } from "./admission.ts";
 import type { FaceDeps } from "./face.ts";
+import type { GrantStore } from "./grants.ts";
 import { Hub } from "./hub.ts";
 import { Listening } from "./listening.ts";
 import { openFace } from "./open-face.ts";
@@ -21,6 +22,8 @@ export interface DoorDeps {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: (line: string) => void;
   readonly report: (error: unknown) => void;
+  /** What people granted at authorization servers of upstream servers. */
+  readonly grants?: GrantStore | undefined;
   /** Undefined: this process is the only one at its address. */
   readonly peers?: SessionPeers | undefined;
 }
@@ -62,16 +65,16 @@ export class McpDoor {
     this.#deps = gateway;
     this.#peers = deps.peers;
     this.#options = options;
-    this.hub = new Hub({ ...deps, clock, version: VERSION });
+    // Two ids: one alone is sortable by its time, and what guards a session or a sign-in must not be guessed.
+    const newSecret = (): string => `${randomness.id("mcp_")}${globalThis.crypto.randomUUID().replaceAll("-", "")}`;
+    this.hub = new Hub({ ...deps, clock, version: VERSION, newSecret, grants: deps.grants });
     this.#face = { hub: this.hub, calls: new ToolCalls(gateway, () => this.#options.running), version: VERSION, log, report };
     this.#sessions = new Sessions({
       clock,
       most: () => this.#options.sessions,
       idleMs: () => this.#options.sessionMinutes * MS_PER_MINUTE,
       bodyBytes: () => this.#options.bodyBytes,
-      // Two ids: one alone is sortable by its time, and what guards a session must not be guessed.
-      newId: () =>
-        `${randomness.id("mcp_")}${globalThis.crypto.randomUUID().replaceAll("-", "")}${deps.peers ? OWNER + deps.peers.name : ""}`,
+      newId: () => newSecret() + (deps.peers ? OWNER + deps.peers.name : ""),
       report,
     });
     this.#modern = createMcpHandler(

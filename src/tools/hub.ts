@@ -1,12 +1,16 @@
 import { UriTemplate } from "@modelcontextprotocol/server";
 import { canonicalJson } from "../kit/index.ts";
 import { ProblemError, type Caller, type Clock, type ToolPinStore } from "../canon/index.ts";
+import { MemoryGrants, type GrantStore } from "./grants.ts";
 import { plain } from "./names.ts";
 import { firstUses, mayUse, NO_OFFERS, offersOf, reportLine, type Offer, type Offers, type ToolReport, type Withheld } from "./offers.ts";
 import type { McpOptions, ServerOptions } from "./options.ts";
 import { FIRST_USE, Pins } from "./pins.ts";
+import { SignIn, type SignInOptions } from "./sign-in.ts";
 import { Upstream, type UpstreamState } from "./upstream.ts";
 
+/** Where authorization servers send people back. */
+export const CALLBACK = "/mcp/callback";
 /** Servers are given so long to say what they offer, when somebody asks for the first time. */
 const FIRST_ASK_MS = 15_000;
 
@@ -18,6 +22,10 @@ export interface HubDeps {
   /** One line for the operator. */
   readonly log: (line: string) => void;
   readonly report: (error: unknown) => void;
+  /** Of letters and digits, not to be guessed. */
+  readonly newSecret: () => string;
+  /** What people granted. Undefined: nothing is kept beyond this process. */
+  readonly grants: GrantStore | undefined;
 }
 
 export interface ServerReport {
@@ -42,6 +50,7 @@ export class Hub {
   #servers: ReadonlyMap<string, Upstream> = new Map();
   #configured: ReadonlyMap<string, string> = new Map();
   #offers: Offers = NO_OFFERS;
+  #publicUrl: string | undefined;
   #pinned: Promise<void>;
 
   constructor(deps: HubDeps) {
@@ -55,7 +64,8 @@ export class Hub {
   }
 
   /** Servers whose options stay go on; the others are ended, or begin. */
-  configure({ servers }: McpOptions): void {
+  configure({ servers, publicUrl }: McpOptions): void {
+    this.#publicUrl = publicUrl;
     const next = new Map<string, Upstream>();
     const configured = new Map<string, string>();
     for (const [name, options] of Object.entries(servers)) {
@@ -124,6 +134,12 @@ export class Hub {
     return this.#offers.reports.find((one) => one.server === server && one.tool === tool) ?? report;
   }
 
+  /** A person came back from an authorization server. The server that they signed in at; undefined: nobody here sent them there. @throws ProblemError when they were refused */
+  async signedIn(state: string, answer: URLSearchParams): Promise<string | undefined> {
+    for (const upstream of this.#servers.values()) if (await upstream.signedIn(state, answer)) return upstream.name;
+    return undefined;
+  }
+
   listen(listener: (event: HubEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -146,6 +162,20 @@ export class Hub {
       watched: before?.watched,
       onCatalogue: () => this.#changed(),
       onResource: (uri) => this.#tell({ uri }),
+      openSignIn: (how) => this.#openSignIn(how),
+    });
+  }
+
+  #openSignIn(how: Pick<SignInOptions, "server" | "url" | "oauth" | "fetch">): SignIn {
+    const { clock, newSecret, grants } = this.#deps;
+    const isPersonal = how.oauth.grant === "authorization_code";
+    const callback = this.#publicUrl === undefined ? undefined : new URL(CALLBACK, this.#publicUrl).href;
+    return new SignIn({
+      ...how,
+      clock,
+      newState: newSecret,
+      callback,
+      grants: (isPersonal ? grants : undefined) ?? new MemoryGrants(),
     });
   }
 
@@ -186,10 +216,12 @@ export class Hub {
 const MOST_TOLD = 10_000;
 
 /** The options with their secrets, to tell whether they changed. Never printed. */
-function wordsOf({ env, headers, ...options }: ServerOptions): string {
+function wordsOf({ env, headers, oauth, ...options }: ServerOptions): string {
   const open = (secrets: ServerOptions["env"]): object =>
     Object.fromEntries(Object.entries(secrets).map(([name, secret]) => [name, secret.reveal()]));
-  return canonicalJson({ ...options, env: open(env), headers: open(headers) });
+  const { clientSecret, privateKey, ...how } = oauth ?? {};
+  const shown = oauth && { ...how, clientSecret: clientSecret?.reveal() ?? null, privateKey: privateKey?.reveal() ?? null };
+  return canonicalJson(JSON.parse(JSON.stringify({ ...options, env: open(env), headers: open(headers), oauth: shown })));
 }
 
 function fingerprint(offers: ReadonlyMap<string, Offer<unknown>>): string {

@@ -7,6 +7,7 @@ export type { Asking } from "./sessions.ts";
 export type { ServerReport } from "./hub.ts";
 export type { McpOptions } from "./options.ts";
 export { enterSurface } from "./admission.ts";
+export { FileGrants } from "./grants.ts";
 
 /** MCP, by the configuration in force. The protocol's packages are loaded when servers are configured, or somebody asks. */
 export class Tools {

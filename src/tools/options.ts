@@ -25,6 +25,47 @@ const patterns = z.array(z.string().min(1).max(200)).max(MOST_ITEMS);
 const RESERVED_HEADERS =
   /^(?:host|connection|content-.*|transfer-encoding|te|trailer|upgrade|expect|accept|mcp-.*|last-event-id|proxy-.*)$/;
 
+const pem = z
+  .string()
+  .max(32_768)
+  .regex(/^-----BEGIN PRIVATE KEY-----\s[\s\S]+-----END PRIVATE KEY-----\s*$/, "must be a private key as PKCS #8 PEM (`BEGIN PRIVATE KEY`)")
+  .transform((value) => new Secret(value));
+
+const oauth = z
+  .strictObject({
+    grant: z
+      .enum(["client_credentials", "authorization_code"])
+      .default("client_credentials")
+      .describe(
+        "`client_credentials`: the gateway is known there itself. `authorization_code`: a person signs in once (`gimbal mcp login`).",
+      ),
+    clientId: text.optional().describe("Under which the gateway is known. Default, for `authorization_code`: it registers itself."),
+    clientSecret: secret.optional().describe("What it proves itself with: a secret ..."),
+    privateKey: pem.optional().describe("... or a key that signs its assertions (`private_key_jwt`), as PKCS #8 PEM."),
+    algorithm: z.enum(["RS256", "PS256", "ES256"]).default("RS256").describe("By which `privateKey` signs."),
+    scope: text.optional().describe("Scopes to ask for, with spaces between. Default: those that the server names."),
+    issuer: z
+      .url({ protocol: /^https?$/ })
+      .max(LETTERS)
+      .optional()
+      .describe("The only authorization server that the credentials may go to. Default: the one that the server names."),
+    clientMetadataUrl: z
+      .url({ protocol: /^https$/ })
+      .max(LETTERS)
+      .optional()
+      .describe("Where the gateway's own client metadata is published, for authorization servers that read it instead of registering."),
+  })
+  .refine(({ clientSecret, privateKey }) => clientSecret === undefined || privateKey === undefined, {
+    error: "A client has either a `clientSecret` or a `privateKey`.",
+  })
+  .refine(({ clientId, clientSecret, privateKey }) => clientId !== undefined || (clientSecret ?? privateKey) === undefined, {
+    error: "Credentials need their `clientId`.",
+  })
+  .refine(({ grant, clientId, clientSecret, privateKey }) => grant !== "client_credentials" || (clientId && (clientSecret ?? privateKey)), {
+    error: "`client_credentials` needs a `clientId` and a `clientSecret` or `privateKey`.",
+  })
+  .describe("How the gateway gets its tokens for a server that asks for them (OAuth 2.1). See docs/mcp.md.");
+
 const tool = z
   .strictObject({
     priceUsd: z.number().min(0).max(MOST_USD).optional().describe("What a call costs, in dollars. Default: nothing."),
@@ -59,6 +100,7 @@ const server = z
       )
       .default({})
       .describe("Sent with every request to `url`, such as `authorization`. A caller's own never are."),
+    oauth: oauth.optional(),
     allowPrivateNetwork: z.boolean().default(false).describe("May `url` lead to a loopback or private address?"),
     revision: z
       .enum(["auto", "2026-07-28", "2025-11-25"])
@@ -100,6 +142,10 @@ const server = z
       .describe("What holds for single tools, by the server's own name for them; `*` for the others."),
   })
   .refine((one) => (one.command === undefined) !== (one.url === undefined), { error: "A server has either a `command` or a `url`." })
+  .refine((one) => one.oauth === undefined || one.url !== undefined, { error: "`oauth` is for a server with a `url`." })
+  .refine((one) => one.oauth === undefined || !Object.keys(one.headers).some((name) => name.toLowerCase() === "authorization"), {
+    error: "A server has either `oauth` or a header `authorization`.",
+  })
   .describe("An upstream MCP server.");
 
 /** `mcp:` of `gimbal.yaml`. */
@@ -132,11 +178,17 @@ export const mcpOptions = z
     bodyBytes: z.int().min(1024).max(MOST_RESULT_BYTES).default(4_194_304).describe("Bytes of one request."),
     running: z.int().min(1).max(1_000_000).default(1000).describe("Requests to upstream servers at once; more are refused."),
   })
+  .refine(
+    ({ servers, publicUrl }) =>
+      publicUrl !== undefined || !Object.values(servers).some(({ oauth: how }) => how?.grant === "authorization_code"),
+    { error: "`grant: authorization_code` needs `mcp.publicUrl`: the person who signs in is sent back there." },
+  )
   .prefault({})
   .describe("Upstream MCP servers, behind `/mcp`. See docs/mcp.md.");
 
 export type McpOptions = z.output<typeof mcpOptions>;
 export type ServerOptions = McpOptions["servers"][string];
+export type OAuthOptions = NonNullable<ServerOptions["oauth"]>;
 export type ToolOptions = ServerOptions["tools"][string];
 
 const NO_OPTIONS: ToolOptions = { per: "minute" };

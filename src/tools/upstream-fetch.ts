@@ -6,6 +6,9 @@ const HEADER_BYTES = 64 * 1024;
 const CONNECTIONS = 256;
 /** A stream of notifications may be silent for long. */
 const SILENCE_MS = 24 * 3_600_000;
+/** Other hosts that one server leads to, and bytes of an answer of theirs. */
+const MOST_ELSEWHERE = 8;
+const ELSEWHERE_BYTES = 1024 * 1024;
 const NEW_LINE = 10;
 const RETURN = 13;
 
@@ -13,6 +16,8 @@ export interface UpstreamFetchOptions {
   readonly url: string;
   readonly headers: Readonly<Record<string, Secret>>;
   readonly allowPrivateNetwork: boolean;
+  /** May others be asked, too: authorization servers, over https or in a network that is allowed? Nothing of `headers` goes to them. */
+  readonly elsewhere: boolean;
   readonly connectTimeoutMs: number;
   readonly headTimeoutMs: number;
   /** Bytes of an answer, and of one event of a stream. */
@@ -23,39 +28,59 @@ export interface UpstreamFetchOptions {
 }
 
 /**
- * `fetch` for the official client, over the gateway's own dialler: only this one server can be reached by it, addresses are checked, no
- * redirect is followed, and no answer is longer than it may be.
+ * `fetch` for the official client, over the gateway's own dialler: only this one server can be reached by it, and its authorization server
+ * where it may have one; addresses are checked, no redirect is followed, and no answer is longer than it may be.
  */
 export class UpstreamFetch {
   readonly #options: UpstreamFetchOptions;
   readonly #client: HttpClient;
+  readonly #elsewhere = new Map<string, HttpClient>();
   readonly #origin: string;
 
   constructor(options: UpstreamFetchOptions) {
     this.#options = options;
     this.#origin = new URL(options.url).origin;
-    this.#client = connect({
-      baseUrl: this.#origin,
-      allowPrivateNetwork: options.allowPrivateNetwork,
-      connectTimeoutMs: options.connectTimeoutMs,
-      headTimeoutMs: options.headTimeoutMs,
+    this.#client = this.#connect(this.#origin);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#client, ...this.#elsewhere.values()].map((client) => client.close()));
+  }
+
+  #connect(baseUrl: string): HttpClient {
+    const { allowPrivateNetwork, connectTimeoutMs, headTimeoutMs, clock } = this.#options;
+    return connect({
+      baseUrl,
+      allowPrivateNetwork,
+      connectTimeoutMs,
+      headTimeoutMs,
       dataTimeoutMs: SILENCE_MS,
       maxConnections: CONNECTIONS,
       maxHeaderBytes: HEADER_BYTES,
-      clock: options.clock,
+      clock,
     });
   }
 
-  close(): Promise<void> {
-    return this.#client.close();
+  /** Undefined: it may not be asked. */
+  #clientOf({ origin, protocol }: URL): HttpClient | undefined {
+    if (origin === this.#origin) return this.#client;
+    const { elsewhere, allowPrivateNetwork } = this.#options;
+    if (!elsewhere || (protocol !== "https:" && !(protocol === "http:" && allowPrivateNetwork))) return undefined;
+    let client = this.#elsewhere.get(origin);
+    if (!client && this.#elsewhere.size < MOST_ELSEWHERE) this.#elsewhere.set(origin, (client = this.#connect(origin)));
+    return client;
   }
 
   readonly fetch = (input: string | URL, init: RequestInit = {}): Promise<Response> => {
     const url = new URL(input);
-    if (url.origin !== this.#origin) return Promise.reject(new TypeError(`Only ${this.#origin} is asked, not ${url.origin}.`));
+    const client = this.#clientOf(url);
+    if (!client) return Promise.reject(new TypeError(`Only ${this.#origin} is asked, not ${url.origin}.`));
+    const own = client === this.#client;
+    const maxBytes = own ? this.#options.maxBytes : ELSEWHERE_BYTES;
     const headers: Record<string, string> = Object.fromEntries(new Headers(init.headers));
-    for (const [name, value] of Object.entries(this.#options.headers)) headers[name.toLowerCase()] = value.reveal();
-    const { body, signal, method = "GET" } = init;
+    for (const [name, value] of own ? Object.entries(this.#options.headers) : []) headers[name.toLowerCase()] = value.reveal();
+    const { signal, method = "GET" } = init;
+    const body = init.body instanceof URLSearchParams ? init.body.toString() : init.body;
     if (body !== undefined && body !== null && typeof body !== "string") return Promise.reject(new TypeError("Only text is sent."));
     const tooLong = this.#options.whenTooLong();
     return new Promise((resolve, reject) => {
@@ -74,11 +99,11 @@ export class UpstreamFetch {
         fail(signal ? reasonOf(signal) : new Error("aborted"));
       };
       let count: (chunk: Buffer) => boolean = () => true;
-      const handle = this.#client.open(
+      const handle = client.open(
         { method, path: url.pathname + url.search, headers, ...(typeof body === "string" && { body }) },
         {
           onHead: (status, head) => {
-            count = counter(head["content-type"], this.#options.maxBytes);
+            count = counter(head["content-type"], maxBytes);
             const stream = new ReadableStream<Uint8Array>(
               {
                 start: (controller) => void (sink = controller),
@@ -87,7 +112,7 @@ export class UpstreamFetch {
                   handle.cancel();
                 },
               },
-              new ByteLengthQueuingStrategy({ highWaterMark: this.#options.maxBytes }),
+              new ByteLengthQueuingStrategy({ highWaterMark: maxBytes }),
             );
             const named = Object.entries(head).filter((entry): entry is [string, string] => entry[1] !== undefined);
             const empty = status === 204 || status === 205 || status === 304;
@@ -101,7 +126,7 @@ export class UpstreamFetch {
             else {
               handle.cancel();
               tooLong();
-              fail(new Error(`The answer is longer than ${this.#options.maxBytes} bytes (maxResultBytes).`));
+              fail(new Error(`The answer is longer than ${maxBytes} bytes (maxResultBytes).`));
             }
             return true;
           },

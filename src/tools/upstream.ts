@@ -1,9 +1,11 @@
-import { ProtocolError, SdkError, SdkErrorCode, SdkHttpError } from "@modelcontextprotocol/client";
+import { OAuthError, ProtocolError, SdkError, SdkErrorCode, SdkHttpError, UnauthorizedError } from "@modelcontextprotocol/client";
 import { ProblemError, type Clock, type Problem } from "../canon/index.ts";
 import { Connection, NOTHING, RUNNING, type Catalogue, type ConnectionOptions, type RunningCall } from "./connection.ts";
 import { plain } from "./names.ts";
 import type { ServerOptions } from "./options.ts";
+import type { SignIn, SignInOptions } from "./sign-in.ts";
 import { Slots } from "./slots.ts";
+import { UpstreamFetch } from "./upstream-fetch.ts";
 import { Watched } from "./watching.ts";
 
 /** Wait before a server that was lost is connected again: doubled each time, up to the longest. */
@@ -20,6 +22,8 @@ export interface UpstreamDeps extends Pick<ConnectionOptions, "version" | "env" 
   readonly onCatalogue: (upstream: Upstream) => void;
   /** What was watched at the server of this name before its options changed. */
   readonly watched?: Watched | undefined;
+  /** How the gateway gets its tokens, for a server that has them asked for. */
+  readonly openSignIn: (options: Pick<SignInOptions, "server" | "url" | "oauth" | "fetch">) => SignIn;
 }
 
 export interface CallOptions extends Omit<RunningCall, "stop"> {
@@ -36,6 +40,9 @@ export class Upstream {
   readonly #slots: Slots;
   readonly #ending = new AbortController();
   readonly #running = new Set<RunningCall>();
+  readonly #signIn: SignIn | undefined;
+  /** Reaches its authorization server, whether it is connected or not. */
+  readonly #authFetch: UpstreamFetch | undefined;
   #connection: Connection | undefined;
   #catalogue: Catalogue = NOTHING;
   #state: UpstreamState = "connecting";
@@ -54,6 +61,19 @@ export class Upstream {
     this.#deps = deps;
     this.watched = deps.watched ?? new Watched();
     this.#slots = new Slots(options.relay.length > 0 ? 1 : options.concurrency);
+    const { url, oauth } = options;
+    if (url !== undefined && oauth) {
+      this.#authFetch = new UpstreamFetch({
+        ...options,
+        url,
+        elsewhere: true,
+        headTimeoutMs: options.connectTimeoutMs,
+        maxBytes: options.maxResultBytes,
+        clock: deps.clock,
+        whenTooLong: () => () => {},
+      });
+      this.#signIn = deps.openSignIn({ server: name, url, oauth, fetch: this.#authFetch.fetch });
+    }
     this.#first = this.#connect();
   }
 
@@ -135,13 +155,58 @@ export class Upstream {
     };
   }
 
+  /** Where a person signs in at its authorization server. @throws ProblemError when nobody has to, or it cannot be found */
+  async signInUrl(): Promise<string> {
+    const signIn = this.#signIn;
+    if (!signIn?.personal)
+      throw new ProblemError({
+        kind: "invalid_request",
+        message: `Nobody signs in at the server "${this.name}": it has no \`oauth\` with \`grant: authorization_code\`.`,
+      });
+    const begun = await signIn.begun();
+    if (begun !== undefined) return begun;
+    await signIn.invalidateCredentials("tokens");
+    await signIn.invalidateCredentials("discovery");
+    await this.#connectAnew();
+    const url = await signIn.begun();
+    if (url === undefined)
+      throw new ProblemError({ kind: "upstream_broken", message: `The server "${this.name}" asks nobody to sign in: ${this.#why}.` });
+    return url;
+  }
+
+  /** False: this sign-in was begun elsewhere. @throws ProblemError when it was refused */
+  async signedIn(state: string, answer: URLSearchParams): Promise<boolean> {
+    if (!(await this.#signIn?.knows(state))) return false;
+    try {
+      await this.#signIn?.finish(state, answer);
+    } catch (error) {
+      if (error instanceof ProblemError) throw error;
+      throw new ProblemError({ kind: "upstream_rejected", message: `The sign-in at "${this.name}" failed: ${whyOf(error)}.` });
+    }
+    if (this.#state !== "ready") await this.#connectAnew();
+    return true;
+  }
+
+  /** At once, whatever the wait. */
+  async #connectAnew(): Promise<void> {
+    this.#stopWaiting();
+    const { signal } = this.#ending;
+    if (signal.aborted) return;
+    const before = this.#connection;
+    this.#connection = undefined;
+    await before?.close();
+    this.#state = "connecting";
+    this.#first = this.#connect();
+    await this.#first;
+  }
+
   async close(): Promise<void> {
     this.#state = "closed";
     this.#why = "it is no longer configured, or the gateway is stopping";
     this.#stopWaiting();
     this.#ending.abort(new Error("closed"));
     for (const { stop } of this.#running) stop.abort(new ProblemError(this.#unavailable()));
-    await this.#connection?.close();
+    await Promise.all([this.#connection?.close(), this.#authFetch?.close()]);
   }
 
   #watching(): Connection["watching"] {
@@ -156,7 +221,11 @@ export class Upstream {
       name: this.name,
       options: this.options,
       watched: this.watched,
-      onClose: () => this.#lost(connection, connection.reason?.message ?? "it closed the connection"),
+      signIn: this.#signIn,
+      // What keeps it from opening says more than that it closed.
+      onClose: () => {
+        if (this.#state === "ready") this.#lost(connection, connection.reason?.message ?? "it closed the connection");
+      },
       onListChanged: () => this.#rereadSoon(connection),
       // Asked only where one call is under way at a time.
       current: () => (this.options.relay.length > 0 ? [...this.#running][0] : undefined),
@@ -169,7 +238,7 @@ export class Upstream {
       this.#connectedAt = clock.monotonic();
       onCatalogue(this);
     } catch (error) {
-      this.#lost(connection, plain(error));
+      this.#lost(connection, connection.reason?.message ?? this.#needsSignIn(error) ?? whyOf(error));
     }
   }
 
@@ -214,10 +283,23 @@ export class Upstream {
     });
   }
 
+  /** What to do about it, where a person has to sign in. */
+  #needsSignIn(error: unknown): string | undefined {
+    if (!(error instanceof UnauthorizedError) || !this.#signIn?.personal) return undefined;
+    return `somebody has to sign in: gimbal mcp login ${this.name}`;
+  }
+
   #failure(error: unknown, signal: AbortSignal): Error {
     if (signal.aborted && signal.reason instanceof ProblemError) return signal.reason;
     if (signal.aborted) return new ProblemError({ kind: "cancelled", message: "The call was cancelled by its caller." });
     if (error instanceof ProblemError || error instanceof ProtocolError) return error;
+    const signIn = this.#needsSignIn(error);
+    if (signIn !== undefined)
+      return new ProblemError({
+        kind: "upstream_rejected",
+        code: "sign_in_needed",
+        message: `The server "${this.name}" refuses what it was shown: ${signIn}.`,
+      });
     const connection = this.#connection;
     if (connection?.reason) return new ProblemError(connection.reason);
     if (error instanceof SdkError && error.code === SdkErrorCode.RequestTimeout)
@@ -225,7 +307,7 @@ export class Upstream {
     // Its session is over: the next call needs another.
     if (error instanceof SdkHttpError && connection && SESSION_OVER.has(error.status ?? 0)) this.#lost(connection, "its session ended");
     return new ProblemError(
-      { ...this.#unavailable(), message: `The server "${this.name}" did not answer: ${plain(error)}.` },
+      { ...this.#unavailable(), message: `The server "${this.name}" did not answer: ${whyOf(error)}.` },
       { cause: error },
     );
   }
@@ -238,6 +320,11 @@ export class Upstream {
   #tooSlow(timeoutMs: number): Problem {
     return { kind: "upstream_timeout", message: `The server "${this.name}" did not answer within ${timeoutMs} ms.` };
   }
+}
+
+/** What an authorization server says in its own words may repeat what it was sent; its code does not. */
+function whyOf(error: unknown): string {
+  return error instanceof OAuthError ? `its authorization server refused with ${plain(error.code)}` : plain(error);
 }
 
 /** Our own clock says when it is too late; the official client's is only there to clean up. */

@@ -3,7 +3,7 @@ import { z } from "zod";
 
 /** A real server of the official SDK, with tools that behave and tools that do not. */
 export function demoServer(): McpServer {
-  const server = new McpServer({ name: "demo", version: "1.0.0" }, { capabilities: { logging: {} } });
+  const server = new McpServer({ name: "demo", version: "1.0.0" }, { capabilities: { logging: {}, resources: { subscribe: true } } });
   server.registerTool("echo", { description: "Says it again.", inputSchema: z.object({ text: z.string() }) }, ({ text }) => ({
     content: [{ type: "text", text }],
   }));
