@@ -1,8 +1,9 @@
 import { createGoogleGenerativeAI } from "@ai-sdk/google";
-import { APICallError, generateText, isStepCount, jsonSchema, Output, streamText, tool } from "ai";
+import { APICallError, generateText, streamText } from "ai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ROUTES, startPair, type GatewayPair } from "../support/gateway.ts";
-import { CITIES, CITY_SCHEMA, expectCancelled, FINAL_TEXT, PIXEL, REPORT, REPORT_SCHEMA, SIM, TEXT, THOUGHT } from "./simulated.ts";
+import { expectImage, expectPlain, expectStream, expectStructured, expectToolLoop } from "./ai-shared.ts";
+import { expectCancelled, SIM, TEXT, THOUGHT } from "./simulated.ts";
 
 let pair: GatewayPair;
 let google: ReturnType<typeof createGoogleGenerativeAI>;
@@ -19,68 +20,13 @@ describe.each([...ROUTES, "labgemini/sim/"])("@ai-sdk/google through %s", (route
   const model = (name: string) => google(`models/${route}${name}`);
 
   it("gets a plain answer", async () => {
-    const { text, finishReason, usage } = await generateText({ model: model("plain"), prompt: "Say hello.", maxRetries: 0 });
-    expect({ text, finishReason }).toEqual({ text: TEXT, finishReason: "stop" });
-    expect(usage.outputTokens).toBeGreaterThan(0);
+    await expectPlain(model("plain"));
     expect(await pair.front.lastRow()).toMatchObject({ state: "done", dialect: "gemini" });
   });
-
-  it("gets a stream", async () => {
-    const result = streamText({ model: model("plain"), prompt: "Say hello.", maxRetries: 0 });
-    let text = "";
-    for await (const piece of result.textStream) text += piece;
-    expect(text).toBe(TEXT);
-    expect(await result.finishReason).toBe("stop");
-  });
-
-  it.each([false, true])("completes a loop of parallel tool calls (stream: %s)", async (stream) => {
-    const asked: string[] = [];
-    const weather = tool({
-      description: "The weather in a city.",
-      inputSchema: jsonSchema<{ city: string }>(CITY_SCHEMA),
-      execute: ({ city }) => {
-        asked.push(city);
-        return "mild";
-      },
-    });
-    const body = {
-      model: model("agent"),
-      prompt: "How is the weather in Oslo and Rome?",
-      tools: { get_weather: weather },
-      stopWhen: isStepCount(3),
-      maxRetries: 0,
-    };
-    const text = stream ? await streamText(body).text : (await generateText(body)).text;
-    expect(text).toBe(FINAL_TEXT);
-    expect(asked.toSorted()).toEqual(CITIES);
-  });
-
-  it("gets structured output", async () => {
-    const { output } = await generateText({
-      model: model("json"),
-      prompt: "Report.",
-      output: Output.object({ schema: jsonSchema<typeof REPORT>(REPORT_SCHEMA) }),
-      maxRetries: 0,
-    });
-    expect(output).toEqual(REPORT);
-  });
-
-  it("sends an image", async () => {
-    const { text } = await generateText({
-      model: model("plain"),
-      maxRetries: 0,
-      messages: [
-        {
-          role: "user",
-          content: [
-            { type: "text", text: "What is this?" },
-            { type: "file", mediaType: "image/png", data: PIXEL },
-          ],
-        },
-      ],
-    });
-    expect(text).toBe(TEXT);
-  });
+  it("gets a stream", () => expectStream(model("plain")));
+  it.each([false, true])("completes a loop of parallel tool calls (stream: %s)", (stream) => expectToolLoop(model("agent"), stream));
+  it("gets structured output", () => expectStructured(model("json")));
+  it("sends an image", () => expectImage(model("plain")));
 
   it.each([false, true])("gets reasoning (stream: %s)", async (stream) => {
     const body = { model: model("thinker"), prompt: "Think.", maxRetries: 0, providerOptions: THINKING };

@@ -4,10 +4,11 @@ import { createGroq } from "@ai-sdk/groq";
 import { createMistral } from "@ai-sdk/mistral";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { createXai } from "@ai-sdk/xai";
-import { APICallError, generateText, isStepCount, jsonSchema, Output, streamText, tool, type LanguageModel } from "ai";
+import { APICallError, generateText, type LanguageModel } from "ai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startPair, type GatewayPair } from "../support/gateway.ts";
-import { CITIES, CITY_SCHEMA, FINAL_TEXT, REPORT, REPORT_SCHEMA, SIM, TEXT } from "./simulated.ts";
+import { expectPlain, expectStream, expectStructured, expectToolLoop } from "./ai-shared.ts";
+import { SIM, TEXT } from "./simulated.ts";
 
 let pair: GatewayPair;
 beforeAll(async () => {
@@ -83,54 +84,19 @@ describe.each(CLIENTS)("@ai-sdk/$name", ({ language, own, unasked, wordless, mod
     const isFast = route === "sim/" || route === own;
 
     it("gets a plain answer", async () => {
-      const { text, finishReason, usage } = await generateText({ model: model("plain"), prompt: "Say hello.", maxRetries: 0 });
-      expect({ text, finishReason }).toEqual({ text: TEXT, finishReason: "stop" });
-      expect(usage.outputTokens).toBeGreaterThan(0);
+      await expectPlain(model("plain"));
       expect(await pair.front.lastRow()).toMatchObject({ state: "done", dialect: language, fastPath: isFast });
     });
 
     it("gets a stream", async () => {
-      const result = streamText({ model: model("plain"), prompt: "Say hello.", maxRetries: 0 });
-      let text = "";
-      for await (const piece of result.textStream) text += piece;
-      expect(text).toBe(TEXT);
-      expect(await result.finishReason).toBe("stop");
-      if (!unasked) expect((await result.usage).outputTokens).toBeGreaterThan(0);
+      await expectStream(model("plain"), unasked);
       const row = await pair.front.lastRow();
       expect(row).toMatchObject({ state: "done", stream: true, fastPath: isFast });
       expect(row.usage.estimated).toBeUndefined();
     });
 
-    it.each([false, true])("completes a loop of parallel tool calls (stream: %s)", async (stream) => {
-      const asked: string[] = [];
-      const weather = tool({
-        description: "The weather in a city.",
-        inputSchema: jsonSchema<{ city: string }>(CITY_SCHEMA),
-        execute: ({ city }) => {
-          asked.push(city);
-          return "mild";
-        },
-      });
-      const body = {
-        model: model("agent"),
-        prompt: "How is the weather in Oslo and Rome?",
-        tools: { get_weather: weather },
-        stopWhen: isStepCount(3),
-        maxRetries: 0,
-      };
-      expect(stream ? await streamText(body).text : (await generateText(body)).text).toBe(FINAL_TEXT);
-      expect(asked.toSorted()).toEqual(CITIES);
-    });
-
-    it("gets structured output", async () => {
-      const { output } = await generateText({
-        model: model("json"),
-        prompt: "Report.",
-        output: Output.object({ schema: jsonSchema<typeof REPORT>(REPORT_SCHEMA) }),
-        maxRetries: 0,
-      });
-      expect(output).toEqual(REPORT);
-    });
+    it.each([false, true])("completes a loop of parallel tool calls (stream: %s)", (stream) => expectToolLoop(model("agent"), stream));
+    it("gets structured output", () => expectStructured(model("json")));
 
     it("is told in its own words that there is no such model", async () => {
       const failed = await generateText({ model: model("nothing"), prompt: "x", maxRetries: 0 }).catch((error: unknown) => error);

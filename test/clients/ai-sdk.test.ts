@@ -1,9 +1,10 @@
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createOpenAI } from "@ai-sdk/openai";
-import { APICallError, generateText, isStepCount, jsonSchema, Output, streamText, tool, type LanguageModel } from "ai";
+import { APICallError, generateText, streamText, type LanguageModel } from "ai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ROUTES, startPair, type GatewayPair } from "../support/gateway.ts";
-import { CITIES, CITY_SCHEMA, expectCancelled, FINAL_TEXT, PIXEL, REPORT, REPORT_SCHEMA, SIM, TEXT, THOUGHT } from "./simulated.ts";
+import { expectImage, expectPlain, expectStream, expectStructured, expectToolLoop } from "./ai-shared.ts";
+import { expectCancelled, SIM, TEXT, THOUGHT } from "./simulated.ts";
 
 let pair: GatewayPair;
 beforeAll(async () => {
@@ -41,77 +42,25 @@ const SURFACES: readonly Surface[] = [
   },
 ];
 
+/** Routes on which reasoning comes as it was thought, and not as a summary. */
+const RAW = ["labchat/sim/", "labbedrock/sim/", "labcohere/sim/"];
+
 describe.each(SURFACES)("ai with $title", ({ title, model, thinking, shows }) => {
   describe.each([...ROUTES, "labgemini/sim/"])("through %s", (route) => {
-    it("gets a plain answer", async () => {
-      const { text, finishReason, usage } = await generateText({ model: model(`${route}plain`), prompt: "Say hello.", maxRetries: 0 });
-      expect({ text, finishReason }).toEqual({ text: TEXT, finishReason: "stop" });
-      expect(usage.outputTokens).toBeGreaterThan(0);
-    });
-
-    it("gets a stream", async () => {
-      const result = streamText({ model: model(`${route}plain`), prompt: "Say hello.", maxRetries: 0 });
-      let text = "";
-      for await (const piece of result.textStream) text += piece;
-      expect(text).toBe(TEXT);
-      expect(await result.finishReason).toBe("stop");
-    });
-
-    it.each([false, true])("completes a loop of parallel tool calls (stream: %s)", async (stream) => {
-      const asked: string[] = [];
-      const weather = tool({
-        description: "The weather in a city.",
-        inputSchema: jsonSchema<{ city: string }>(CITY_SCHEMA),
-        execute: ({ city }) => {
-          asked.push(city);
-          return "mild";
-        },
-      });
-      const body = {
-        model: model(`${route}agent`),
-        prompt: "How is the weather in Oslo and Rome?",
-        tools: { get_weather: weather },
-        stopWhen: isStepCount(3),
-        maxRetries: 0,
-      };
-      const text = stream ? await streamText(body).text : (await generateText(body)).text;
-      expect(text).toBe(FINAL_TEXT);
-      expect(asked.toSorted()).toEqual(CITIES);
-    });
-
-    it("gets structured output", async () => {
-      const { output } = await generateText({
-        model: model(`${route}json`),
-        prompt: "Report.",
-        output: Output.object({ schema: jsonSchema<typeof REPORT>(REPORT_SCHEMA) }),
-        maxRetries: 0,
-      });
-      expect(output).toEqual(REPORT);
-    });
-
-    it("sends an image", async () => {
-      const { text } = await generateText({
-        model: model(`${route}plain`),
-        maxRetries: 0,
-        messages: [
-          {
-            role: "user",
-            content: [
-              { type: "text", text: "What is this?" },
-              { type: "file", mediaType: "image/png", data: PIXEL },
-            ],
-          },
-        ],
-      });
-      expect(text).toBe(TEXT);
-    });
+    it("gets a plain answer", () => expectPlain(model(`${route}plain`)));
+    it("gets a stream", () => expectStream(model(`${route}plain`)));
+    it.each([false, true])("completes a loop of parallel tool calls (stream: %s)", (stream) =>
+      expectToolLoop(model(`${route}agent`), stream),
+    );
+    it("gets structured output", () => expectStructured(model(`${route}json`)));
+    it("sends an image", () => expectImage(model(`${route}plain`)));
 
     it.each([false, true])("gets reasoning (stream: %s)", async (stream) => {
       const body = { model: model(`${route}thinker`), prompt: "Think.", maxRetries: 0, ...(thinking && { providerOptions: thinking }) };
       const result = stream ? streamText(body) : await generateText(body);
       expect(await result.text).toBe(TEXT);
-      // A chat upstream gives its raw reasoning, which this SDK hides unless it is a summary.
-      if (shows && !(title.includes("responses") && route === "labchat/sim/")) expect(await result.reasoningText).toBe(THOUGHT);
+      // Some upstreams give raw reasoning, which this SDK hides unless it is a summary.
+      if (shows && !(title.includes("responses") && RAW.includes(route))) expect(await result.reasoningText).toBe(THOUGHT);
     });
   });
 
