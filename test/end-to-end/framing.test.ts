@@ -39,6 +39,7 @@ beforeAll(async () => {
   gateway = await startGateway({
     trusting: true,
     config: `
+servers: { watch: false }
 providers:
   lab: { kind: ollama, baseUrl: "http://127.0.0.1:${port}/v1", dialects: [ollama-chat] }
   chat: { kind: ollama, baseUrl: "http://127.0.0.1:${port}" , dialects: [openai-chat] }

@@ -84,7 +84,7 @@ class MeanOfLate {
       // A server that began anew counts from nought.
       const restarted = count < this.#count || sum < this.#sum;
       const [late, lateCount] = restarted ? [sum, count] : [sum - this.#sum, count - this.#count];
-      if (lateCount > 0) this.#mean = (late / lateCount) * MS_PER_SECOND;
+      if (lateCount > 0) this.#mean = Math.round((late / lateCount) * MS_PER_SECOND * 10) / 10;
       this.#sum = sum;
       this.#count = count;
       return this.#mean;
