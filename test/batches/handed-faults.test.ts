@@ -207,6 +207,26 @@ it("a service that takes nothing for now keeps no other waiting, and is tried ag
   expect((await whenOver(gateway.openai, id)).request_counts).toEqual({ total: 2, completed: 2, failed: 0 });
 });
 
+it("nothing is sent for a batch that another process has taken over", async () => {
+  const { batches } = gateway.house.stores;
+  service.behaviour.create = "dropped";
+  const id = await begin(MODELS[0]);
+  await until(
+    () => gateway.openai.batches.retrieve(id),
+    ({ status }) => status === "in_progress",
+  );
+  await batches.release(undefined);
+  await batches.lease("another", Date.now(), Date.now() + 60_000, 100);
+  service.behaviour.create = "well";
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(service.batches).toEqual([]);
+  await batches.release("another");
+  // What tells a gateway of batches: here, that there is another one.
+  await whenOver(gateway.openai, await begin(MODELS[1]));
+  expect((await whenOver(gateway.openai, id)).request_counts).toEqual({ total: 3, completed: 3, failed: 0 });
+  expect(service.batches.map(({ protocol }) => protocol).toSorted()).toEqual(["files", "messages"]);
+});
+
 it("a service that says its lines were no good has them asked here", async () => {
   service.behaviour.create = "failed";
   const batch = await run(MODELS[0]);

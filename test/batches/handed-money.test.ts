@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { entranceOf, tellCall } from "../../src/batches/call.ts";
 import { anyAnswer, chatAnswer } from "../support/batch-answers.ts";
 import { startService, type ServedLine, type TestService } from "../support/batch-service.ts";
 import { beginBatch, chatLine, dataFolder, openGateway, until, whenOver, type BatchGateway } from "../support/batching.ts";
@@ -114,6 +115,28 @@ describe("a budget", () => {
     expect((await gateway.rows()).map(({ costNanodollars }) => costNanodollars)).toEqual([102_500, 102_500, 102_500, 102_500]);
     const [counter] = await gateway.house.stores.budgets.list(0, 10);
     expect(counter).toMatchObject({ spent: 410_000 });
+  });
+
+  it("is booked once for a line, however often its answer is told", async () => {
+    service.reset();
+    const { gateway } = await open('budgets: [{ match: { session: "batch:*" }, usd: 1, per: month, hard: true }]\n');
+    const { openai, house } = gateway;
+    const id = await beginBatch(openai, [chatLine("n1", GPT)]);
+    await whenOver(openai, id);
+    const [first] = await gateway.rowsOf(id);
+    const batch = await house.stores.batches.read("anonymous", id, Date.now());
+    const entrance = entranceOf(house.gateway.dialects, "/v1/chat/completions");
+    if (!batch || !entrance) throw new Error("there is no such batch");
+    // As after a crash between the row and what is kept of the line.
+    const { body } = chatAnswer({ customId: "n1", path: "/chat/completions", body: { model: "gpt-5-mini" } });
+    const order = { customId: "n1", path: "/v1/chat/completions", body: { model: GPT, messages: [{ role: "user", content: "text n1" }] } };
+    const target = { provider: "lab", model: "gpt-5-mini", weight: 1 };
+    const answer = { target, status: 200, body: JSON.stringify(body), allowance: undefined };
+    const told = await tellCall(house.gateway, entrance, order, { batch, line: 1, caller: batch.caller }, answer);
+    expect(told).toMatchObject({ status: 200, problem: undefined, callId: first?.callId });
+    expect(await gateway.rowsOf(id)).toEqual([first]);
+    const [counter] = await house.stores.budgets.list(0, 10);
+    expect(counter).toMatchObject({ spent: 325_000 });
   });
 
   it("is held for what is under way, over a restart too, and settled once", async () => {
