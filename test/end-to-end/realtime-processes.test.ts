@@ -125,20 +125,31 @@ describe("a gateway that dies in the middle of a session", () => {
 });
 
 describe("sessions of two workers", () => {
-  it("end at once in both when they are switched off, with a row each", async () => {
+  it("end in both when their key is revoked or they are switched off, with a row each", async () => {
     const { url } = await serve("--workers", "2");
     const sessions = await Promise.all([1, 2, 3, 4].map(() => talk(`${url}/v1/realtime?model=sim%2Fvoice`)));
     for (const session of sessions) {
       await session.until("session.created");
       await answered(session);
     }
+    const { id, key } = (await admin(url, "POST", "/keys", { name: "leaver" })) as { id: string; key: string };
+    const leaving = await Promise.all([1, 2, 3, 4].map(() => talk(`${url}/v1/realtime?model=sim%2Fvoice`, key)));
+    for (const session of leaving) await session.until("session.created");
+    const revoked = performance.now();
+    await admin(url, "DELETE", `/keys/${id}`);
+    for (const session of leaving) expect(await session.until("error")).toMatchObject({ error: { type: "unauthenticated" } });
+    // A second, and another for machines that have much else to do.
+    expect(performance.now() - revoked).toBeLessThan(2000);
     const from = performance.now();
     await admin(url, "POST", "/kill", { scope: "model", value: "sim/voice" });
     for (const session of sessions) expect(await session.until("error")).toMatchObject({ error: { type: "killed" } });
     expect(performance.now() - from).toBeLessThan(promisedMs(1000));
     for (const session of sessions) await session.closed;
     const { rows } = (await admin(url, "GET", "/ledger")) as { rows: LedgerRow[] };
-    expect(rows.map(({ problem, usage }) => [problem, usage.output])).toEqual(sessions.map(() => ["killed", 1]));
+    expect(rows.map(({ problem, usage }) => `${problem} ${usage.output}`).toSorted()).toEqual([
+      ...sessions.map(() => "killed 1"),
+      ...leaving.map(() => "unauthenticated 0"),
+    ]);
   });
 });
 

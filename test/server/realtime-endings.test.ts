@@ -268,6 +268,50 @@ describe("what is too much", () => {
   });
 });
 
+describe("a session in the other language", () => {
+  const path = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
+  const heard = async (session: Talk, member: string): Promise<Record<string, unknown>> => {
+    for (;;) {
+      const found = session.events.find((event) => event[member] !== undefined);
+      if (found) return found;
+      await pause(5);
+    }
+  };
+
+  it("ends as the first one does, with its reason in the close frame, and is costed", async () => {
+    const key = await gateway.key({ name: "live", limits: [{ concurrency: 1, per: "minute" }] });
+    const session = await talk(`${gateway.url}${path}?key=${key}`);
+    opened.push(session);
+    session.send({ setup: { model: "models/talk" } });
+    await heard(session, "setupComplete");
+    session.send({ clientContent: { turns: [{ role: "user", parts: [{ text: "hello there" }] }], turnComplete: true } });
+    await heard(session, "usageMetadata");
+    const second = await talk(`${gateway.url}${path}?key=${key}`);
+    second.send({ setup: { model: "models/talk" } });
+    expect(await second.closed).toBe(1008);
+    expect(second.reason()).toContain("which is the limit");
+    await admin(gateway, "POST", "/kill", { scope: "key", value: "live" });
+    expect(await session.closed).toBe(1011);
+    expect(session.reason()).toContain("switched off");
+    const rows = (await gateway.rows()).filter(({ callerName }) => callerName === "live");
+    expect(rows.map(({ dialect, problem, usage }) => [dialect, problem, usage.output])).toEqual([
+      ["gemini", "rate_limited", 0],
+      ["gemini", "killed", 3],
+    ]);
+  });
+
+  it("holds a flood to the same bounds", async () => {
+    const session = await talk(`${gateway.url}${path}`);
+    opened.push(session);
+    session.send({ setup: { model: "models/talk" } });
+    await heard(session, "setupComplete");
+    for (let at = 0; at < 2000; at++) session.send({ realtimeInput: { audio: { data: "AAAA", mimeType: "audio/pcm" } } });
+    expect(await session.closed).toBe(1008);
+    expect(session.reason()).toContain("messages a second");
+    expect(await gateway.lastRow()).toMatchObject({ dialect: "gemini", problem: "rate_limited" });
+  });
+});
+
 describe("what a session costs", () => {
   it("is priced by sound, words and what was cached, and each of two at once has its own row", async () => {
     const usage = {
