@@ -1,4 +1,4 @@
-import type { EmbedResult, EmbedTask, Json, VectorEncoding, Vectors } from "../canon/index.ts";
+import type { EmbedResult, EmbedTask, Json, JsonObject, VectorEncoding, Vectors } from "../canon/index.ts";
 import { broken, isList } from "./shared-task-fields.ts";
 
 const FLOAT_BYTES = 4;
@@ -16,13 +16,27 @@ export function fromBase64(text: string): readonly number[] {
   const bytes = Buffer.from(text, "base64");
   if (bytes.length === 0 || bytes.length % FLOAT_BYTES !== 0)
     throw broken("The provider's answer holds a vector that is not base64 of 32-bit floats.");
-  const values: number[] = [];
-  for (let at = 0; at < bytes.length; at += FLOAT_BYTES) {
-    const value = bytes.readFloatLE(at);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const values = Array.from<number>({ length: bytes.length / FLOAT_BYTES });
+  for (let at = 0; at < values.length; at++) {
+    const value = view.getFloat32(at * FLOAT_BYTES, true);
     if (!Number.isFinite(value)) throw notFinite();
-    values.push(value);
+    values[at] = value;
   }
   return values;
+}
+
+/**
+ * Rows that hold a vector each as a list of numbers, made of base64 only when it is written: so many numbers at once take long to make and
+ * much room.
+ */
+export function rowsOfFloats(base64: readonly string[], row: (index: number) => JsonObject, field: string): readonly JsonObject[] {
+  let last: { readonly index: number; readonly vector: readonly number[] } | undefined;
+  const vectorAt = (index: number): readonly number[] => {
+    if (last?.index !== index) last = { index, vector: fromBase64(base64[index] ?? "") };
+    return last.vector;
+  };
+  return base64.map((_text, index) => Object.defineProperty({ ...row(index) }, field, { enumerable: true, get: () => vectorAt(index) }));
 }
 
 /** The vectors in one encoding, converted where that loses nothing but precision beyond a float's. @throws ProblemError upstream_broken */

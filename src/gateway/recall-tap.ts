@@ -83,6 +83,14 @@ class Tap implements Reply {
     return problem;
   }
 
+  slowEnd(isOver: () => boolean): Promise<Problem | undefined> | undefined {
+    const { reply } = this.#in;
+    return reply.slowEnd?.(isOver)?.then((problem) => {
+      if (!problem && reply.state === "done") this.#land();
+      return problem;
+    });
+  }
+
   report(): AnswerReport {
     return this.#in.reply.report();
   }

@@ -95,6 +95,9 @@ export class BodyCollector {
     this.#bytes += chunk.length;
     return this.#bytes <= this.#maxBytes;
   }
+  get size(): number {
+    return this.#bytes;
+  }
   bytes(): Buffer {
     const [first, ...more] = this.#chunks;
     return first && more.length === 0 ? first : Buffer.concat(this.#chunks);

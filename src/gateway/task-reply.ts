@@ -13,7 +13,7 @@ import {
   type TaskResult,
   type Usage,
 } from "../canon/index.ts";
-import { formatFrame, FrameSplitter, isLargeJson, jsonPieces, mediaType, parseFrame, parseJson } from "../kit/index.ts";
+import { formatFrame, FrameSplitter, isLargeJson, jsonPieces, jsonTurns, mediaType, parseFrame, parseJson } from "../kit/index.ts";
 import { BodyCollector, broken, JSON_TYPE, type AnswerReport, type Reply, type ReplyContext } from "./reply.ts";
 
 /** What a reply must know of a task. */
@@ -33,6 +33,8 @@ const TAIL_BYTES = 4096;
 /** Larger ones are passed on while they come. */
 const HELD_BYTES = 64 * 1024;
 
+/** Larger answers are read a little in each turn of the event loop. */
+const WHOLE_BYTES = 512 * 1024;
 /** Letters of an answer that are written in one turn of the event loop: some milliseconds, of which other calls wait for none. */
 const TURN_LETTERS = 128 * 1024;
 
@@ -80,7 +82,18 @@ class TaskWhole implements Reply {
   }
 
   slowEnd(isOver: () => boolean): Promise<Problem | undefined> | undefined {
-    const read = this.#read();
+    if (this.#body.size > WHOLE_BYTES && !this.#about.sliced?.result) return this.#readSlowly(isOver);
+    return this.#writeSlowly(this.#read(), isOver);
+  }
+
+  async #readSlowly(isOver: () => boolean): Promise<Problem | undefined> {
+    const json = await readInTurns(this.#body.bytes(), isOver);
+    if (isOver()) return undefined;
+    const read = (this.#opened = this.#open(json));
+    return (await this.#writeSlowly(read, isOver)) ?? (this.#result || isOver() ? undefined : this.end());
+  }
+
+  #writeSlowly(read: Problem | Read, isOver: () => boolean): Promise<Problem | undefined> | undefined {
     if ("kind" in read || read.answer === undefined || !isLargeJson(read.answer)) return undefined;
     return writtenInTurns(read.answer, isOver).then((written) => {
       if (written) this.#tell(read.result, written);
@@ -89,22 +102,20 @@ class TaskWhole implements Reply {
   }
 
   #read(): Problem | Read {
-    return (this.#opened ??= this.#open());
+    return (this.#opened ??= this.#open(this.#about.sliced?.result ? undefined : parseJson(this.#body.bytes().toString("utf8"))));
   }
 
-  #open(): Problem | Read {
+  #open(json: Json | undefined): Problem | Read {
     const { upstream, provider, forward } = this.#context;
     const { task, codec } = this.#about;
     const ready = this.#about.sliced?.result;
     if (ready) return this.#encoded(ready);
-    const bytes = this.#body.bytes();
-    const json = parseJson(bytes.toString("utf8"));
     if (json === undefined) return broken("The provider answered with something that is not JSON.");
     const body = typeof json === "object" && json !== null && !Array.isArray(json) ? (json as JsonObject) : undefined;
     if (body && typeof body["error"] === "object" && body["error"] !== null)
       return upstream.decodeProblem({ status: 502, headers: {}, body, text: "", provider: provider.id });
     const result = codec.decodeResult(json, { task, provider: provider.id, headers: this.#headers });
-    return forward ? { result, bytes } : this.#encoded(result);
+    return forward ? { result, bytes: this.#body.bytes() } : this.#encoded(result);
   }
 
   /** In the client's language: as a stream or as bytes where that is what it asked for. */
@@ -171,6 +182,16 @@ async function writtenInTurns(answer: Json, isOver: () => boolean): Promise<Buff
     if (isOver()) return undefined;
   }
   return Buffer.concat([...whole, Buffer.from(turn.join(""))]);
+}
+
+async function readInTurns(bytes: Uint8Array, isOver: () => boolean): Promise<Json | undefined> {
+  const turns = jsonTurns(bytes);
+  for (;;) {
+    const turn = turns.next();
+    if (turn.done) return turn.value;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    if (isOver()) return undefined;
+  }
 }
 
 const NOTHING: AnswerReport = { outputCharacters: 0 };

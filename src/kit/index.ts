@@ -1,5 +1,6 @@
 export * from "./json.ts";
 export * from "./json-pieces.ts";
+export { jsonTurns } from "./json-turns.ts";
 export * from "./sse.ts";
 export * from "./ndjson.ts";
 export * from "./multipart.ts";

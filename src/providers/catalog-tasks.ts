@@ -32,7 +32,7 @@ const OWN_SERVER: TaskRow = {
   speech: inOne(OPENAI),
   transcribe: inOne(OPENAI),
 };
-const OPENAI_EMBED: TaskSupport = inOne(OPENAI, { maxInputs: 2048, maxInputTokens: 8192, maxTotalTokens: 300_000 });
+const OPENAI_EMBED: TaskSupport = inOne(OPENAI, { maxInputs: 2048, maxInputTokens: 8192, maxTotalTokens: 300_000, base64: true });
 
 /** By kind of provider. Limits are those that vendors and servers state for their usual models; the configuration corrects them. */
 const TASKS: Readonly<Record<string, TaskRow>> = {
@@ -89,9 +89,9 @@ const TASKS: Readonly<Record<string, TaskRow>> = {
   cohere: { embed: inOne(COHERE, { maxInputs: 96 }), rerank: inOne(COHERE, { maxInputs: 1000 }) },
   gemini: { embed: inOne(GEMINI, { maxInputs: 100 }), ...MAKES_AND_HEARS },
   vertex: MAKES_AND_HEARS,
-  vllm: OWN_SERVER,
+  vllm: { ...OWN_SERVER, embed: inOne(OPENAI, { base64: true }) },
   ollama: { embed: { dialects: [OLLAMA, OPENAI] } },
-  llamacpp: { embed: inOne(OPENAI), rerank: inOne(JINA) },
+  llamacpp: { embed: inOne(OPENAI, { base64: true }), rerank: inOne(JINA) },
   lmstudio: { embed: inOne(OPENAI) },
   sglang: { embed: inOne(OPENAI), rerank: inOne(JINA) },
   "openai-compatible": OWN_SERVER,
@@ -104,7 +104,7 @@ const TASKS: Readonly<Record<string, TaskRow>> = {
     rerank: inOne(VOYAGE, { maxInputs: 1000 }),
   },
   tei: { embed: inOne(TEI, { maxInputs: 32 }), rerank: inOne(TEI, { maxInputs: 32 }) },
-  infinity: { embed: inOne(OPENAI, { maxInputs: 2048 }), rerank: inOne(JINA) },
+  infinity: { embed: inOne(OPENAI, { maxInputs: 2048, base64: true }), rerank: inOne(JINA) },
 };
 
 export function tasksOf(kind: string): TaskRow {

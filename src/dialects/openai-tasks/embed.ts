@@ -6,6 +6,7 @@ import {
   type Json,
   type JsonObject,
   type TaskCodec,
+  type TaskSupport,
   type VectorEncoding,
   type Vectors,
 } from "../../canon/index.ts";
@@ -28,7 +29,7 @@ import {
   type Draft,
   type Note,
 } from "../shared-task-fields.ts";
-import { fitting, vectorOf, vectorsIn } from "../shared-vectors.ts";
+import { fitting, rowsOfFloats, vectorOf, vectorsIn } from "../shared-vectors.ts";
 
 export const ID = "openai-tasks";
 const PATH = "/embeddings";
@@ -44,6 +45,18 @@ const PURPOSES: Readonly<Record<string, EmbedPurpose>> = {
   classification: "classification",
   clustering: "clustering",
 };
+
+/** From so many inputs on, numbers as text cost more time to read than base64 to translate. */
+const MANY_INPUTS = 32;
+
+function asksForBase64(inputs: number, encodings: readonly VectorEncoding[], { base64 }: TaskSupport): boolean {
+  return base64 === true && inputs >= MANY_INPUTS && encodings.length === 1 && encodings[0] === "float";
+}
+
+/** A list of numbers is one input. */
+function inputsIn(input: Json | undefined): number {
+  return Array.isArray(input) && typeof input[0] !== "number" ? input.length : 1;
+}
 
 /** How compatible vendors ask for other encodings. */
 const DTYPES: ReadonlySet<string> = new Set<VectorEncoding>(["float", "int8", "uint8", "binary", "ubinary"]);
@@ -85,10 +98,16 @@ export const embed: TaskCodec<EmbedTask, EmbedResult> = {
     const body: Draft = own ? { ...task.native } : crossed(task, note);
     body["model"] = model;
     body["input"] = task.single ? task.inputs[0] : task.inputs;
+    if (asksForBase64(task.inputs.length, task.encodings, support)) body["encoding_format"] = "base64";
     return { path: PATH, headers: {}, body: JSON.stringify(renamed(body, support, note)) };
   },
 
-  forward: (body, _context, { support }, note) => ({ path: PATH, headers: {}, replace: renaming(body, support, note) }),
+  forward(body, _context, { support }, note) {
+    const format = body["encoding_format"] ?? "float";
+    const { input } = body;
+    if (format === "float" && body["output_dtype"] === undefined && asksForBase64(inputsIn(input), ["float"], support)) return undefined;
+    return { path: PATH, headers: {}, replace: renaming(body, support, note) };
+  },
 
   decodeResult(body, { task }) {
     const answer = answered(body);
@@ -107,11 +126,13 @@ export const embed: TaskCodec<EmbedTask, EmbedResult> = {
 
   encodeResult(result, { task, model, unique }) {
     const tokens = result.usage?.inputUncached ?? 0;
-    const data = vectorsIn(result.vectors, task.encodings[0] ?? "float").map((embedding, index) => ({
-      object: "embedding",
-      index,
-      embedding,
-    }));
+    const encoding = task.encodings[0] ?? "float";
+    const row = (index: number): JsonObject => ({ object: "embedding", index });
+    const { base64, float } = result.vectors;
+    const data =
+      encoding === "float" && base64 && !float
+        ? rowsOfFloats(base64, row, "embedding")
+        : vectorsIn(result.vectors, encoding).map((embedding, index) => ({ ...row(index), embedding }));
     // Clients of one compatible vendor do not read an answer without an id.
     return {
       id: result.id ?? `emb-${unique}`,
