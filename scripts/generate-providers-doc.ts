@@ -57,6 +57,16 @@ providers:
 
 \`dialects: [anthropic-messages]\` (or several) names other languages it speaks. A model without a price has an unknown cost, never 0; \`price: { free: true }\`
 says that it costs nothing. All keys are in [configuration.md](configuration.md).
+
+What vendors of chat completions do each in their own way is said under \`capabilities\`, and is done for clients of every language:
+\`maxTokensField\`, \`renames\` (fields by another name), \`refuses\` (fields that are left out), \`reasoningRequest\` (how it is asked to think),
+\`reasoningField\` (where it shows, and reads back, what it thought), \`prefill\` and \`prefillField\` (an answer that is begun), \`callIdLength\` and
+\`instructionsRole\`. What was renamed or left out is told in the call's \`diagnostics\`.
+
+What they say of an answer is understood as it comes: costs in any of their units, pages beside the text as citations, reasoning in fields or
+in parts of the content, signed and sealed too, usage wherever it stands, errors inside good answers and streams with numbers or names.
+Reasoning that comes before tool calls is kept and put back for clients whose language cannot carry it. A list of further \`models\` is held to
+what the key may use.
 `;
 
 const DISCOVERY = `
