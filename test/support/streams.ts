@@ -1,4 +1,4 @@
-import type { Dialect, Event } from "../../src/canon/index.ts";
+import type { Dialect, Event, Framing } from "../../src/canon/index.ts";
 import { eventStream, FrameFeed, SeededRandomness } from "../../src/kit/index.ts";
 
 const LIMIT_BYTES = 32 * 1024 * 1024;
@@ -26,4 +26,32 @@ export function cutPlaces(length: number, exhaustive = process.env["GIMBAL_EXHAU
   const random = new SeededRandomness(length);
   const seeded = Array.from({ length: 200 }, () => 4096 + Math.floor(random.number() * (length - 8192)));
   return [...everywhere(0, 4096), ...seeded, ...everywhere(length - 4096, length)];
+}
+
+/**
+ * Of some places those at which a cut in two changes how a stream falls into frames. Between frames nothing is remembered, so
+ * each cut is tried in its own frame and the next: with the whole stream it would be the square of its length.
+ */
+export function badCuts(bytes: Uint8Array, places: readonly number[], framing: Framing = eventStream): number[] {
+  const frames = framesOf(framing, [bytes]);
+  let at = 0;
+  let start = 0;
+  const rising = places.toSorted((a, b) => a - b);
+  return rising.filter((place) => {
+    for (let frame = frames[at]; frame && place >= start + frame.length; frame = frames[at]) {
+      start += frame.length;
+      at++;
+    }
+    const around = frames.slice(at, at + 2);
+    const end = around.length < 2 ? bytes.length : start + around.reduce((sum, frame) => sum + frame.length, 0);
+    const found = framesOf(framing, [bytes.subarray(start, place), bytes.subarray(place, end)]);
+    return found.length !== around.length || found.some((frame, index) => !frame.equals(around[index] ?? Buffer.alloc(0)));
+  });
+}
+
+function framesOf(framing: Framing, pieces: readonly Uint8Array[]): Buffer[] {
+  const frames: Buffer[] = [];
+  const cutter = framing.cutter(LIMIT_BYTES);
+  for (const piece of pieces) cutter.push(piece, (frame) => void frames.push(Buffer.from(frame)));
+  return frames;
 }

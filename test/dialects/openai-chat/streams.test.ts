@@ -12,7 +12,7 @@ import {
 } from "../../../src/canon/index.ts";
 import chat from "../../../src/dialects/openai-chat/index.ts";
 import { formatFrame, FrameSplitter, SeededRandomness } from "../../../src/kit/index.ts";
-import { byteByByte, cutPlaces, decodeStream } from "../../support/streams.ts";
+import { badCuts, byteByByte, cutPlaces, decodeStream } from "../../support/streams.ts";
 import { readCorpus } from "./corpus.ts";
 
 const { streams } = readCorpus();
@@ -28,32 +28,6 @@ function* inTwo(bytes: Uint8Array, at: number): Generator<Uint8Array> {
 }
 
 const DECODED_CUTS = 8;
-
-/** Lengths of the frames that the splitter makes of these pieces. */
-function frameLengths(pieces: Iterable<Uint8Array>): number[] {
-  const splitter = new FrameSplitter(1 << 25);
-  const lengths: number[] = [];
-  for (const piece of pieces) splitter.push(piece, (frame) => lengths.push(frame.length));
-  return lengths;
-}
-
-/**
- * The places at which a cut changes how the stream is split. The splitter keeps nothing across a frame's end, so each place is tried
- * within its own frame and the next.
- */
-function badCuts(bytes: Uint8Array, places: readonly number[]): number[] {
-  const lengths = frameLengths([bytes]);
-  let at = 0;
-  let start = 0;
-  return places
-    .toSorted((a, b) => a - b)
-    .filter((place) => {
-      while (place >= start + (lengths[at] ?? Number.POSITIVE_INFINITY)) start += lengths[at++] ?? 0;
-      const around = lengths.slice(at, at + 2);
-      const window = bytes.subarray(start, start + around.reduce((sum, length) => sum + length, 0));
-      return frameLengths(inTwo(window, place - start)).join(" ") !== around.join(" ");
-    });
-}
 
 function fold(events: readonly Event[]): AnswerFold {
   const folded = new AnswerFold({ dialect: chat.id, provider: "recorded" });
