@@ -59,6 +59,8 @@ export interface ModelServer {
   survey(what: "load" | "models", signal: AbortSignal): Promise<ServerReport>;
   /** No sense in asking more often, in milliseconds. Default: as often as its load is of use. */
   readonly everyMs?: number;
+  /** What it is asked may take so long, in milliseconds, where that is longer than usual. */
+  readonly answerMs?: number;
   /** One name for all the names by which the server knows a model. */
   readonly listedAs: (model: string) => string;
   /** Models that the configuration wants loaded before their first call. */

@@ -1,3 +1,5 @@
+import type { ServerHealth } from "../providers/servers/watch.ts";
+import { loadInWords } from "../providers/servers/words.ts";
 import { keepForced, type Force, type Health, type TargetHealth } from "../routing/health/index.ts";
 import { CommandError, DONE, table, UsageError, type Command } from "./command.ts";
 import { onRecord } from "./record.ts";
@@ -15,12 +17,28 @@ const list: Command = {
     const folder = settingsOf(input, deps).dataFolder;
     const server = await runningServer(folder, deps);
     if (!server) throw new CommandError(`No gateway runs on the data folder ${folder}: health is known to a running one only.`);
-    const health = (await askServer(server, folder, deps, "GET", "/health/targets")) as ReturnType<Health["describe"]>;
+    const health = (await askServer(server, folder, deps, "GET", "/health/targets")) as ReturnType<Health["describe"]> & {
+      readonly servers?: readonly ServerHealth[];
+    };
     if (input.json) deps.out(`${JSON.stringify(health)}\n`);
     else if (health.targets.length === 0) deps.out("No target was asked yet.\n");
     else
       deps.out(
         `${table(["TARGET", "STATE", "FAILED", "RUNNING", "WAITING", "FIRST MS", "TOKENS/S", "WHY"], health.targets.map(cellsOf))}\n`,
+      );
+    const { servers = [] } = health;
+    if (!input.json && servers.length > 0)
+      deps.out(
+        `\n${table(
+          ["SERVER", "STATE", "MODELS", "LOAD", "WHY"],
+          servers.map(({ provider, state, models, load, detail }) => [
+            provider,
+            state,
+            String(models.length),
+            load ? loadInWords(load) : "-",
+            state === "up" ? "" : detail,
+          ]),
+        )}\n`,
       );
     const keys = health.providers.flatMap((provider) => provider.keys).filter((key) => key.state !== "ready");
     if (!input.json && keys.length > 0)

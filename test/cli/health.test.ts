@@ -54,6 +54,22 @@ function run(...argv: string[]): Promise<number> {
 const serving = (): void => writeFileSync(join(folder, "server.json"), JSON.stringify({ url: "http://127.0.0.1:4100", pid: 1 }));
 
 describe("gimbal health", () => {
+  it("shows the servers that tell of themselves", async () => {
+    serving();
+    const load = { running: 3, waiting: 7, slots: 4, cacheShare: 0.5 };
+    answer = {
+      targets: [],
+      providers: [],
+      servers: [
+        { provider: "box", state: "up", detail: "it answers", load, models: [{ name: "q" }] },
+        { provider: "gone", state: "down", detail: "refused the connection", models: [] },
+      ],
+    };
+    expect(await run("health", "list")).toBe(0);
+    expect(output).toMatch(/^box +up +1 +3 of 4 running, 7 waiting, its cache is 50% full *$/m);
+    expect(output).toMatch(/^gone +down +0 +- +refused the connection$/m);
+  });
+
   it("shows what a running gateway knows, and says when none runs", async () => {
     expect(await run("health", "list")).toBe(1);
     expect(complaints).toContain("No gateway runs");

@@ -151,7 +151,8 @@ export class ServerWatch {
   /** @param warm models to load as soon as it is there */
   async #look(watched: Watched, warm: readonly string[] = []): Promise<void> {
     const { server, stop } = watched;
-    const { modelsMs, answerMs, loadMs, deadMs } = this.#options;
+    const { modelsMs, loadMs, deadMs } = this.#options;
+    const answerMs = Math.max(this.#options.answerMs, server.answerMs ?? 0);
     const wasUp = watched.report?.up;
     const due = this.#clock.monotonic() - watched.listedAt >= Math.max(modelsMs, server.everyMs ?? 0);
     const limit = new AbortController();

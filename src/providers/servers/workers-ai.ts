@@ -1,9 +1,11 @@
-import type { ModelOperation, ServedModel, ServerReport } from "../../canon/index.ts";
+import type { ModelOperation, Problem, ServedModel, ServerReport } from "../../canon/index.ts";
 import { at, jsonOf, listAt, nameAt, tokensAt } from "./read.ts";
 import { asNamed, type ServerKind } from "./types.ts";
 
 /** Its catalogue changes by the day, and it is far away. */
 const EVERY_MS = 600_000;
+/** All pages together. */
+const ANSWER_MS = 30_000;
 const PER_PAGE = 100;
 const MOST_PAGES = 20;
 
@@ -25,15 +27,18 @@ export const workersAiServer: ServerKind = ({ ask }) => ({
   listedAs: asNamed,
   wantsWarm: [],
   everyMs: EVERY_MS,
+  answerMs: ANSWER_MS,
   async survey(_what, signal): Promise<ServerReport> {
     const question = ask(signal);
     const models: ServedModel[] = [];
     for (let page = 1; page <= MOST_PAGES; page++) {
       const fetched = await question(`/models/search?per_page=${PER_PAGE}&page=${page}`);
-      if (!fetched.ok) return { up: false, detail: fetched.problem.message.replace(/\.$/, "") };
+      if (!fetched.ok && !isSlow(fetched.problem)) return { up: false, detail: fetched.problem.message.replace(/\.$/, "") };
+      // A list that is slow or fails says nothing of calls: models run elsewhere.
+      if (!fetched.ok) return { up: true, detail: "its list of models does not answer" };
       // A key that may run models need not be allowed to list them.
       if (fetched.status === 401 || fetched.status === 403) return { up: true, detail: "its key may not list models" };
-      if (fetched.status !== 200) return { up: fetched.status < 500, detail: `its list answers ${fetched.status}` };
+      if (fetched.status !== 200) return { up: true, detail: `its list of models answers ${fetched.status}` };
       const entries = listAt(jsonOf(fetched), "result");
       models.push(...entries.flatMap(served));
       if (entries.length < PER_PAGE) break;
@@ -41,6 +46,10 @@ export const workersAiServer: ServerKind = ({ ask }) => ({
     return { up: true, detail: "it answers", ...(models.length > 0 && { models }) };
   },
 });
+
+function isSlow({ kind }: Problem): boolean {
+  return kind === "upstream_timeout" || kind === "cancelled";
+}
 
 function served(entry: unknown): readonly ServedModel[] {
   const name = nameAt(entry, "name");
