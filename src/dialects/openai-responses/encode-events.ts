@@ -100,9 +100,10 @@ export class ResponsesEncoder implements EventEncoder {
     const opened: JsonObject = this.#native
       ? { ...this.#native, ...ownOverrides(this.#native, this.#context), status: "in_progress", output: [] }
       : this.#built("in_progress", { output: [] });
-    const opening = { ...opened, completed_at: null, usage: null };
-    this.#lifecycle("created", opening);
-    this.#lifecycle("in_progress", opening);
+    // Told twice, and a good part of what a short stream costs: written once.
+    const opening = JSON.stringify({ ...opened, completed_at: null, usage: null });
+    for (const type of ["response.created", "response.in_progress"])
+      this.#emit(type, `{"type":"${type}","sequence_number":${this.#sequence++},"response":${opening}}`);
   }
 
   #itemStart(index: number, item: Item): void {
