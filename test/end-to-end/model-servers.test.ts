@@ -138,6 +138,25 @@ models: { wide: { targets: [large/q] } }
     expect(long).toMatchObject({ status: 400, problem: "unsupported" });
     expect(long.message).toMatch(/small\/q holds 300 tokens, and the call has about 11\d\d of input\. Models that could: .*"wide"/);
     expect(server.asked.filter((line) => line.startsWith("POST"))).toEqual([]);
+    const words = "many words of one call ".repeat(200);
+    const messages = [{ role: "user", content: words }];
+    const inEveryLanguage: readonly (readonly [path: string, body: object])[] = [
+      ["/v1/messages", { model: "small/q", max_tokens: 9, messages }],
+      ["/v1/responses", { model: "small/q", input: words }],
+      ["/v1/completions", { model: "small/q", prompt: words }],
+      ["/api/chat", { model: "small/q", messages }],
+      ["/v2/chat", { model: "small/q", messages }],
+      ["/v1beta/models/small/q:generateContent", { contents: [{ role: "user", parts: [{ text: words }] }] }],
+      ["/model/small%2Fq/converse", { messages: [{ role: "user", content: [{ text: words }] }] }],
+      ["/v1/embeddings", { model: "small/q", input: ["short", words] }],
+    ];
+    for (const [path, body] of inEveryLanguage) {
+      const headers = { "content-type": "application/json", "anthropic-version": "2023-06-01" };
+      const response = await fetch(`${gateway.url}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+      const told = /(?:holds|takes) 300 tokens.*has about (\d+)/.exec(await response.text());
+      expect([path, response.status, Number(told?.[1]) > 600]).toEqual([path, 400, true]);
+    }
+    expect(server.asked.filter((line) => line.startsWith("POST"))).toEqual([]);
     expect((await chat(gateway, "small/q", "a few words")).status).toBe(200);
   });
 
