@@ -26,20 +26,7 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   if (caller.scopes.surfaces && !caller.scopes.surfaces.includes(request.dialect.id)) {
     throw new ProblemError({ kind: "forbidden", message: `The key "${caller.name}" may not use the ${request.dialect.title} surface.` });
   }
-  if (!isGone && deps.live.running > limits.calls) {
-    throw new ProblemError({
-      kind: "overloaded",
-      message: `More than ${limits.calls} calls are running.`,
-      retryAfterMs: OVERLOAD_RETRY_MS,
-    });
-  }
-  const failure = isGone ? undefined : deps.ledger.failure();
-  if (failure !== undefined)
-    throw new ProblemError({
-      kind: "storage_unavailable",
-      message: `Calls cannot be recorded: ${failure}`,
-      retryAfterMs: OVERLOAD_RETRY_MS,
-    });
+  if (!isGone) assertOpen(deps, limits.calls);
   // The gateway's own copies are bounded by how many run at once.
   const entered = request.shadow || isGone ? undefined : enter(deps, run, caller);
   if (entered) await entered;
@@ -104,4 +91,14 @@ function checkOthers(deps: GatewayDeps, run: Run, caller: Caller, others: readon
     const killed = deps.switches.refusal(caller, name);
     if (killed) throw new ProblemError(killed);
   }
+}
+
+/** Is there room for one more call, and can it be recorded? @throws ProblemError overloaded, storage_unavailable */
+function assertOpen({ live, ledger }: GatewayDeps, mostCalls: number): void {
+  if (live.running > mostCalls)
+    throw new ProblemError({ kind: "overloaded", message: `More than ${mostCalls} calls are running.`, retryAfterMs: OVERLOAD_RETRY_MS });
+  const failure = ledger.failure();
+  if (failure === undefined) return;
+  const message = `Calls cannot be recorded: ${failure}`;
+  throw new ProblemError({ kind: "storage_unavailable", message, retryAfterMs: OVERLOAD_RETRY_MS });
 }
