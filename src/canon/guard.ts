@@ -15,7 +15,7 @@ export interface Guard {
   readonly id: string;
   readonly readsContent: boolean;
   call?(call: Call, caller: Caller): Verdict<Call> | Promise<Verdict<Call>>;
-  /** The same for what is no conversation. A guard without it lets tasks pass. */
+  /** The same for what is no conversation. A guard without it is shown a task's texts by `call`, as messages that it may change one by one. */
   task?(task: Task, caller: Caller): Verdict<Task> | Promise<Verdict<Task>>;
   event?(event: Event, call: Call): Verdict<Event>;
 }

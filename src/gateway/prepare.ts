@@ -1,12 +1,13 @@
 import { amend, checkCall, mayUseTool, offeredTools, ProblemError, type Call, type Caller } from "../canon/index.ts";
 import { coverTurns } from "./allowance.ts";
 import { callOf, type GatewayDeps, type Run } from "./run.ts";
+import { guardsTasks } from "./task-guard.ts";
 import { prepareTask, taskOperation } from "./task.ts";
 
 /** Can the bytes not simply pass? */
 export function mustPrepare(deps: GatewayDeps, run: Run): boolean {
   if (taskOperation(run) !== undefined) {
-    if (deps.guards.some((guard) => guard.task && guard.readsContent)) run.slowReason ??= "a guard reads the content";
+    if (deps.guards.some((guard) => guardsTasks(guard) && guard.readsContent)) run.slowReason ??= "a guard reads the content";
     return run.slowReason !== undefined;
   }
   if (run.caller?.scopes.tools) run.slowReason ??= "the key may use some tools only";

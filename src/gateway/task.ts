@@ -14,6 +14,7 @@ import {
 import { openForm } from "../dialects/task-body.ts";
 import { openJson, type FormPart, type JsonDocument } from "../kit/index.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
+import { guarded, guardsTasks } from "./task-guard.ts";
 
 /** A form as it came: its bytes are sent on, its parts say where the fields stand in them. */
 export interface Form {
@@ -74,8 +75,8 @@ export function taskOf(run: Run): Task {
 export async function prepareTask(deps: GatewayDeps, run: Run): Promise<void> {
   let task = taskOf(run);
   for (const guard of deps.guards) {
-    if (!guard.task || !run.caller) continue;
-    const verdict = await guard.task(task, run.caller);
+    if (!guardsTasks(guard) || !run.caller) continue;
+    const verdict = await guarded(guard, task, run.caller);
     if (verdict.verdict === "change") task = verdict.value;
     if (verdict.verdict === "deny") throw new ProblemError(verdict.problem);
     if (verdict.verdict === "ask") throw new ProblemError({ kind: "approval_needed", message: verdict.reason });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Guard } from "../../src/canon/index.ts";
+import { unitVector } from "../../src/providers/sim/tasks.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
 import { jsonAnswer, startUpstream, type TestUpstream, type UpstreamAnswer } from "../support/upstream.ts";
 
@@ -279,6 +280,60 @@ describe("the rest of the pipeline", () => {
     expect(again.text).toBe(first.text);
     expect(upstream.requests.length - before).toBe(1);
     expect((await post("/v1/embeddings", { model: "lab/paid", input: "text 2" }, key)).status).toBe(409);
+  });
+
+  it("a guard that knows calls alone sees a task's texts, and changes or refuses them", async () => {
+    const shown: string[] = [];
+    const own = await startGateway({
+      guards: [
+        {
+          id: "words",
+          readsContent: true,
+          call(call) {
+            const texts = call.items.map((item) =>
+              item.type === "message" ? item.parts.map((part) => (part.type === "text" ? part.text : "")).join("") : "",
+            );
+            shown.push(...texts);
+            if (texts.some((text) => text.includes("forbidden")))
+              return { verdict: "deny", problem: { kind: "policy_denied", message: "No." } };
+            const items = texts.map((text) => ({
+              type: "message" as const,
+              role: "user" as const,
+              parts: [{ type: "text" as const, text: text.replace("secret", "***") }],
+            }));
+            return { verdict: "change", value: { ...call, items }, reason: "words" };
+          },
+        },
+      ],
+    });
+    const send = async (path: string, body: unknown): Promise<{ status: number; text: string }> => {
+      const response = await fetch(own.url + path, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
+      return { status: response.status, text: await response.text() };
+    };
+    try {
+      const embedded = await send("/v1/embeddings", { model: "sim/echo", input: ["a", "secret b"], dimensions: 4 });
+      const { data } = JSON.parse(embedded.text) as { data: { embedding: number[] }[] };
+      expect(data.map(({ embedding }) => embedding)).toEqual([unitVector("a", 4), unitVector("*** b", 4)]);
+      const documents = ["the secret", { text: "the ***", id: "secret" }];
+      const ranked = await send("/v1/rerank", { model: "sim/echo", query: "secret", documents });
+      expect(ranked.status).toBe(200);
+      expect(shown).toEqual(["a", "secret b", "secret", "the secret", "the ***", "secret"]);
+      for (const [path, body] of [
+        ["/v1/moderations", { input: [{ type: "text", text: "forbidden" }] }],
+        ["/v1/images/generations", { prompt: "forbidden" }],
+        ["/v1/audio/speech", { input: "a", voice: "b", instructions: "forbidden" }],
+        ["/v1/embeddings", { input: [[1, 2]] }],
+      ] as const) {
+        const { status, text } = await send(path, { model: "sim/echo", ...body });
+        expect([path, status], text).toEqual([path, 403]);
+      }
+    } finally {
+      await own.close();
+    }
   });
 
   it("a guard changes what leaves and says no", async () => {

@@ -65,7 +65,7 @@ export const speech: TaskCodec<SpeechTask, SpeechResult> = {
   encode(task, { model, support }, note) {
     const own = task.origin.dialect === ID;
     if (!own) refuseBeyond(task, "This language");
-    const body = renamed({ ...(own ? task.native : crossed(task, note)), model, input: task.text }, support, note);
+    const body = renamed({ ...(own ? task.native : crossed(task, note)), model, input: task.text, ...said(task) }, support, note);
     return { path: PATH, headers: ANY_TYPE, body: JSON.stringify(body) };
   },
 
@@ -106,10 +106,14 @@ function soundOf({ audio, contentType, sampleRate }: SpeechResult, { format }: S
   return { contentType: "audio/pcm", bytes: audio };
 }
 
+function said({ manner }: SpeechTask): Draft {
+  return manner === undefined ? {} : { instructions: manner };
+}
+
 /** Another language's task in this one's words. */
-function crossed({ native, voice = DEFAULT_VOICE, manner, format }: SpeechTask, note: Note): Draft {
+function crossed({ native, voice = DEFAULT_VOICE, format }: SpeechTask, note: Note): Draft {
   tellLost(native, SAID, note);
-  return { voice, ...(manner !== undefined && { instructions: manner }), ...(format !== undefined && { response_format: format }) };
+  return { voice, ...(format !== undefined && { response_format: format }) };
 }
 
 function tokensOf(value: Json | undefined): Usage | undefined {

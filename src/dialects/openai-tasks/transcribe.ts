@@ -61,7 +61,7 @@ export const transcribe: TaskCodec<TranscribeTask, TranscribeResult> = {
   },
 
   encode(task, { model, support }, note) {
-    const body = renamed({ ...task.native, model }, support, note);
+    const body = renamed({ ...task.native, model, ...(task.hint !== undefined && { prompt: task.hint }) }, support, note);
     return { path: pathTo(task.translate), headers: ANY_TYPE, body: JSON.stringify(body), files: [task.file] };
   },
 
