@@ -18,6 +18,7 @@ const get = (path: string): ServiceRequest => ({ method: "GET", path, headers: {
 function running(lostAtChange: number): { readonly run: PartRun; readonly asked: string[] } {
   const asked: string[] = [];
   let changes = 0;
+  let waits = 0;
   const provider = {
     batches: {
       create: () => get("/create"),
@@ -41,7 +42,9 @@ function running(lostAtChange: number): { readonly run: PartRun; readonly asked:
     gateway,
     batch: () => ({ handed: [part] }),
     stopped: () => (changes >= lostAtChange ? "lost" : undefined),
-    wait: () => Promise.resolve(),
+    wait: async () => {
+      if (++waits > 20) throw new Error("it goes on");
+    },
     isDone: () => false,
     killed: () => undefined,
     change: async () => void changes++,
