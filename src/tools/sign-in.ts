@@ -175,11 +175,12 @@ export class SignIn implements OAuthClientProvider {
     return new URLSearchParams({ grant_type: "client_credentials", ...(scope !== undefined && { scope }) });
   }
 
-  /** Where a person signs in, as it was begun last; undefined: nothing was, or not just now. */
+  /** Where a person signs in, by what was begun of late: for the most scopes, because one call may have needed more than the others. */
   async begun(): Promise<string | undefined> {
     const { begun = {} } = await this.#read(true);
-    const latest: Begun | undefined = Object.values(begun).toSorted((one, other) => other.at - one.at)[0];
-    return latest && latest.at > this.#options.clock.now() - FINISH_MS / 2 ? latest.url : undefined;
+    const earliest = this.#options.clock.now() - FINISH_MS / 2;
+    const recent = Object.values(begun).filter(({ at }) => at > earliest);
+    return recent.toSorted((one, other) => scopesOf(other) - scopesOf(one) || other.at - one.at)[0]?.url;
   }
 
   /** Was this sign-in begun here, and is there still time for it? */
@@ -218,6 +219,8 @@ export class SignIn implements OAuthClientProvider {
     } finally {
       this.#verifier = undefined;
     }
+    // Nobody has to finish what others began.
+    await this.#keep({ begun: {} });
   }
 
   async #read(fresh = false): Promise<Grant> {
@@ -237,6 +240,10 @@ export class SignIn implements OAuthClientProvider {
     this.#grant = grant;
     await this.#options.grants.write(this.#options.server, grant);
   }
+}
+
+function scopesOf({ url }: Begun): number {
+  return new URL(url).searchParams.get("scope")?.split(" ").length ?? 0;
 }
 
 /** Where the server said that its metadata is. */

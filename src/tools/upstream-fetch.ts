@@ -71,7 +71,13 @@ export class UpstreamFetch {
     return client;
   }
 
-  readonly fetch = (input: string | URL, init: RequestInit = {}): Promise<Response> => {
+  readonly fetch = async (input: string | URL, init: RequestInit = {}): Promise<Response> => {
+    const response = await this.#fetch(input, init);
+    // Only who asks for a token sends a form.
+    return init.body instanceof URLSearchParams && !response.ok ? withoutWords(response) : response;
+  };
+
+  readonly #fetch = (input: string | URL, init: RequestInit): Promise<Response> => {
     const url = new URL(input);
     const client = this.#clientOf(url);
     if (!client) return Promise.reject(new TypeError(`Only ${this.#origin} is asked, not ${url.origin}.`));
@@ -143,6 +149,17 @@ export class UpstreamFetch {
     });
   };
 }
+
+/** What an authorization server says in its own words may repeat the secret that it was sent: its code is enough (RFC 6749, section 5.2). */
+async function withoutWords(response: Response): Promise<Response> {
+  const { status } = response;
+  const said: unknown = await response.json().catch(() => undefined);
+  const error =
+    typeof said === "object" && said !== null && "error" in said && typeof said.error === "string" ? said.error : "invalid_request";
+  return Response.json({ error: CODE.test(error) ? error : "invalid_request" }, { status });
+}
+
+const CODE = /^[a-z_]{1,64}$/;
 
 function reasonOf(signal: AbortSignal): Error {
   return signal.reason instanceof Error ? signal.reason : new Error("The request was cancelled.");

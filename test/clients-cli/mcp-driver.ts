@@ -1,4 +1,4 @@
-import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { Client, StreamableHTTPClientTransport, type Tool } from "@modelcontextprotocol/client";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Slots } from "../../src/tools/slots.ts";
@@ -113,7 +113,7 @@ async function exercise(gateway: TestGateway, { context, revision, scenario }: T
       await signIn(gateway);
       ({ tools } = await client.listTools());
     }
-    const calls = context.toolCalls ?? tools.map(({ name }) => ({ name, arguments: argumentsOf(name) }));
+    const calls = context.toolCalls ?? tools.map(({ name }) => ({ name, arguments: argumentsOf(name, tools) }));
     for (const call of calls) await called(gateway, () => client.callTool(call));
     for (const { uri } of (await client.listResources()).resources) await client.readResource({ uri });
     for (const { name } of (await client.listPrompts()).prompts) await client.getPrompt({ name });
@@ -122,7 +122,9 @@ async function exercise(gateway: TestGateway, { context, revision, scenario }: T
   }
 }
 
-function argumentsOf(name: string): Record<string, unknown> {
+function argumentsOf(name: string, tools: readonly Tool[]): Record<string, unknown> {
+  // Wants to see that a schema came through as it was.
+  if (name === "json_schema_echo") return { schema: tools.find((tool) => tool.name !== name)?.inputSchema };
   return name === "add_numbers" ? { a: 5, b: 3 } : name === "valid_tool" ? { region: "us-west1" } : {};
 }
 
