@@ -1,5 +1,6 @@
-import type { FrameMeter, FrameRole, Json, JsonObject, Problem, StopReason, Usage } from "../../canon/index.ts";
-import { FrameTemplates, parseFrame, parseJson } from "../../kit/index.ts";
+import type { FrameRole, Json, JsonObject, Problem, StopReason, Usage } from "../../canon/index.ts";
+import { parseFrame, parseJson } from "../../kit/index.ts";
+import { StreamMeter } from "../shared-meter.ts";
 import { DONE } from "./decode-events.ts";
 import { detailsText, READABLE_REASONING } from "./decode-message.ts";
 import { isThinking, thinkingText } from "./decode-parts.ts";
@@ -18,44 +19,31 @@ const IGNORED: readonly string[] = ["obfuscation"];
  * other frame is parsed, so that a garbled one is found out here as it is by whoever decodes it. Usage is worked out only when it is asked
  * for, because some vendors send it with every frame. All choices of an answer are counted, because all of them are paid for.
  */
-export class ChunkMeter implements FrameMeter {
+export class ChunkMeter extends StreamMeter {
   readonly #withhold: boolean;
-  #id: string | undefined;
-  #model: string | undefined;
   #opened = false;
   #finish: string | undefined;
   /** The newest chunk that named usage. */
   #usageChunk: JsonObject | undefined;
-  #usage: Usage | undefined;
-  #characters = 0;
   #output = false;
   readonly #said = { toolCalls: false, refusal: false };
-  #problem: Problem | undefined;
-  #ended = false;
-  readonly #chunks = new FrameTemplates();
   /** Of the chunk at hand: its newest piece of output, and how many it has. */
   #piece = "";
   #pieces = 0;
-  #called = false;
 
   constructor(options: { readonly withholdUsage: boolean }) {
+    super();
     this.#withhold = options.withholdUsage;
   }
 
-  frame(frame: Buffer): FrameRole {
-    if (this.#ended) return "quiet";
-    const characters = this.#chunks.characters(frame);
-    if (characters > 0) {
-      this.#characters += characters;
-      return "output";
-    }
+  protected read(frame: Buffer): FrameRole {
     const parsed = parseFrame(frameText(frame));
     if (!parsed) return "quiet";
     if (parsed.data === DONE) return this.#done();
     const chunk = parseJson(parsed.data);
-    if (!isObject(chunk)) return this.#fail(broken("The provider sent a piece of its stream that is not a JSON object."));
+    if (!isObject(chunk)) return this.fail(broken("The provider sent a piece of its stream that is not a JSON object."));
     const error = parsed.event === "error" ? chunk : carriedError(chunk);
-    if (error) return this.#fail(embeddedProblem(error, undefined));
+    if (error) return this.fail(embeddedProblem(error, undefined));
     return this.#chunk(chunk, frame);
   }
 
@@ -70,7 +58,7 @@ export class ChunkMeter implements FrameMeter {
     const usage = usageObject(chunk) !== undefined;
     if (usage) {
       this.#usageChunk = chunk;
-      this.#usage = undefined;
+      this.usageSeen = undefined;
     }
     const { choices } = chunk;
     if (!isList(choices)) return "quiet";
@@ -83,10 +71,10 @@ export class ChunkMeter implements FrameMeter {
       if (!isObject(choice)) continue;
       output = this.#choice(choice) || output;
       finish ||= text(choice["finish_reason"]) !== undefined;
-      if (this.#problem) return "problem";
+      if (this.problemSeen) return "problem";
     }
     this.#output ||= output;
-    if (this.#pieces === 1 && !usage && !finish) this.#chunks.learn(frame, this.#piece, IGNORED);
+    if (this.#pieces === 1 && !usage && !finish) this.templates.learn(frame, this.#piece, IGNORED);
     return output ? "output" : "quiet";
   }
 
@@ -94,8 +82,8 @@ export class ChunkMeter implements FrameMeter {
     const id = text(chunk["id"]);
     if (id === undefined && choices.length === 0) return;
     this.#opened = true;
-    this.#id = id ?? "";
-    this.#model = text(chunk["model"]) ?? "";
+    this.idSeen = id ?? "";
+    this.modelSeen = text(chunk["model"]) ?? "";
   }
 
   /** Counts a choice's output; false when there is none. How the answer ended is told by the first choice. */
@@ -103,7 +91,7 @@ export class ChunkMeter implements FrameMeter {
     const isFirst = choice["index"] === undefined || choice["index"] === 0;
     const finish = isFirst ? text(choice["finish_reason"]) : undefined;
     if (isFailure(finish)) {
-      this.#fail(broken(`The provider broke off its answer: ${finish}.`));
+      this.fail(broken(`The provider broke off its answer: ${finish}.`));
       return false;
     }
     this.#finish = finish ?? this.#finish;
@@ -123,7 +111,7 @@ export class ChunkMeter implements FrameMeter {
     const called = this.#calls(delta);
     if (called && isFirst) this.#said.toolCalls = true;
     const sounds = object(delta["audio"]) !== undefined;
-    if (sounds || !isFirst) this.#called = true;
+    if (sounds || !isFirst) this.hasCalled = true;
     return this.#pieces > before || called || sounds;
   }
 
@@ -131,7 +119,7 @@ export class ChunkMeter implements FrameMeter {
     const calls = isList(delta["tool_calls"]) ? delta["tool_calls"] : [];
     const legacy = object(delta["function_call"]);
     if (calls.length === 0 && !legacy) return false;
-    this.#called = true;
+    this.hasCalled = true;
     for (const call of calls) {
       if (!isObject(call)) continue;
       this.#count(text(object(call["function"])?.["arguments"]));
@@ -143,46 +131,25 @@ export class ChunkMeter implements FrameMeter {
 
   #count(piece: string | undefined): void {
     if (piece === undefined || piece === "") return;
-    this.#characters += piece.length;
+    this.characters += piece.length;
     this.#piece = piece;
     this.#pieces++;
   }
 
   #done(): FrameRole {
-    if (!this.#output && this.#finish === undefined) return this.#fail(broken("The provider's stream ended without an answer."));
-    this.#ended = true;
+    if (!this.#output && this.#finish === undefined) return this.fail(broken("The provider's stream ended without an answer."));
+    this.ended = true;
     return "done";
   }
 
-  #fail(problem: Problem): FrameRole {
-    this.#ended = true;
-    this.#problem = problem;
-    return "problem";
+  override usage(): Usage | undefined {
+    if (this.#usageChunk) this.usageSeen ??= usageOf(this.#usageChunk);
+    return this.usageSeen;
   }
-
-  usage(): Usage | undefined {
-    if (this.#usageChunk) this.#usage ??= usageOf(this.#usageChunk);
-    return this.#usage;
-  }
-  id(): string | undefined {
-    return this.#id;
-  }
-  model(): string | undefined {
-    return this.#model;
-  }
-  stop(): StopReason | undefined {
+  override stop(): StopReason | undefined {
     // Without a finish reason only a regular end, behind which no problem came, says that the answer is over.
-    if (this.#finish === undefined && (!this.#ended || this.#problem)) return undefined;
+    if (this.#finish === undefined && (!this.ended || this.problemSeen)) return undefined;
     return stopFrom(this.#finish, this.#said);
-  }
-  outputCharacters(): number {
-    return this.#characters;
-  }
-  problem(): Problem | undefined {
-    return this.#problem;
-  }
-  called(): boolean {
-    return this.#called;
   }
 }
 

@@ -1,5 +1,6 @@
-import type { FrameMeter, FrameRole, JsonObject, Problem, StopReason, Usage } from "../../canon/index.ts";
-import { FrameTemplates, parseFrame, parseJson } from "../../kit/index.ts";
+import type { FrameRole, JsonObject } from "../../canon/index.ts";
+import { parseFrame, parseJson } from "../../kit/index.ts";
+import { StreamMeter } from "../shared-meter.ts";
 import { errorIn, problemOfError } from "./problem.ts";
 import { isObject, stringIn, textIn } from "./shape.ts";
 import { stopOf } from "./stop.ts";
@@ -36,63 +37,26 @@ const MEANINGS: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
  * Reads a stream's usage and end without decoding it. A delta that differs from an earlier one in nothing but its words is compared and
  * counted; every other frame is parsed, so that a garbled one is found out here as it is by whoever decodes it.
  */
-export class ResponsesMeter implements FrameMeter {
-  #usage: Usage | undefined;
-  #id: string | undefined;
-  #model: string | undefined;
-  #stop: StopReason | undefined;
-  #problem: Problem | undefined;
-  #ended = false;
-  #characters = 0;
-  readonly #deltas = new FrameTemplates();
+export class ResponsesMeter extends StreamMeter {
   #toolCall = false;
-  #called = false;
   #refusal = false;
 
-  frame(frame: Buffer): FrameRole {
-    if (this.#ended) return "quiet";
-    const characters = this.#deltas.characters(frame);
-    if (characters > 0) {
-      this.#characters += characters;
-      return "output";
-    }
+  protected read(frame: Buffer): FrameRole {
     const text = frameText(frame);
     const parsed = frame[0] === OPEN_BRACE ? { event: undefined, data: text } : parseFrame(text);
     if (!parsed || parsed.data === "" || parsed.data === "[DONE]") return "quiet";
     const data = parseJson(parsed.data);
     if (!isObject(data)) {
-      return this.#end({ kind: "upstream_broken", message: "The provider's stream holds an event that is not a JSON object." });
+      return this.fail({ kind: "upstream_broken", message: "The provider's stream holds an event that is not a JSON object." });
     }
     const type = stringIn(data["type"]) || (parsed.event ?? "");
     return this.#event(type === "" && isObject(data["error"]) ? "error" : meaningOf(type), data, frame);
   }
 
-  usage(): Usage | undefined {
-    return this.#usage;
-  }
-  id(): string | undefined {
-    return this.#id;
-  }
-  model(): string | undefined {
-    return this.#model;
-  }
-  stop(): StopReason | undefined {
-    return this.#stop;
-  }
-  outputCharacters(): number {
-    return this.#characters;
-  }
-  problem(): Problem | undefined {
-    return this.#problem;
-  }
-  called(): boolean {
-    return this.#called;
-  }
-
   #event(meaning: Meaning, data: JsonObject, frame: Buffer): FrameRole {
     switch (meaning) {
       case "open":
-        if (this.#id === undefined) this.#open(responseIn(data));
+        if (this.idSeen === undefined) this.#open(responseIn(data));
         return "quiet";
       case "item":
         this.#item(stringIn(isObject(data["item"]) ? data["item"]["type"] : undefined));
@@ -110,48 +74,42 @@ export class ResponsesMeter implements FrameMeter {
         return this.#finish(responseIn(data));
       case "failed": {
         const response = responseIn(data);
-        this.#usage = usageOf(response) ?? this.#usage;
-        return this.#fail({ error: response["error"] ?? {} });
+        this.usageSeen = usageOf(response) ?? this.usageSeen;
+        return this.#failed({ error: response["error"] ?? {} });
       }
       case "error":
-        return this.#fail(data);
+        return this.#failed(data);
       case "work":
         return "output";
     }
   }
 
   #item(type: string): void {
-    this.#called ||= type !== "message" && type !== "reasoning";
+    this.hasCalled ||= type !== "message" && type !== "reasoning";
     this.#toolCall ||= type === "function_call" || type === "custom_tool_call";
   }
 
   #delta(data: JsonObject, frame: Buffer): void {
     const words = stringIn(data["delta"]);
-    this.#characters += words.length;
-    this.#deltas.learn(frame, words, IGNORED);
+    this.characters += words.length;
+    this.templates.learn(frame, words, IGNORED);
   }
 
   #open(response: JsonObject): void {
-    this.#id = textIn(response["id"]);
-    this.#model = textIn(response["model"]);
+    this.idSeen = textIn(response["id"]);
+    this.modelSeen = textIn(response["model"]);
   }
 
   #finish(response: JsonObject): FrameRole {
-    if (this.#id === undefined) this.#open(response);
-    this.#usage = usageOf(response) ?? this.#usage;
-    this.#stop = stopOf(response, { toolCall: this.#toolCall, refusal: this.#refusal });
-    this.#ended = true;
+    if (this.idSeen === undefined) this.#open(response);
+    this.usageSeen = usageOf(response) ?? this.usageSeen;
+    this.stopSeen = stopOf(response, { toolCall: this.#toolCall, refusal: this.#refusal });
+    this.ended = true;
     return "done";
   }
 
-  #fail(body: JsonObject): FrameRole {
-    return this.#end(problemOfError(errorIn(body), { error: body["error"] ?? body }, ""));
-  }
-
-  #end(problem: Problem): FrameRole {
-    this.#ended = true;
-    this.#problem = problem;
-    return "problem";
+  #failed(body: JsonObject): FrameRole {
+    return this.fail(problemOfError(errorIn(body), { error: body["error"] ?? body }, ""));
   }
 }
 
