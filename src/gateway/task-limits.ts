@@ -1,4 +1,5 @@
 import type { Dialect, Task, TaskSupport, Target } from "../canon/index.ts";
+import { textOfDocument } from "../dialects/shared-rerank.ts";
 import { taskOf, taskOperation } from "./task.ts";
 import type { GatewayDeps, Run } from "./run.ts";
 
@@ -49,12 +50,15 @@ function overlong(deps: GatewayDeps, task: Task, most: number, model: string): s
   if (task.operation !== "embed" && task.operation !== "rerank") return undefined;
   // Whoever is to cut it need not be told.
   if (task.truncate !== undefined && task.truncate !== "none" && task.truncate !== false) return undefined;
-  if (task.operation === "rerank") return undefined;
-  for (const [at, input] of task.inputs.entries()) {
+  // Who ranks cuts what is too long, unless it is told not to.
+  if (task.operation === "rerank" && task.truncate !== false) return undefined;
+  const inputs = task.operation === "rerank" ? task.documents.map((document) => `${task.query}\n${textOfDocument(document)}`) : task.inputs;
+  const what = task.operation === "rerank" ? "document" : "input";
+  for (const [at, input] of inputs.entries()) {
     if (input.length <= most) continue;
     const tokens = typeof input === "string" ? deps.book.countTokens(input, model) : input.length;
     const counted = typeof input === "string" ? Math.ceil(tokens * COUNT_SLACK) : tokens;
-    if (counted > most) return `takes ${most} tokens an input, and input ${at} has ${typeof input === "string" ? "about " : ""}${tokens}`;
+    if (counted > most) return `takes ${most} tokens an input, and ${what} ${at} has ${typeof input === "string" ? "about " : ""}${tokens}`;
   }
   return undefined;
 }

@@ -10,6 +10,7 @@ import {
   type Usage,
   type VectorEncoding,
 } from "../canon/index.ts";
+import { textOfDocument } from "../dialects/shared-rerank.ts";
 import { vectorsIn } from "../dialects/shared-vectors.ts";
 import { mostTokens } from "./task-limits.ts";
 
@@ -27,10 +28,12 @@ export function slicesOf(task: Task, support: TaskSupport, most = Number.MAX_SAF
       return ranges.map(([from, to]) => ({ ...task, inputs: task.inputs.slice(from, to), single: false }));
     }
     case "rerank": {
-      if (task.documents.length <= maxInputs) return [task];
+      // The query is read once more with each document.
+      const ranges = rangesOf(task.documents.map(textOfDocument), maxInputs, maxTotalTokens, task.query);
+      if (ranges.length < 2) return [task];
       const { topN: _topN, ...whole } = task;
       // The best of all may all be in one piece: every piece is ranked whole.
-      return counted(task.documents.length, maxInputs).map(([from, to]) => ({ ...whole, documents: task.documents.slice(from, to) }));
+      return ranges.map(([from, to]) => ({ ...whole, documents: task.documents.slice(from, to) }));
     }
     case "moderate":
       if (task.inputs.length <= maxInputs) return [task];
@@ -50,12 +53,13 @@ function counted(length: number, most: number): readonly Range[] {
   return Array.from({ length: Math.ceil(length / most) }, (_, at): Range => [at * most, Math.min(length, (at + 1) * most)]);
 }
 
-function rangesOf(inputs: readonly (string | readonly number[])[], maxInputs: number, maxTokens: number): readonly Range[] {
+function rangesOf(inputs: readonly (string | readonly number[])[], maxInputs: number, maxTokens: number, beside = ""): readonly Range[] {
+  const each = beside === "" ? 0 : mostTokens(beside);
   const ranges: Range[] = [];
   let from = 0;
   let tokens = 0;
   for (const [at, input] of inputs.entries()) {
-    const own = maxTokens === Number.MAX_SAFE_INTEGER ? 0 : mostTokens(input);
+    const own = maxTokens === Number.MAX_SAFE_INTEGER ? 0 : mostTokens(input) + each;
     if (at > from && (at - from >= maxInputs || tokens + own > maxTokens)) {
       ranges.push([from, at]);
       from = at;

@@ -24,7 +24,8 @@ ${lab("openai", "/v1", "embed: { dialects: [openai-tasks] }, rerank: false")}${l
       "tei",
       "/tei/sim/echo",
       "embed: { dialects: [tei], maxInputs: 32 }, rerank: { dialects: [tei], maxInputs: 2 }",
-    )}${lab("jina", "/v1", "rerank: { dialects: [jina] }, embed: false")}`,
+    )}${lab("jina", "/v1", "rerank: { dialects: [jina] }, embed: false")}  labfew: { kind: openai-compatible, baseUrl: "${back.url}/v1", apiKey: x, allowPrivateNetwork: true, tasks: { rerank: { dialects: [jina], maxInputs: 2000, maxTotalTokens: 10000, maxInputTokens: 500 } } }
+`,
   });
 });
 afterAll(async () => {
@@ -151,4 +152,36 @@ it("documents come back to who asks for them, although no provider is asked to s
     return_documents: true,
   });
   expect((voyage.body as { data: unknown[] }).data).toEqual([{ index: 0, relevance_score: 0.5, document: "a fox" }]);
+});
+
+it("ten thousand documents are ranked in pieces by number and by tokens, and the best of all come back", async () => {
+  const before = (await back.rows()).length;
+  const documents = Array.from({ length: 10_000 }, (_, at) =>
+    at === 7777 ? "the red fox" : at % 2500 === 3 ? "a fox" : at % 100 === 0 ? "" : `none ${at}`,
+  );
+  const { body } = await post("/v1/rerank", { model: "labfew/sim/echo", query: "red fox", documents, top_n: 3, return_documents: true });
+  const fox = { text: "a fox" };
+  expect((body as { results: unknown[] }).results).toEqual([
+    { index: 7777, relevance_score: 1, document: { text: "the red fox" } },
+    { index: 3, relevance_score: 0.5, document: fox },
+    { index: 2503, relevance_score: 0.5, document: fox },
+  ]);
+  expect(await front.lastRow()).toMatchObject({
+    state: "done",
+    attempts: { length: 1 },
+    usage: { inputUncached: expect.any(Number) as number },
+  });
+  expect((await back.rows()).length - before).toBeGreaterThan(6);
+  const more = await post("/v1/rerank", { model: "labfew/sim/echo", query: "q", documents: [...documents, "one more"] });
+  expect([more.status, JSON.stringify(more.body)]).toEqual([
+    400,
+    expect.stringContaining("has 10001 documents; one call takes at most 10000"),
+  ]);
+  const long = { model: "labfew/sim/echo", query: "q", documents: ["a", "word ".repeat(900)], truncation: false };
+  const refused = await post("/v1/rerank", long);
+  expect([refused.status, JSON.stringify(refused.body)]).toEqual([
+    400,
+    expect.stringMatching(/takes 500 tokens an input, and document 1 has about \d+/),
+  ]);
+  expect((await post("/v1/rerank", { ...long, truncation: true })).status).toBe(200);
 });
