@@ -95,6 +95,8 @@ it("rows have no negative times, and a call is read back and expires as it would
   const id = response.headers.get("x-gimbal-call-id") ?? "";
   offsetMs = -HOUR_MS;
   const after = await call(key, "sim/lorem", {}, true);
+  await house.gateway.live.whenIdle();
+  await house.gateway.spilling.flush();
   await house.stores.ledger.flush();
   for (const row of await house.stores.ledger.list({ limit: 10 })) {
     expect(row.timings.totalMs).toBeGreaterThanOrEqual(0);

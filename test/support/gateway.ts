@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Guard, LedgerRow } from "../../src/canon/index.ts";
+import type { Guard, LedgerRow, LedgerStore } from "../../src/canon/index.ts";
 import { openHouse, type House } from "../../src/house.ts";
 
 /** A whole gateway in this process, on loopback, with a data folder of its own. */
@@ -14,6 +14,8 @@ export interface TestGateway {
   key(spec?: Readonly<Record<string, unknown>>): Promise<string>;
   /** Ledger rows, oldest first, once every call under way is settled. */
   rows(): Promise<readonly LedgerRow[]>;
+  /** How many rows there are then. */
+  count(): Promise<number>;
   /** The newest row. */
   lastRow(): Promise<LedgerRow>;
   close(): Promise<void>;
@@ -44,19 +46,20 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
     ...(options.guards && { guards: options.guards }),
   });
   if (options.trusting) for (const name of house.snapshot().providers.keys()) house.gateway.health.force(name, undefined, "open");
-  const newest = async (limit: number): Promise<readonly LedgerRow[]> => {
+  const settled = async (): Promise<LedgerStore> => {
     await house.gateway.live.whenIdle();
     await house.stores.ledger.flush();
-    return house.stores.ledger.list({ limit });
+    return house.stores.ledger;
   };
   return {
     url: house.url,
     house,
     logs,
-    rows: async () => (await newest(ALL_ROWS)).toReversed(),
+    rows: async () => (await (await settled()).list({ limit: ALL_ROWS })).toReversed(),
+    count: async () => (await settled()).count(),
     key: (spec = {}) => createKey(house, spec),
     lastRow: async () => {
-      const [row] = await newest(1);
+      const [row] = await (await settled()).list({ limit: 1 });
       if (!row) throw new Error("the ledger is empty");
       return row;
     },
