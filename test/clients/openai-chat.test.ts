@@ -103,6 +103,8 @@ describe.each([...ROUTES, "labgemini/sim/"])("openai (chat completions) through 
 
   it.each([false, true])("gets reasoning (stream: %s)", async (stream) => {
     const body = { model: `${route}thinker`, messages: HELLO, reasoning_effort: "low" as const };
+    // Two languages have no figure for what was thought.
+    const counts = !["labbedrock/sim/", "labcohere/sim/"].includes(route);
     let text: string | null | undefined = "";
     let reasoning = "";
     if (stream) {
@@ -114,11 +116,11 @@ describe.each([...ROUTES, "labgemini/sim/"])("openai (chat completions) through 
       const completion = await client.chat.completions.create(body);
       text = completion.choices[0]?.message.content;
       reasoning = reasoningOf(completion.choices[0]?.message);
-      expect(completion.usage?.completion_tokens_details?.reasoning_tokens).toBeGreaterThan(0);
+      if (counts) expect(completion.usage?.completion_tokens_details?.reasoning_tokens).toBeGreaterThan(0);
     }
     expect(text).toBe(TEXT);
     expect(reasoning).toBe(THOUGHT);
-    expect((await pair.front.lastRow()).usage.reasoning).toBeGreaterThan(0);
+    if (counts) expect((await pair.front.lastRow()).usage.reasoning).toBeGreaterThan(0);
   });
 
   it("can leave a stream", async () => {
