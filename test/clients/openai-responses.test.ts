@@ -118,7 +118,9 @@ describe.each([...ROUTES, "labgemini/sim/"])("openai (responses) through %s", (r
     const shown = [...(reasoning?.summary ?? []), ...(reasoning?.content ?? [])].map((part) => part.text).join("");
     expect(shown).toBe(THOUGHT);
     expect(textOf(response)).toBe(TEXT);
-    expect(response.usage?.output_tokens_details.reasoning_tokens).toBeGreaterThan(0);
+    // Two languages have no figure for what was thought.
+    const counts = !["labbedrock/sim/", "labcohere/sim/"].includes(route);
+    if (counts) expect(response.usage?.output_tokens_details.reasoning_tokens).toBeGreaterThan(0);
   });
 
   it("can leave a stream", async () => {
