@@ -124,7 +124,7 @@ function told(
         get repeats() {
           return inner.repeats;
         },
-        goOnFrom: (told) => inner.goOnFrom?.(told),
+        goOnFrom: (count) => inner.goOnFrom?.(count),
       };
     },
   };
