@@ -47,6 +47,8 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
+/** A worker counts as busy at this part of the rows that make a process busy that has the record itself. */
+const BUSY_SOONER = 4;
 const NO_ROWS: readonly WaitingRow[] = [];
 const GONE = "The process that keeps the record is gone.";
 
@@ -84,7 +86,8 @@ class RemoteBackend implements Backend {
   constructor(channel: Channel, options: StorageOptions) {
     this.#channel = channel;
     this.#options = options;
-    this.#pace = new Pace(options, () => this.#sendQueued());
+    // Its rows are a part of the gateway's, and a message to another process costs as much as a commit: it is busy sooner.
+    this.#pace = new Pace({ ...options, busyRows: Math.ceil(options.busyRows / BUSY_SOONER) }, () => this.#sendQueued());
     this.#hold = new OpenHold(options.openHoldMs, (args) => {
       this.#opens.push(args);
       this.#queued(true);
