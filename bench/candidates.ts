@@ -20,7 +20,7 @@ export interface Call {
 
 /** Something a call can go through on its way to the mock upstream. */
 export interface Candidate {
-  readonly id: "direct" | "nginx" | "bare" | "wire" | "gimbal" | "workers" | "peer";
+  readonly id: "direct" | "nginx" | "bare" | "wire" | "gimbal" | "workers" | "apart" | "peer";
   readonly title: string;
   readonly version: string;
   readonly port: number;

@@ -79,11 +79,11 @@ export function compareRoutes(
   return new Map([...runs].map(([route, results]) => [route, [...results].map(rowOf)]));
 }
 
-function rowOf([candidate, results]: readonly [Candidate, readonly LoadResult[]]): Row {
+export function rowOf([candidate, results]: readonly [Candidate, readonly LoadResult[]]): Row {
   return { candidate, median: medianOf(results), cpuUs: results.map((result) => result.cpuUs) };
 }
 
-function requestOf(candidate: Candidate, route: Route, bodies: Bodies): LoadRequest | undefined {
+export function requestOf(candidate: Candidate, route: Route, bodies: Bodies): LoadRequest | undefined {
   const call = candidate.call(route);
   return call && { port: candidate.port, path: call.path, headers: call.headers, pid: candidate.pid, body: bodies.file(call.model, route) };
 }

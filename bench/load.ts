@@ -1,5 +1,6 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFile, execFileSync, spawnSync } from "node:child_process";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { canPin, family, has, readyPort, start } from "./processes.ts";
 import type { Running } from "./processes.ts";
 
@@ -69,20 +70,35 @@ export class Helpers {
     return this.#run(request, mode.mode, mode) as LoadResult;
   }
 
+  /** Loads several at the same time; each has its own load generator. */
+  loadTogether(requests: readonly LoadRequest[], mode: LoadMode): Promise<readonly LoadResult[]> {
+    return Promise.all(
+      requests.map(async (request) => {
+        const [program = "", ...args] = this.#command(request, mode.mode, mode);
+        const { stdout } = await promisify(execFile)(program, args);
+        return JSON.parse(stdout) as LoadResult;
+      }),
+    );
+  }
+
   /** Opens streams and holds them. */
   hold(request: LoadRequest, conns: number, secs: number): HoldResult {
     return this.#run(request, "hold", { conns, secs }) as HoldResult;
   }
 
   #run(request: LoadRequest, mode: string, numbers: object): unknown {
+    const [program = "", ...args] = this.#command(request, mode, numbers);
+    const { stdout, stderr, status } = spawnSync(program, args, { encoding: "utf8" });
+    if (status !== 0) throw new Error(`the load generator failed: ${stderr}`);
+    return JSON.parse(stdout) as unknown;
+  }
+
+  #command(request: LoadRequest, mode: string, numbers: object): readonly string[] {
     const args = ["--port", String(request.port), "--path", request.path, "--body", request.body, "--mode", mode];
     for (const [name, value] of Object.entries(numbers)) if (name !== "mode") args.push(`--${name}`, String(value));
     for (const header of request.headers) args.push("--header", header);
     if (request.pid > 0) args.push("--pids", family(request.pid).join(","));
     const program = this.native ? [join(this.#folder, "load")] : [process.execPath, join(HERE, "fallback", "load.ts")];
-    const command = [...(canPin ? ["taskset", "-c", "1"] : []), ...program, ...args];
-    const { stdout, stderr, status } = spawnSync(command[0] ?? "", command.slice(1), { encoding: "utf8" });
-    if (status !== 0) throw new Error(`the load generator failed: ${stderr}`);
-    return JSON.parse(stdout) as unknown;
+    return [...(canPin ? ["taskset", "-c", "1"] : []), ...program, ...args];
   }
 }

@@ -117,6 +117,13 @@ export function targetsOf(measured: Measured): Target[] {
       limit: 1.15,
       unit: "x",
     },
+    {
+      what: "the same two workers against two processes that share nothing but the core",
+      kind: "goal",
+      figure: ratio(measured.workers, "workers", "apart"),
+      limit: 1.15,
+      unit: "x",
+    },
     { what: `memory of an idle stream, ${idle?.open ?? 0} open`, kind: "gate", figure: idle?.kbPerStream, limit: 33, unit: "kB" },
     {
       what: "memory after the idle streams, against before",
