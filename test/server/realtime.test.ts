@@ -86,7 +86,8 @@ describe("/v1/realtime", () => {
     expect(await session.closed).toBe(1008);
     const row = await near.lastRow();
     expect(row).toMatchObject({ state: "failed", problem: "budget_exhausted", callerName: "spender" });
-    expect(row.costNanodollars).toBeGreaterThan(20_000_000);
+    // Two answers, 6 and 12 tokens; the third finds room only where the second is booked by then.
+    expect(row.costNanodollars).toBeGreaterThanOrEqual(18_000_000);
     expect(row.costNanodollars).toBeLessThanOrEqual(170_000_000);
     const again = await talk(door(), key);
     expect(await again.until("error")).toMatchObject({ error: { type: "budget_exhausted" } });
