@@ -247,7 +247,20 @@ function openRooms(
     report: (error) => report(error, "batches"),
   });
   servers.configure(now.snapshot.providers, config.servers, toWarm(now.snapshot));
-  return { now, stores, health, servers, logs, telemetry, identity, aside, gateway, tools, queue, retired: new Retired(clock, gateway.live) };
+  return {
+    now,
+    stores,
+    health,
+    servers,
+    logs,
+    telemetry,
+    identity,
+    aside,
+    gateway,
+    tools,
+    queue,
+    retired: new Retired(clock, gateway.live),
+  };
 }
 
 function configureRooms(next: GimbalConfig, rooms: Rooms, before: Snapshot): void {
@@ -286,7 +299,19 @@ async function leave({ now, servers, gateway, queue, tools, telemetry, aside, re
 
 interface Joined extends Pick<
   GatewayOptions,
-  "clock" | "randomness" | "snapshot" | "stores" | "guards" | "note" | "node" | "seal" | "retry" | "telemetry" | "aside" | "issuers" | "servers"
+  | "clock"
+  | "randomness"
+  | "snapshot"
+  | "stores"
+  | "guards"
+  | "note"
+  | "node"
+  | "seal"
+  | "retry"
+  | "telemetry"
+  | "aside"
+  | "issuers"
+  | "servers"
 > {
   readonly log: (line: string) => void;
   /** Where lines have levels. */

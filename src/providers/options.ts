@@ -160,9 +160,7 @@ const providerFields = z.strictObject({
   batches: z
     .union([z.literal(false), z.enum(SERVICE_NAMES)])
     .optional()
-    .describe(
-      "Whose batch service it has, for kinds that are not known to have one; `false`: its own is not used. See docs/batches.md.",
-    ),
+    .describe("Whose batch service it has, for kinds that are not known to have one; `false`: its own is not used. See docs/batches.md."),
   models: z
     .record(name, modelOptions.prefault({}))
     .optional()

@@ -4,6 +4,7 @@ import { WebSocketServer, type WebSocket } from "ws";
 import type { LedgerRow } from "../../src/canon/index.ts";
 import { RealtimeSession, type SessionRequest } from "../../src/gateway/realtime.ts";
 import { REALTIME_LIMITS } from "../../src/gateway/realtime-flow.ts";
+import { collectEverything } from "../../src/wire/reclaim.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
 import { ANSWER, say, talk, type Talk } from "../support/session.ts";
 import { promisedMs } from "../support/promised.ts";
@@ -207,6 +208,7 @@ describe("what is too much", () => {
       socket.pause();
     };
     const session = await standing(door("voice"));
+    await collectEverything();
     const before = process.memoryUsage().external;
     const piece = JSON.stringify({ type: "input_audio_buffer.append", audio: "A".repeat(1024 * 1024) });
     for (let at = 0; at < 64 && session.socket.readyState === session.socket.OPEN; at++) {
@@ -216,6 +218,8 @@ describe("what is too much", () => {
     expect(await ending(session)).toMatchObject({ type: "rate_limited", code: 1008 });
     expect(await gateway.lastRow()).toMatchObject({ problem: "rate_limited" });
     expect((await gateway.lastRow()).problemMessage).toContain("wait for the provider");
+    // What is garbage is not kept: the pieces were made in this process, too.
+    await collectEverything();
     expect(process.memoryUsage().external - before).toBeLessThan(3 * REALTIME_LIMITS.uploadBytes);
     for (const socket of provider.clients) socket.terminate();
   });
