@@ -1,5 +1,5 @@
 import type { Clock, Guard, ModelBook, Randomness, Secret, Snapshot, Stores } from "./canon/index.ts";
-import { Batches, BatchQueue, Files } from "./batches/index.ts";
+import { Batches, Files } from "./batches/index.ts";
 import {
   controlOf,
   defaultConfig,
@@ -10,25 +10,18 @@ import {
   type ConfigSource,
   type GimbalConfig,
 } from "./config/index.ts";
-import { languages as dialects } from "./dialects/registry.generated.ts";
-import { closeProviders, createGateway, drain, Retired, type GatewayDeps, type GatewayOptions } from "./gateway/index.ts";
+import type { GatewayDeps } from "./gateway/index.ts";
 import { systemClock, SystemRandomness } from "./kit/index.ts";
-import { Alerts } from "./ledger/alerts.ts";
-import { Aside } from "./ledger/aside/index.ts";
 import { Audit, auditing, openAuditKey } from "./ledger/audit/index.ts";
-import { Logs, Telemetry } from "./ledger/telemetry/index.ts";
+import { Logs } from "./ledger/telemetry/index.ts";
 import { bookOf, discovered, InForce } from "./in-force.ts";
-import { telemetryNameOf } from "./providers/index.ts";
-import { toWarm } from "./providers/servers/warm.ts";
 import { ServerWatch } from "./providers/servers/watch.ts";
-import { Health, type HealthDeps } from "./routing/health/index.ts";
+import { configureRooms, followReports, leave, openRooms } from "./rooms.ts";
 import { adminTokenOf } from "./server/admin-token.ts";
-import { httpHandler, Identity, peopleAt, upgradeHandler } from "./server/index.ts";
+import { httpHandler, peopleAt, upgradeHandler } from "./server/index.ts";
 import type { MetricsPeers } from "./server/metrics-exchange.ts";
-import { otlpSender } from "./server/otlp.ts";
-import { FileGrants, Tools, type SessionPeers } from "./tools/index.ts";
+import type { SessionPeers } from "./tools/index.ts";
 import { openDataSeal, openRecord, settleLeft, sweeper } from "./stores/index.ts";
-import { connect } from "./wire/client.ts";
 import { listen } from "./wire/front.ts";
 import type { Front, FrontOptions } from "./wire/types.ts";
 
@@ -183,183 +176,6 @@ async function furnish(options: Furnishing, fileConfig: GimbalConfig, stores: St
       if (!options.stores) await stores.close();
     },
   };
-}
-
-/** What serves behind the front. */
-type Rooms = ReturnType<typeof openRooms>;
-
-function openRooms(
-  { clock, randomness, log, logs, node, env, audit, ...options }: Furnishing,
-  { now, servers, stores, seal }: { now: InForce; servers: ServerWatch; stores: Stores; seal: Joined["seal"] },
-) {
-  const { config } = now;
-  const report = (error: unknown, place: string): void => gateway.report(error, place);
-  const health = openHealth(now, { clock, randomness, signals: stores.signals, log: logs.warn });
-  const telemetry = new Telemetry({
-    clock,
-    logs,
-    node,
-    options: config.telemetry,
-    isListed: (model) => now.snapshot.aliases.has(model),
-    providerName: (name) => telemetryNameOf(name, now.config.providers.get(name)?.kind),
-    sender: (otlp) => otlpSender(otlp, { connect, clock }),
-  });
-  const identity = new Identity({ clock, fetch, log: logs.warn }, config.identity);
-  const aside = new Aside({ clock, ...stores, log: logs.warn, report });
-  const gateway = joined({
-    clock,
-    randomness,
-    stores,
-    log,
-    logs,
-    telemetry,
-    aside,
-    health,
-    servers,
-    seal,
-    node,
-    snapshot: () => now.snapshot,
-    issuers: identity.tokens,
-    book: () => now.book,
-    retry: config.retry,
-    guards: options.guards ?? [],
-    note: (event) => audit.note(event),
-  });
-  const tools = new Tools(
-    {
-      gateway,
-      env,
-      pins: stores.toolPins,
-      grants: seal && new FileGrants(options.folder, seal, () => randomness.id("grant_")),
-      log: logs.warn,
-      report: (error) => report(error, "mcp"),
-      peers: options.sessions,
-    },
-    config.mcp,
-  );
-  const queue = new BatchQueue({
-    gateway,
-    files: stores.files,
-    store: stores.batches,
-    options: () => now.config.batches,
-    // Several processes at one record: in one of its own, or because another one owns it.
-    shared: options.stores !== undefined || stores.nodes !== undefined,
-    report: (error) => report(error, "batches"),
-  });
-  servers.configure(now.snapshot.providers, config.servers, toWarm(now.snapshot));
-  return {
-    now,
-    stores,
-    health,
-    servers,
-    logs,
-    telemetry,
-    identity,
-    aside,
-    gateway,
-    tools,
-    queue,
-    retired: new Retired(clock, gateway.live),
-  };
-}
-
-function configureRooms(next: GimbalConfig, rooms: Rooms, before: Snapshot): void {
-  const { snapshot } = rooms.now;
-  rooms.health.configure(snapshot, next.health);
-  rooms.servers.configure(snapshot.providers, next.servers, toWarm(snapshot, before));
-  rooms.logs.configure(next.logs);
-  rooms.telemetry.configure(next.telemetry);
-  rooms.gateway.retries.configure(next.retry);
-  rooms.identity.configure(next.identity);
-  rooms.tools.configure(next.mcp);
-  followReports(next, rooms);
-}
-
-/** A record that cannot be written now is told again with the next configuration, or start. */
-function followReports({ reports }: GimbalConfig, { stores, logs }: Rooms): void {
-  void stores.reports.follow(reports.metadata, reports.values).catch((error: unknown) => logs.line(`reports: ${String(error)}`));
-}
-
-/** Lets what runs come to its end, each part after those that hand it something. */
-async function leave({ now, servers, gateway, queue, tools, telemetry, aside, retired, stores }: Rooms, front: Front): Promise<void> {
-  servers.close();
-  gateway.switches.close();
-  gateway.shadows.close();
-  // Begins nothing more; what runs is drained with all other calls.
-  const kept = queue.close();
-  const { drainMs } = now.snapshot.limits;
-  await Promise.all([drain(gateway, (ms) => front.close(ms), drainMs), tools.close(drainMs)]);
-  await kept;
-  await Promise.all([gateway.spilling.flush(), telemetry.close()]);
-  await Promise.all([gateway.allowances.walls.close(), aside.close()]);
-  // A record that cannot be written now gets its last chance when the stores close.
-  await stores.ledger.flush().catch(() => {});
-  await Promise.all([closeProviders(now.snapshot.providers), retired.close()]);
-}
-
-interface Joined extends Pick<
-  GatewayOptions,
-  | "clock"
-  | "randomness"
-  | "snapshot"
-  | "stores"
-  | "guards"
-  | "note"
-  | "node"
-  | "seal"
-  | "retry"
-  | "telemetry"
-  | "aside"
-  | "issuers"
-  | "servers"
-> {
-  readonly log: (line: string) => void;
-  /** Where lines have levels. */
-  readonly logs?: Logs;
-  /** Facts and prices in force. */
-  readonly book: () => ModelBook;
-  readonly health: Health;
-}
-
-/** The gateway itself, without doors. */
-export function joined({ book, health, log, logs, ...rest }: Joined): GatewayDeps {
-  return createGateway({
-    ...rest,
-    dialects,
-    log,
-    book: {
-      get version() {
-        return book().version;
-      },
-      facts: (...asked) => book().facts(...asked),
-      cost: (...asked) => book().cost(...asked),
-      ownCost: (...asked) => book().ownCost?.(...asked),
-      isFree: (...asked) => book().isFree?.(...asked) ?? false,
-      prices: (...asked) => book().prices?.(...asked),
-      known: (...asked) => book().known?.(...asked) ?? [],
-      upperBound: (...asked) => book().upperBound?.(...asked),
-      countTokens: (...asked) => book().countTokens(...asked),
-      estimator: (model) => book().estimator?.(model) ?? ((text) => book().countTokens(text, model)),
-    },
-    alerts: new Alerts({ clock: rest.clock, log: logs?.warn ?? log }),
-    health,
-    onSwitches: (switches) => health.applySwitches(switches),
-    report: (error, callId) =>
-      (logs?.error ?? log)(`defect in ${callId}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
-  });
-}
-
-function openHealth(
-  now: InForce,
-  { log, ...deps }: Pick<HealthDeps, "clock" | "randomness" | "signals"> & { readonly log: (line: string) => void },
-): Health {
-  const health = new Health({
-    ...deps,
-    options: now.config.health,
-    onChange: ({ subject, what, reason }) => log(`${subject}: ${what} (${reason})`),
-  });
-  health.configure(now.snapshot);
-  return health;
 }
 
 function openFront(

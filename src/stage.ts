@@ -1,7 +1,8 @@
 import type { ModelBook } from "./canon/index.ts";
 import { SIM, snapshotOf, type GimbalConfig } from "./config/index.ts";
 import { closeProviders } from "./gateway/index.ts";
-import { joined, type HouseOptions } from "./house.ts";
+import type { HouseOptions } from "./house.ts";
+import { joined } from "./rooms.ts";
 import { bookOf, openProviders } from "./in-force.ts";
 import type { Stage, StageParts } from "./rehearsal/index.ts";
 import { Health } from "./routing/health/index.ts";
