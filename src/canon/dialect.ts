@@ -8,7 +8,7 @@ import type { Json, JsonObject } from "./json.ts";
 import type { ModelCard } from "./model-card.ts";
 import type { Problem } from "./problem.ts";
 import type { RealtimeLanguage } from "./realtime.ts";
-import type { TaskCodecs } from "./task.ts";
+import type { TaskCodecs, TaskOperation } from "./task.ts";
 import type { Usage } from "./usage.ts";
 
 /** Header names in lower case; a repeated header is joined with `, `. */
@@ -296,6 +296,14 @@ export interface Dialect {
   decodeCount?(body: Json): number | undefined;
   /** The tasks that it has words for. */
   readonly tasks?: TaskCodecs;
+  /**
+   * A call that asks for what others make in a task (an image, speech): which task of which sister language the same body is, and what that
+   * one reads in place of the path and the query. Undefined: it is a conversation. Never throws for a body that `outline` has read.
+   */
+  asTask?(
+    body: JsonObject,
+    context: DoorContext,
+  ): { readonly dialect: string; readonly operation: TaskOperation; readonly params: Readonly<Record<string, string>> } | undefined;
   /** It has nothing else: no conversation can be had in it. */
   readonly tasksOnly?: true;
   /** Files that its clients keep here. */

@@ -34,6 +34,10 @@ interface TaskBase {
   readonly endUser?: string;
   /** What it says that only its own language can, in words that follow "takes no". Others refuse it. */
   readonly beyond?: string;
+  /** Paths of what `native` says and no other field of the task does: other languages lose it, and tell that they do. */
+  readonly unspoken?: readonly string[];
+  /** The stream that it asks for is one JSON array. */
+  readonly array?: true;
 }
 
 interface ResultBase {
@@ -296,6 +300,8 @@ export interface TaskCodec<T extends Task = Task, R extends TaskResult = TaskRes
     | undefined;
   /** Also says whether the answer fits the task. @throws ProblemError upstream_broken */
   decodeResult(body: Json, context: { readonly task: T; readonly provider: string; readonly headers: Headers }): R;
+  /** An answer that is no JSON, for a client of another language. Absent: only its own can read it. @throws ProblemError upstream_broken */
+  decodeRaw?(bytes: Uint8Array, context: { readonly task: T; readonly headers: Headers }): R;
   encodeResult(result: R, context: TaskAnswerContext<T>): Json;
   /** Answers that are no JSON: how this result is one of them. Undefined: it is JSON. */
   encodeRaw?(result: R, context: TaskAnswerContext<T>): RawAnswer | undefined;

@@ -1,6 +1,7 @@
-import { BATCH_TIER, isTask, mayUseModel, ProblemError, type Caller } from "../canon/index.ts";
+import { BATCH_TIER, isTask, mayUseModel, ProblemError, type Caller, type JsonObject, type Outline } from "../canon/index.ts";
 import { allow, coverHanded, enter } from "./allowance.ts";
 import { scopedWishes } from "./metadata.ts";
+import { recast } from "./recast.ts";
 import { readWishes } from "./request.ts";
 import { operationOf, type GatewayDeps, type Run } from "./run.ts";
 import { openBody } from "./task.ts";
@@ -36,8 +37,7 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   run.document = document;
   // Of a form only its fields are words.
   const size = run.form ? document.text.length : bytes.length;
-  const operation = operationOf(run);
-  const outline = request.dialect.outline(document.value, { operation, headers: request.headers, params: request.params });
+  let outline = outlineOf(run, document.value);
   run.model = outline.model.slice(0, MODEL_CHARACTERS);
   if (outline.model.length > MODEL_CHARACTERS)
     throw new ProblemError({
@@ -48,6 +48,13 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
   const killed = isGone ? undefined : deps.switches.refusal(caller, run.model);
   if (killed) throw new ProblemError(killed);
   if (outline.otherModels && !isGone) checkOthers(deps, run, caller, outline.otherModels);
+  const task = recast(deps, run, document.value);
+  if (task) {
+    run.request = task;
+    live.dialect = task.dialect.id;
+    outline = outlineOf(run, document.value);
+  }
+  const operation = operationOf(run);
   run.stream = outline.stream && (operation === "generate" || isTask(operation));
   run.units = outline.units;
   run.maxOutputTokens = outline.maxOutputTokens;
@@ -70,11 +77,16 @@ export async function admit(deps: GatewayDeps, run: Run): Promise<void> {
     startedAt: live.startedAt,
     callerId: caller.id,
     model: run.model,
-    dialect: request.dialect.id,
+    dialect: live.dialect,
     inputEstimate: Math.ceil(size / 4),
     node: deps.node,
     ...(run.allowance && { holds: run.allowance.held() }),
   });
+}
+
+function outlineOf(run: Run, body: JsonObject): Outline {
+  const { dialect, headers, params } = run.request;
+  return dialect.outline(body, { operation: operationOf(run), headers, params });
 }
 
 /** Models with which a request lets its provider answer instead are held to the rules of the one that it names. @throws ProblemError */

@@ -97,7 +97,8 @@ export interface GatewayDeps {
 /** One call on its way through the pipeline; each verb fills in its part. */
 export interface Run {
   readonly live: LiveCall;
-  readonly request: CallRequest;
+  /** Replaced once, where it turns out to be a task; see recast.ts. */
+  request: CallRequest;
   /** The configuration the call began with and keeps. */
   readonly snapshot: Snapshot;
   wishes: Wishes;

@@ -28,6 +28,7 @@ export interface TaskReply {
   readonly sliced?: { readonly result: TaskResult | undefined } | undefined;
 }
 
+const NO_JSON = "The provider answered with something that is not JSON.";
 /** Last bytes of an answer that are looked at for what it used. */
 const TAIL_BYTES = 4096;
 /** Larger ones are passed on while they come. */
@@ -42,24 +43,33 @@ const TURN_LETTERS = 128 * 1024;
 export function openTaskReply(context: ReplyContext, about: TaskReply, headers: Headers): Reply {
   const type = mediaType(headers["content-type"] ?? JSON_TYPE);
   if (type === "application/json" || type.endsWith("+json")) return new TaskWhole(context, about, headers);
-  // Only its own language can read what is no JSON.
-  if (context.upstream.id !== context.client.id) throw new ProblemError(broken("The provider answered with something that is not JSON."));
+  if (context.upstream.id !== context.client.id) {
+    // Bytes mean nothing in another language: they are read first, where that can be done.
+    if (!about.codec.decodeRaw) throw new ProblemError(broken(NO_JSON));
+    return new TaskWhole(context, about, headers, true);
+  }
   return type === "text/event-stream" ? new TaskEvents(context, about, headers) : new TaskBytes(context, about, headers);
 }
 
-/** A whole answer in JSON: read and checked; sent on byte for byte where the language is the client's own. */
+/**
+ * A whole answer, in JSON or as the provider's language reads its bytes: read and checked; JSON is sent on byte for byte where the language
+ * is the client's own.
+ */
 class TaskWhole implements Reply {
   readonly #context: ReplyContext;
   readonly #about: TaskReply;
   readonly #headers: Headers;
+  /** It is no JSON. */
+  readonly #isRaw: boolean;
   readonly #body: BodyCollector;
   #opened: Problem | Read | undefined;
   #result: TaskResult | undefined;
 
-  constructor(context: ReplyContext, about: TaskReply, headers: Headers) {
+  constructor(context: ReplyContext, about: TaskReply, headers: Headers, isRaw = false) {
     this.#context = context;
     this.#about = about;
     this.#headers = headers;
+    this.#isRaw = isRaw;
     this.#body = new BodyCollector(context.limits.answerBytes);
   }
 
@@ -82,7 +92,7 @@ class TaskWhole implements Reply {
   }
 
   slowEnd(isOver: () => boolean): Promise<Problem | undefined> | undefined {
-    if (this.#body.size > WHOLE_BYTES && !this.#about.sliced?.result) return this.#readSlowly(isOver);
+    if (this.#body.size > WHOLE_BYTES && !this.#about.sliced?.result && !this.#isRaw) return this.#readSlowly(isOver);
     return this.#writeSlowly(this.#read(), isOver);
   }
 
@@ -102,6 +112,7 @@ class TaskWhole implements Reply {
   }
 
   #read(): Problem | Read {
+    if (this.#isRaw) return (this.#opened ??= this.#openRaw());
     return (this.#opened ??= this.#open(this.#about.sliced?.result ? undefined : parseJson(this.#body.bytes().toString("utf8"))));
   }
 
@@ -110,12 +121,26 @@ class TaskWhole implements Reply {
     const { task, codec } = this.#about;
     const ready = this.#about.sliced?.result;
     if (ready) return this.#encoded(ready);
-    if (json === undefined) return broken("The provider answered with something that is not JSON.");
+    if (json === undefined) return broken(NO_JSON);
     const body = typeof json === "object" && json !== null && !Array.isArray(json) ? (json as JsonObject) : undefined;
     if (body && typeof body["error"] === "object" && body["error"] !== null)
       return upstream.decodeProblem({ status: 502, headers: {}, body, text: "", provider: provider.id });
     const result = codec.decodeResult(json, { task, provider: provider.id, headers: this.#headers });
     return forward ? { result, bytes: this.#body.bytes() } : this.#encoded(result);
+  }
+
+  #openRaw(): Problem | Read {
+    const { task, codec } = this.#about;
+    const result = codec.decodeRaw?.(this.#body.bytes(), { task, headers: this.#headers });
+    return result ? this.#encoded(result) : broken(NO_JSON);
+  }
+
+  /** Sound that broke was made and is charged for all the same; what is no sound was not. */
+  #spent(): Usage | undefined {
+    const { task, codec } = this.#about;
+    const { size } = this.#body;
+    if (size === 0 || !mediaType(this.#headers["content-type"] ?? "").startsWith("audio/")) return undefined;
+    return codec.readRaw?.({ task, headers: this.#headers, tail: this.#body.bytes().subarray(-TAIL_BYTES), size });
   }
 
   /** In the client's language: as a stream or as bytes where that is what it asked for. */
@@ -149,7 +174,9 @@ class TaskWhole implements Reply {
 
   report(): AnswerReport {
     const result = this.#result;
-    return result ? { id: result.id, model: result.model, stop: "end", usage: result.usage, outputCharacters: 0 } : NOTHING;
+    if (result) return { id: result.id, model: result.model, stop: "end", usage: result.usage, outputCharacters: 0 };
+    const usage = this.#isRaw ? this.#spent() : undefined;
+    return usage ? { usage: { ...usage, estimated: true }, outputCharacters: 0 } : NOTHING;
   }
   answer(): undefined {
     return undefined;

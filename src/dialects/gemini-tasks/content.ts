@@ -1,6 +1,16 @@
-import { invalid, ProblemError, type Json, type JsonObject, type TaskFile, type Usage } from "../../canon/index.ts";
+import {
+  invalid,
+  ProblemError,
+  type DoorContext,
+  type Json,
+  type JsonObject,
+  type TaskFile,
+  type TaskFrame,
+  type Usage,
+} from "../../canon/index.ts";
 import { decodeUsage } from "../gemini/usage.ts";
-import { count, demand, isList, isObject, object, text } from "../shared-task-fields.ts";
+import { camelCased } from "../gemini/wire.ts";
+import { answered, count, demand, isList, isObject, object, text } from "../shared-task-fields.ts";
 
 /** One thing that a request says or an answer holds. */
 export interface Inline {
@@ -8,12 +18,18 @@ export interface Inline {
   readonly base64: string;
 }
 
-/** What a request of one turn says. */
+/** What a request says: its last turn, and what stands before that. */
 export interface Turn {
   readonly text: string;
   readonly files: readonly Inline[];
-  /** What it says beyond texts and data of one turn, in words that follow "takes no". */
+  /** Standing instructions; "" where there are none. */
+  readonly instructions: string;
+  /** Data of the nearest earlier turn that has any. */
+  readonly before: readonly Inline[];
+  /** What it says beyond texts and data, in words that follow "takes no". */
   readonly beyond: string | undefined;
+  /** Paths of what it says and none of these. */
+  readonly unspoken: readonly string[];
 }
 
 /** Either spelling of a field: the API takes both. */
@@ -25,27 +41,82 @@ export function either(holder: JsonObject | undefined, camel: string): Json | un
 /** @throws ProblemError invalid_request */
 export function readTurn(body: JsonObject): Turn {
   const contents = demand(body, "contents", "list");
-  const [only] = contents;
-  if (!isObject(only)) throw invalid("`contents` must hold an object with parts.", "contents");
+  const last = contents.at(-1);
+  const path = `contents[${contents.length - 1}].`;
+  if (!isObject(last)) throw invalid("`contents` must end in an object with parts.", "contents");
+  const asked = readParts(isObject(last["parts"]) ? [last["parts"]] : demand(last, "parts", "list", path));
+  const instructions = either(body, "systemInstruction");
+  const before = contents.slice(0, -1).map((content) => readParts(partsOf(content)).files);
+  return {
+    text: asked.words.join("\n"),
+    files: asked.files,
+    instructions: typeof instructions === "string" ? instructions : readParts(partsOf(instructions)).words.join("\n"),
+    before: before.findLast((files) => files.length > 0) ?? [],
+    beyond: last["role"] === "model" ? "answers that the client began" : asked.isMore ? "parts but texts and data" : undefined,
+    unspoken: contents.length > 1 ? ["contents[] of earlier turns"] : [],
+  };
+}
+
+function partsOf(content: Json | undefined): readonly Json[] {
+  const parts = object(content)?.["parts"];
+  return isList(parts) ? parts : parts === undefined ? [] : [parts];
+}
+
+function readParts(parts: readonly Json[]): {
+  readonly words: readonly string[];
+  readonly files: readonly Inline[];
+  readonly isMore: boolean;
+} {
   const words: string[] = [];
   const files: Inline[] = [];
-  let beyond: string | undefined = contents.length > 1 ? "conversations of several turns" : undefined;
-  for (const part of demand(only, "parts", "list", "contents[0].")) {
+  let isMore = false;
+  for (const part of parts) {
     const holder = object(part);
     const inline = object(either(holder, "inlineData"));
     const said = holder?.["text"];
     if (typeof said === "string") words.push(said);
     else if (inline)
       files.push({ contentType: text(either(inline, "mimeType")) ?? "application/octet-stream", base64: text(inline["data"]) ?? "" });
-    else beyond ??= "parts but texts and data";
+    else isMore = true;
   }
-  return { text: words.join("\n"), files, beyond };
+  return { words, files, isMore };
 }
 
-/** A file as a request of several parts holds it. */
-export function fileOf({ contentType, base64 }: Inline, at: number): TaskFile {
+/** How the answer is to be made, by names in camel case. */
+export function generationIn(body: JsonObject): JsonObject {
+  return camelCased(object(either(body, "generationConfig")) ?? {});
+}
+
+/** Paths of the members that nobody reads. */
+export function unread(holder: JsonObject, path: string, known: readonly string[]): readonly string[] {
+  return Object.entries(holder)
+    .filter(([name, value]) => value !== undefined && value !== null && !known.includes(name))
+    .map(([name]) => `${path}.${name}`);
+}
+
+/** How the door streams: not at all, as events, or as one array. */
+export function streamOf({ params }: Pick<DoorContext, "params">): { readonly stream: boolean; readonly array?: true } {
+  if (params["stream"] !== "true") return { stream: false };
+  return params["alt"] === "sse" ? { stream: true } : { stream: true, array: true };
+}
+
+/** The answer, which comes in one piece, as the one event of the stream that was asked for; undefined: none was, or an array. */
+export function asFrames(
+  task: { readonly stream: boolean; readonly array?: true },
+  answer: () => JsonObject,
+): readonly TaskFrame[] | undefined {
+  return task.stream && !task.array ? [{ json: answer() }] : undefined;
+}
+
+/** A file as a form holds it: several are a list, and its name says so. */
+export function fileOf({ contentType, base64 }: Inline, at: number, all: readonly Inline[]): TaskFile {
   const ending = contentType.split(/[/;+]/)[1] ?? "bin";
-  return { field: "image", name: `image-${at + 1}.${ending}`, contentType, bytes: Buffer.from(base64, "base64") };
+  return {
+    field: all.length > 1 ? "image[]" : "image",
+    name: `image-${at + 1}.${ending}`,
+    contentType,
+    bytes: Buffer.from(base64, "base64"),
+  };
 }
 
 export function inlineOf(contentType: string, bytes: Uint8Array): JsonObject {
@@ -57,6 +128,11 @@ export interface Given {
   readonly text: string;
   readonly files: readonly Inline[];
   readonly finish: string | undefined;
+}
+
+/** An answer as it came, or as the one element of a stream that is an array. @throws ProblemError upstream_broken */
+export function answerIn(body: Json): JsonObject {
+  return answered(isList(body) && body.length === 1 ? (body[0] ?? null) : body);
 }
 
 /** @throws ProblemError upstream_rejected: the prompt was refused */
@@ -89,13 +165,23 @@ export function usageIn(answer: JsonObject): Usage | undefined {
   return usage && count(usage["totalTokenCount"]) + count(usage["promptTokenCount"]) > 0 ? decodeUsage(usage) : undefined;
 }
 
-/** An answer of one candidate. */
-export function candidateOf(parts: readonly Json[], usage: Usage | undefined, model: string): JsonObject {
+/** An answer of some candidates, each by its parts. */
+export function answerOf(candidates: readonly (readonly Json[])[], usage: Usage | undefined, model: string): JsonObject {
   const prompt = usage?.inputUncached ?? 0;
   const output = usage?.output ?? 0;
+  const { output_image_tokens: images = 0, output_audio_tokens: sound = 0 } = usage?.media ?? {};
+  const made = [
+    { modality: "IMAGE", tokenCount: images },
+    { modality: "AUDIO", tokenCount: sound },
+  ].filter(({ tokenCount }) => tokenCount > 0);
   return {
-    candidates: [{ content: { role: "model", parts }, finishReason: "STOP", index: 0 }],
-    usageMetadata: { promptTokenCount: prompt, candidatesTokenCount: output, totalTokenCount: prompt + output },
+    candidates: candidates.map((parts, index) => ({ content: { role: "model", parts }, finishReason: "STOP", index })),
+    usageMetadata: {
+      promptTokenCount: prompt,
+      candidatesTokenCount: output,
+      totalTokenCount: prompt + output,
+      ...(made.length > 0 && { candidatesTokensDetails: made }),
+    },
     modelVersion: model,
   };
 }

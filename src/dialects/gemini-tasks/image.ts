@@ -1,7 +1,34 @@
-import { invalid, NO_USAGE, type ImageResult, type ImageTask, type Json, type JsonObject, type TaskCodec } from "../../canon/index.ts";
+import {
+  invalid,
+  NO_USAGE,
+  type ImageResult,
+  type ImageTask,
+  type Json,
+  type JsonObject,
+  type TaskAnswerContext,
+  type TaskCodec,
+} from "../../canon/index.ts";
+import { camelCased, patched } from "../gemini/wire.ts";
+import { noteUnspoken } from "../shared-fields.ts";
 import { dataUrl, imageType, nearestShape, ratioOf, sidesOf } from "../shared-images.ts";
-import { answered, broken, demand, isObject, object, refuseBeyond, tellLost, text, type Note } from "../shared-task-fields.ts";
-import { candidateOf, either, fileOf, givenBy, inlineOf, modelIn, pathTo, readTurn, refused, usageIn } from "./content.ts";
+import { broken, demand, isList, isObject, object, readCount, refuseBeyond, tellLost, text, type Note } from "../shared-task-fields.ts";
+import {
+  answerIn,
+  answerOf,
+  asFrames,
+  fileOf,
+  generationIn,
+  givenBy,
+  inlineOf,
+  modelIn,
+  pathTo,
+  readTurn,
+  refused,
+  streamOf,
+  unread,
+  usageIn,
+  type Turn,
+} from "./content.ts";
 import { ID } from "./embed.ts";
 
 /** The two ways: models made for images alone, and those that answer with one. */
@@ -20,7 +47,9 @@ const GENERATED_SHAPES = ["1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16
 const USUAL_SIDE = 1024;
 
 /** Fields of other languages whose meaning is carried or that say nothing of the image. */
-const SAID = new Set(["model", "prompt", "n", "size", "response_format", "user", "stream", "image", "image[]", "output_format"]);
+const SAID = new Set(
+  "model prompt n size response_format user stream image image[] output_format contents generationConfig systemInstruction".split(" "),
+);
 const OUTPUT: Readonly<Record<string, string>> = { png: "image/png", jpeg: "image/jpeg" };
 
 /**
@@ -29,24 +58,14 @@ const OUTPUT: Readonly<Record<string, string>> = { png: "image/png", jpeg: "imag
  */
 export const image: TaskCodec<ImageTask, ImageResult> = {
   outline(body, { params }) {
-    const count = params["variant"] === MAKE.predict ? countOf(body) : 1;
-    return { model: modelIn(params), stream: false, keep: false, background: false, units: { images: count } };
+    const count = params["variant"] === MAKE.predict ? countOf(body) : candidatesOf(body);
+    return { model: modelIn(params), stream: streamOf({ params }).stream, keep: false, background: false, units: { images: count } };
   },
 
   decode({ fields: body }, { params }) {
-    const base = { operation: "image", origin: { dialect: ID }, model: modelIn(params), native: body, stream: false } as const;
+    const base = { operation: "image", origin: { dialect: ID }, model: modelIn(params), native: body, ...streamOf({ params }) } as const;
     if (params["variant"] === MAKE.predict) return { ...base, ...predicted(body), images: [] };
-    const { text: prompt, files, beyond } = readTurn(body);
-    if (prompt === "") throw invalid("`contents` holds no words that say what to make.", "contents");
-    const aspect = text(either(object(either(object(either(body, "generationConfig")), "imageConfig")), "aspectRatio"));
-    return {
-      ...base,
-      prompt,
-      count: 1,
-      images: files.map(fileOf),
-      ...(aspect !== undefined && { aspect }),
-      ...(beyond !== undefined && { beyond }),
-    };
+    return { ...base, ...asked(body) };
   },
 
   lacks({ images }, { model }) {
@@ -66,12 +85,13 @@ export const image: TaskCodec<ImageTask, ImageResult> = {
 
   forward(body, { params }, { model }) {
     const way = wayOf(model);
-    if (params["variant"] !== way) return undefined;
+    // The image comes in one piece, whatever was asked for.
+    if (params["variant"] !== way || streamOf({ params }).stream) return undefined;
     return { path: pathTo(model, way), headers: {}, replace: body["model"] === undefined ? {} : { model: `models/${model}` } };
   },
 
   decodeResult(body) {
-    const answer = answered(body);
+    const answer = answerIn(body);
     if (answer["candidates"] !== undefined || answer["promptFeedback"] !== undefined) return fromContent(answer);
     const rows = (Array.isArray(answer["predictions"]) ? (answer["predictions"] as readonly Json[]) : []).filter(isObject);
     const images = rows.flatMap((row) => {
@@ -93,34 +113,38 @@ export const image: TaskCodec<ImageTask, ImageResult> = {
     return { operation: "image", images, createdAt: 0, usage: { ...NO_USAGE, media: { images: images.length } } };
   },
 
-  encodeResult({ images, usage, model: named }, { task, model }) {
-    const inline = images.map(({ base64, url, contentType, revisedPrompt }) => {
-      const given = base64 === undefined ? dataUrl(url ?? "") : { base64, contentType: contentType ?? imageType(base64) ?? "image/png" };
-      if (!given) throw broken("The provider answered with an address of an image, and this language has them as data only.");
-      return { ...given, revisedPrompt };
-    });
-    if (wayOfBody(task.native) === MAKE.generate)
-      return candidateOf(
-        inline.map(({ contentType, base64 }) => ({ inlineData: { mimeType: contentType, data: base64 } })),
-        usage,
-        named ?? model,
-      );
-    return {
-      predictions: inline.map(({ contentType, base64, revisedPrompt }) => ({
-        mimeType: contentType,
-        bytesBase64Encoded: base64,
-        ...(revisedPrompt !== undefined && { prompt: revisedPrompt }),
-      })),
-    };
+  encodeResult(result, context) {
+    const answer = told(result, context);
+    return context.task.array ? [answer] : answer;
   },
+  encodeFrames: (result, context) => asFrames(context.task, () => told(result, context)),
 };
+
+function told({ images, usage, model: named }: ImageResult, { task, model }: TaskAnswerContext<ImageTask>): JsonObject {
+  const inline = images.map(({ base64, url, contentType, revisedPrompt }) => {
+    const given = base64 === undefined ? dataUrl(url ?? "") : { base64, contentType: contentType ?? imageType(base64) ?? "image/png" };
+    if (!given) throw broken("The provider answered with an address of an image, and this language has them as data only.");
+    return { ...given, revisedPrompt };
+  });
+  if (wayOfBody(task.native) === MAKE.generate) {
+    const parts = inline.map(({ contentType, base64 }): JsonObject => ({ inlineData: { mimeType: contentType, data: base64 } }));
+    return answerOf(task.count > 1 ? parts.map((part) => [part]) : [parts], usage, named ?? model);
+  }
+  return {
+    predictions: inline.map(({ contentType, base64, revisedPrompt }) => ({
+      mimeType: contentType,
+      bytesBase64Encoded: base64,
+      ...(revisedPrompt !== undefined && { prompt: revisedPrompt }),
+    })),
+  };
+}
 
 function wayOf(model: string): string {
   return PREDICTS.test(model) ? MAKE.predict : MAKE.generate;
 }
 
 function wayOfBody(native: JsonObject): string {
-  return native["instances"] === undefined ? MAKE.generate : MAKE.predict;
+  return isList(native["contents"]) ? MAKE.generate : MAKE.predict;
 }
 
 function predicted(body: JsonObject): Pick<ImageTask, "prompt" | "count" | "aspect" | "beyond"> {
@@ -137,6 +161,46 @@ function predicted(body: JsonObject): Pick<ImageTask, "prompt" | "count" | "aspe
   };
 }
 
+/** What a conversation asks to be made: its last turn, with the nearest images where that has none of its own. */
+function asked(body: JsonObject): Pick<ImageTask, "prompt" | "count" | "images" | "aspect" | "beyond" | "unspoken"> {
+  const turn = readTurn(body);
+  const files = turn.files.length > 0 ? turn.files : turn.before;
+  if (turn.text === "") throw invalid("`contents` holds no words that say what to make.", "contents");
+  const generation = generationIn(body);
+  const { responseModalities: modalities } = generation;
+  const config = camelCased(object(generation["imageConfig"]) ?? {});
+  const aspect = text(config["aspectRatio"]);
+  const beyond = turn.beyond ?? (files.every(({ contentType }) => contentType.startsWith("image/")) ? undefined : "data but images");
+  const unspoken = [
+    ...turn.unspoken,
+    ...(isList(modalities) && modalities.includes("TEXT") ? ["generationConfig.responseModalities.TEXT"] : []),
+    ...unread(generation, "generationConfig", ["responseModalities", "imageConfig", "candidateCount"]),
+    ...unread(config, "generationConfig.imageConfig", ["aspectRatio"]),
+  ];
+  return {
+    prompt: promptOf(turn),
+    count: candidatesOf(body),
+    images: files.map(fileOf),
+    ...(aspect !== undefined && { aspect }),
+    ...(beyond !== undefined && { beyond }),
+    ...(unspoken.length > 0 && { unspoken }),
+  };
+}
+
+function promptOf({ instructions, text: said }: Pick<Turn, "instructions" | "text">): string {
+  return instructions === "" ? said : `${instructions}\n\n${said}`;
+}
+
+function candidatesOf(body: JsonObject): number {
+  const count = readCount(generationIn(body), "candidateCount") ?? 1;
+  if (count > MOST_IMAGES)
+    throw invalid(
+      `\`generationConfig.candidateCount\` must be a whole number from 1 to ${MOST_IMAGES}.`,
+      "generationConfig.candidateCount",
+    );
+  return count;
+}
+
 function countOf(body: JsonObject): number {
   const value = object(body["parameters"])?.["sampleCount"] ?? DEFAULT_PREDICTED;
   if (typeof value !== "number" || !Number.isInteger(value) || value < 1 || value > MOST_IMAGES)
@@ -145,8 +209,15 @@ function countOf(body: JsonObject): number {
 }
 
 /** As it came, but for what was changed and for as many images as one request makes. */
-function ownBody({ native, prompt, count }: ImageTask, way: string): JsonObject {
-  if (way === MAKE.generate) return native;
+function ownBody({ native, prompt, count, images }: ImageTask, way: string): JsonObject {
+  if (way === MAKE.generate) {
+    const counted =
+      candidatesOf(native) === count
+        ? native
+        : patched(native, { generationConfig: patched(generationIn(native), { candidateCount: count > 1 ? count : undefined }) });
+    if (promptOf(readTurn(native)) === prompt) return counted;
+    return patched(counted, { systemInstruction: undefined, contents: [{ role: "user", parts: partsOf(prompt, images) }] });
+  }
   const [only] = native["instances"] as readonly JsonObject[];
   return { ...native, instances: [{ ...only, prompt }], parameters: { ...object(native["parameters"]), sampleCount: count } };
 }
@@ -168,11 +239,14 @@ function asPrediction(task: ImageTask, note: Note): JsonObject {
 function asContent(task: ImageTask, note: Note): JsonObject {
   const shape = shapeOf(task, GENERATED_SHAPES, note);
   tellCrossing(task, false, note);
-  const parts = [{ text: task.prompt }, ...task.images.map(({ contentType, bytes }) => inlineOf(typeOf(contentType, bytes), bytes))];
   return {
-    contents: [{ role: "user", parts }],
+    contents: [{ role: "user", parts: partsOf(task.prompt, task.images) }],
     generationConfig: { responseModalities: ["IMAGE"], ...(shape !== undefined && { imageConfig: { aspectRatio: shape } }) },
   };
+}
+
+function partsOf(prompt: string, images: ImageTask["images"]): readonly Json[] {
+  return [{ text: prompt }, ...images.map(({ contentType, bytes }) => inlineOf(typeOf(contentType, bytes), bytes))];
 }
 
 /** A form may say nothing of what its file is. */
@@ -181,8 +255,10 @@ function typeOf(contentType: string, bytes: Uint8Array): string {
   return imageType(Buffer.from(bytes.subarray(0, 18)).toString("base64")) ?? contentType;
 }
 
-function tellCrossing({ native, stream, delivery }: ImageTask, formatSaid: boolean, note: Note): void {
+function tellCrossing(task: ImageTask, formatSaid: boolean, note: Note): void {
+  const { native, stream, delivery } = task;
   tellLost(native, SAID, note);
+  noteUnspoken(task, note);
   if (stream) note({ field: "stream", action: "degraded", reason: "The image comes in one piece, as the last event." });
   if (delivery === "url") note({ field: "response_format", action: "degraded", reason: "The image comes as data, in a `data:` URL." });
   if (native["output_format"] !== undefined && !formatSaid)

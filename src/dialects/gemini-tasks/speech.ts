@@ -1,7 +1,32 @@
-import { invalid, NO_USAGE, type SpeechResult, type SpeechTask, type TaskCodec } from "../../canon/index.ts";
+import {
+  invalid,
+  NO_USAGE,
+  type JsonObject,
+  type SpeechResult,
+  type SpeechTask,
+  type TaskAnswerContext,
+  type TaskCodec,
+} from "../../canon/index.ts";
+import { camelCased, patched } from "../gemini/wire.ts";
+import { noteUnspoken } from "../shared-fields.ts";
 import { sampleRateOf } from "../shared-sound.ts";
-import { answered, broken, object, refuseBeyond, tellLost, text, type Note } from "../shared-task-fields.ts";
-import { candidateOf, either, givenBy, inlineOf, modelIn, pathTo, readTurn, refused, usageIn } from "./content.ts";
+import { broken, object, refuseBeyond, tellLost, text, type Note } from "../shared-task-fields.ts";
+import {
+  answerIn,
+  answerOf,
+  asFrames,
+  either,
+  generationIn,
+  givenBy,
+  inlineOf,
+  modelIn,
+  pathTo,
+  readTurn,
+  refused,
+  streamOf,
+  unread,
+  usageIn,
+} from "./content.ts";
 import { ID } from "./embed.ts";
 
 const WAY = "generateContent";
@@ -22,13 +47,15 @@ const SAID = new Set(["model", "input", "voice", "instructions", "response_forma
 export const speech: TaskCodec<SpeechTask, SpeechResult> = {
   outline(body, { params }) {
     const { text: words } = readTurn(body);
-    return { model: modelIn(params), stream: false, keep: false, background: false, units: { characters: words.length } };
+    const { stream } = streamOf({ params });
+    return { model: modelIn(params), stream, keep: false, background: false, units: { characters: words.length } };
   },
 
   decode({ fields: body }, { params }) {
-    const { text: words, beyond, files } = readTurn(body);
+    const { text: words, instructions, beyond, files, ...turn } = readTurn(body);
     if (words === "") throw invalid("`contents` holds no words to speak.", "contents");
-    const config = object(either(object(either(body, "generationConfig")), "speechConfig"));
+    const generation = generationIn(body);
+    const config = object(generation["speechConfig"]);
     const single = object(either(object(either(config, "voiceConfig")), "prebuiltVoiceConfig"));
     const voice = text(either(single, "voiceName"));
     const more =
@@ -38,6 +65,11 @@ export const speech: TaskCodec<SpeechTask, SpeechResult> = {
         : either(config, "multiSpeakerVoiceConfig") === undefined
           ? undefined
           : "several speakers");
+    const unspoken = [
+      ...turn.unspoken,
+      ...unread(generation, "generationConfig", ["responseModalities", "speechConfig"]),
+      ...unread(camelCased(config ?? {}), "generationConfig.speechConfig", ["voiceConfig", "multiSpeakerVoiceConfig"]),
+    ];
     return {
       operation: "speech",
       origin: { dialect: ID },
@@ -45,9 +77,11 @@ export const speech: TaskCodec<SpeechTask, SpeechResult> = {
       native: body,
       text: words,
       format: "pcm",
-      stream: false,
+      ...streamOf({ params }),
       ...(voice !== undefined && { voice }),
+      ...(instructions !== "" && { manner: instructions }),
       ...(more !== undefined && { beyond: more }),
+      ...(unspoken.length > 0 && { unspoken }),
     };
   },
 
@@ -59,18 +93,18 @@ export const speech: TaskCodec<SpeechTask, SpeechResult> = {
   encode(task, { model }, note) {
     const own = task.origin.dialect === ID;
     if (!own) refuseBeyond(task, "This model");
-    const body = own ? task.native : crossed(task, note);
+    const body = own ? ownBody(task) : crossed(task, note);
     return { path: pathTo(model, WAY), headers: {}, body: JSON.stringify(body) };
   },
 
-  forward: (body, _context, { model }) => ({
-    path: pathTo(model, WAY),
-    headers: {},
-    replace: body["model"] === undefined ? {} : { model: `models/${model}` },
-  }),
+  forward(body, context, { model }) {
+    // The sound comes in one piece, whatever was asked for.
+    if (streamOf(context).stream) return undefined;
+    return { path: pathTo(model, WAY), headers: {}, replace: body["model"] === undefined ? {} : { model: `models/${model}` } };
+  },
 
   decodeResult(body, { task }) {
-    const answer = answered(body);
+    const answer = answerIn(body);
     const { files, finish, text: said } = givenBy(answer);
     const sound = files.filter(({ contentType }) => contentType.startsWith("audio/"));
     const [first] = sound;
@@ -88,14 +122,32 @@ export const speech: TaskCodec<SpeechTask, SpeechResult> = {
     };
   },
 
-  encodeResult({ audio, contentType, sampleRate, usage, model: named }, { model }) {
-    const type = sampleRate === undefined ? contentType : `audio/L16;codec=pcm;rate=${sampleRate}`;
-    return candidateOf([inlineOf(type, audio)], usage, named ?? model);
+  encodeResult(result, context) {
+    const answer = told(result, context);
+    return context.task.array ? [answer] : answer;
   },
+  encodeFrames: (result, context) => asFrames(context.task, () => told(result, context)),
 };
 
-function crossed({ native, text: words, voice, manner, format, stream }: SpeechTask, note: Note) {
+function told({ audio, contentType, sampleRate, usage, model: named }: SpeechResult, { model }: TaskAnswerContext<SpeechTask>): JsonObject {
+  const type = sampleRate === undefined ? contentType : `audio/L16;codec=pcm;rate=${sampleRate}`;
+  return answerOf([[inlineOf(type, audio)]], usage, named ?? model);
+}
+
+/** As it came, but for the words that somebody changed. */
+function ownBody({ native, text: words, manner = "" }: SpeechTask): JsonObject {
+  const turn = readTurn(native);
+  if (turn.text === words && turn.instructions === manner) return native;
+  return patched(native, {
+    contents: [{ role: "user", parts: [{ text: words }] }],
+    systemInstruction: manner === "" ? undefined : { parts: [{ text: manner }] },
+  });
+}
+
+function crossed(task: SpeechTask, note: Note) {
+  const { native, text: words, voice, manner, format, stream } = task;
   tellLost(native, SAID, note);
+  noteUnspoken(task, note);
   const known = voice !== undefined && VOICES.has(voice);
   if (voice !== undefined && !known)
     note({ field: "voice", action: "degraded", reason: `The model has no voice of this name; ${DEFAULT_VOICE} speaks.` });

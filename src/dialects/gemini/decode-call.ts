@@ -46,7 +46,7 @@ export function requestIn(body: JsonObject): JsonObject {
 }
 
 /** The model's name, which stands in the path; some clients put `models/` before it once more. @throws ProblemError invalid_request */
-function modelOf({ params }: DoorContext): string {
+export function modelOf({ params }: Pick<DoorContext, "params">): string {
   const model = params["model"] ?? "";
   if (model === "") throw invalid("model: the path names no model.", "model");
   return model.startsWith("models/") ? model.slice("models/".length) : model;

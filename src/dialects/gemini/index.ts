@@ -2,6 +2,7 @@ import { defineDialect, type Door, type Headers, type Json, type JsonObject } fr
 import { commonLimits } from "../shared-limits.ts";
 import { decodeAnswer, encodeAnswer, readAnswer } from "./answer.ts";
 import { asArrayStream, isArrayStream } from "./array-stream.ts";
+import { asTask } from "./as-task.ts";
 import { decodeCall, outline, streamOf } from "./decode-call.ts";
 import { ResponseDecoder } from "./decode-events.ts";
 import { encodeCall, pathOf } from "./encode-call.ts";
@@ -54,6 +55,7 @@ const language = defineDialect({
   realtime: live,
   answersModels: (headers) => headers["x-goog-api-key"] !== undefined,
   outline,
+  asTask,
   needs,
   decodeCall,
   encodeCall,

@@ -8,6 +8,7 @@ import {
   type TaskFile,
   type Usage,
 } from "../../canon/index.ts";
+import { noteUnspoken } from "../shared-fields.ts";
 import { nearestShape, ratioOf } from "../shared-images.ts";
 import {
   answered,
@@ -44,7 +45,16 @@ const SIZES: readonly (readonly [models: RegExp, sizes: readonly string[]])[] = 
   [/./, ["1024x1024", "1536x1024", "1024x1536"]],
 ];
 /** What other languages say in the fields of the task itself. */
-const SAID = new Set(["contents", "instances", "parameters", "generationConfig", "model"]);
+const SAID = new Set([
+  "contents",
+  "instances",
+  "parameters",
+  "generationConfig",
+  "generation_config",
+  "systemInstruction",
+  "system_instruction",
+  "model",
+]);
 
 /** `POST /images/generations` (JSON) and `/images/edits` (a form). Source: the `openai` package's types (7.57). */
 export const image: TaskCodec<ImageTask, ImageResult> = {
@@ -142,8 +152,11 @@ export const image: TaskCodec<ImageTask, ImageResult> = {
 };
 
 /** Another language's task in this one's words. */
-function crossed({ native, aspect, count: wanted }: ImageTask, model: string, note: Note): Draft {
+function crossed(task: ImageTask, model: string, note: Note): Draft {
+  const { native, aspect, count: wanted, stream } = task;
   tellLost(native, SAID, note);
+  noteUnspoken(task, note);
+  if (stream) note({ field: "stream", action: "degraded", reason: "The image comes in one piece." });
   const body: Draft = wanted > 1 ? { n: wanted } : {};
   if (!DATA_ONLY.test(model)) body["response_format"] = "b64_json";
   const ratio = ratioOf(aspect);

@@ -8,7 +8,9 @@ import {
   type TaskCodec,
   type Usage,
 } from "../../canon/index.ts";
-import { waveHead } from "../shared-sound.ts";
+import { mediaType } from "../../kit/index.ts";
+import { noteUnspoken } from "../shared-fields.ts";
+import { sampleRateOf, waveHead } from "../shared-sound.ts";
 import {
   broken,
   count,
@@ -32,8 +34,11 @@ const PCM_RATE = 24_000;
 /** Bytes of sound in one event. */
 const EVENT_BYTES = 48 * 1024;
 const DEFAULT_VOICE = "alloy";
+/** Models whose voices are known: all others may have any. */
+const OWN_MODELS = /^(?:tts-|gpt-[^/]*tts)/;
+const VOICES: ReadonlySet<string> = new Set("alloy ash ballad coral echo fable onyx nova sage shimmer verse marin cedar".split(" "));
 /** What other languages say in the fields of the task itself. */
-const SAID = new Set(["contents", "generationConfig", "model"]);
+const SAID = new Set(["contents", "generationConfig", "generation_config", "systemInstruction", "system_instruction", "model"]);
 
 /** `POST /audio/speech`: sound as bytes, or as events where `stream_format` is `sse`. Source: the `openai` package's types (7.57). */
 export const speech: TaskCodec<SpeechTask, SpeechResult> = {
@@ -62,10 +67,15 @@ export const speech: TaskCodec<SpeechTask, SpeechResult> = {
     };
   },
 
+  lacks({ origin, text: { length } }) {
+    if (origin.dialect === ID || length <= MOST_LETTERS) return undefined;
+    return `speaks at most ${MOST_LETTERS} characters, and ${length} were sent`;
+  },
+
   encode(task, { model, support }, note) {
     const own = task.origin.dialect === ID;
     if (!own) refuseBeyond(task, "This language");
-    const body = renamed({ ...(own ? task.native : crossed(task, note)), model, input: task.text, ...said(task) }, support, note);
+    const body = renamed({ ...(own ? task.native : crossed(task, model, note)), model, input: task.text, ...said(task) }, support, note);
     return { path: PATH, headers: ANY_TYPE, body: JSON.stringify(body) };
   },
 
@@ -73,6 +83,16 @@ export const speech: TaskCodec<SpeechTask, SpeechResult> = {
 
   decodeResult() {
     throw broken("The provider answered with JSON where sound was asked for.");
+  },
+  decodeRaw(bytes, { task, headers }) {
+    const contentType = mediaType(headers["content-type"] ?? "");
+    if (bytes.length === 0) throw broken("The provider's answer is empty.");
+    if (!contentType.startsWith("audio/") && contentType !== "application/octet-stream")
+      throw broken("The provider answered with something that is no sound.");
+    const usage: Usage = { ...NO_USAGE, media: { characters: task.text.length } };
+    const isBare = task.format === "pcm" && BARE.has(contentType);
+    const sampleRate = isBare ? (sampleRateOf(headers["content-type"] ?? "") ?? PCM_RATE) : undefined;
+    return { operation: "speech", audio: bytes, contentType, ...(sampleRate !== undefined && { sampleRate }), usage };
   },
   encodeResult: () => ({}),
   encodeRaw(result, { task }) {
@@ -94,6 +114,8 @@ export const speech: TaskCodec<SpeechTask, SpeechResult> = {
   readRaw: ({ task }) => ({ ...NO_USAGE, media: { characters: task.text.length } }),
 };
 
+/** What servers call the bare samples that they were asked for. */
+const BARE: ReadonlySet<string> = new Set(["audio/pcm", "audio/l16", "application/octet-stream"]);
 const DELTA = "speech.audio.delta";
 const DONE = "speech.audio.done";
 
@@ -111,8 +133,16 @@ function said({ manner }: SpeechTask): Draft {
 }
 
 /** Another language's task in this one's words. */
-function crossed({ native, voice = DEFAULT_VOICE, format }: SpeechTask, note: Note): Draft {
+function crossed(task: SpeechTask, model: string, note: Note): Draft {
+  const { native, format, stream } = task;
   tellLost(native, SAID, note);
+  noteUnspoken(task, note);
+  if (stream) note({ field: "stream", action: "degraded", reason: "The sound comes when all of it is spoken." });
+  const named = task.voice ?? DEFAULT_VOICE;
+  const known = OWN_MODELS.test(model) ? [named.toLowerCase()].find((voice) => VOICES.has(voice)) : named;
+  if (known === undefined)
+    note({ field: "voice", action: "degraded", reason: `The model has no voice of this name; ${DEFAULT_VOICE} speaks.` });
+  const voice = known ?? DEFAULT_VOICE;
   return { voice, ...(format !== undefined && { response_format: format }) };
 }
 
