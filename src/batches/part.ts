@@ -95,8 +95,8 @@ export class PartRun {
       const standing = found && (await this.#end(found));
       if (standing === "refused") return this.#refused();
       if (this.#isLost()) return "over";
-      if (standing) await this.#collect(standing);
-      await this.#keepRest();
+      const isWhole = standing !== undefined && (await this.#collect(standing));
+      await this.#keepRest(isWhole ? standing.rest : undefined);
       if (this.#isLost()) return "over";
       if (standing) await this.#forget(standing);
       await this.#change({ state: "over" });
@@ -255,16 +255,17 @@ export class PartRun {
     }
   }
 
-  /** Reads the results until each line has one, or no more are to be hoped for. */
-  async #collect(standing: BatchStanding): Promise<void> {
+  /** Reads the results until each line has one, or no more are to be hoped for. False: never could all of them be read. */
+  async #collect(standing: BatchStanding): Promise<boolean> {
+    const enough = this.#isCancelled || standing.rest !== undefined ? 1 : WHOLE_TRIES;
     let pause = FIRST_PAUSE_MS;
     for (let tries = 1, wholeTries = 0; this.#wanted.size > 0 && !this.#isLost(); tries++) {
-      const isWhole = await this.#read(standing);
-      if (isWhole) wholeTries++;
-      if (this.#wanted.size === 0 || tries >= RESULT_TRIES || wholeTries >= (this.#isCancelled ? 1 : WHOLE_TRIES)) return;
+      if (await this.#read(standing)) wholeTries++;
+      if (this.#wanted.size === 0 || tries >= RESULT_TRIES || wholeTries >= enough) return wholeTries > 0;
       await this.#deps.wait(pause);
       pause = Math.min(2 * pause, LONGEST_PAUSE_MS);
     }
+    return true;
   }
 
   /** False: what came was cut, or not all of it can be read. */
@@ -318,10 +319,12 @@ export class PartRun {
     return this.#deps.keep(line, "failed", { problem: { kind: "cancelled", message } });
   }
 
-  /** Lines of which the service said nothing. */
-  async #keepRest(): Promise<void> {
+  /** Lines of which the service said nothing. `rest`: what it says of all of them. */
+  async #keepRest(rest: BatchStanding["rest"]): Promise<void> {
     const stopped = this.#deps.stopped();
     if (stopped === "lost") return;
+    if (rest !== undefined) for (const line of this.#wanted) await this.#keepUnanswered(line, rest);
+    if (rest !== undefined) this.#wanted.clear();
     const message = `The batch service of "${this.#part.provider}" gave no answer to this line that could be read.`;
     const problem: Problem = this.#killed ?? { kind: "upstream_broken", message };
     for (const line of this.#wanted) await this.#deps.keep(line, stopped ?? "failed", stopped === undefined ? { problem } : {});

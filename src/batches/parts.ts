@@ -113,14 +113,15 @@ export class Parts {
 
   async #tell(
     line: number,
-    { provider, model }: HandedPart,
+    { provider, model, dialect }: HandedPart,
     answer: { readonly status: number; readonly body: string; readonly allowance: Allowance | undefined },
   ): Promise<Called | undefined> {
     const { gateway, stopped, wait } = this.#deps;
     const asked = (await this.#request(line)) ?? (await this.#unread(line));
     while (gateway.ledger.failure() !== undefined && stopped() !== "lost") await wait(RECORD_MS);
     if (stopped() === "lost") return undefined;
-    return tellCall(gateway, asked.entrance, asked.order, { ...asked, line }, { ...answer, target: { provider, model, weight: 1 } });
+    const target = { provider, model, weight: 1 };
+    return tellCall(gateway, asked.entrance, asked.order, { ...asked, line }, { ...answer, dialect, target });
   }
 
   async #request(line: number) {

@@ -67,12 +67,14 @@ export class Search {
     for (let after: string | undefined, page = 0; page < PAGES; page++) {
       const from = after;
       const told = await ask((to) => to.list(from));
-      const list = told.ok ? service()?.readList(told.json) : undefined;
+      const list = told.ok ? service()?.readList(told.json, from) : undefined;
       if (!list) return undefined;
       all.push(...list.standings.filter(({ id, createdAt }) => createdAt >= since && !known.has(id)));
       const last = list.standings.at(-1);
-      if (!last || !list.more || last.createdAt < since) return all;
-      after = last.id;
+      const next = list.next ?? last?.id;
+      const isPast = list.inAnyOrder !== true && (!last || last.createdAt < since);
+      if (!list.more || isPast || next === undefined) return all;
+      after = next;
     }
     return undefined;
   }

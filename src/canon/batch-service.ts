@@ -23,6 +23,18 @@ export interface BatchStanding {
   readonly message: string | undefined;
   /** Files that its results are in, where they are in files. */
   readonly files: readonly string[];
+  /** What became of every line without a result, where the service says that of the batch and not of each line. */
+  readonly rest?: "expired" | "cancelled" | undefined;
+}
+
+/** A page of batches. */
+export interface StandingList {
+  readonly standings: readonly BatchStanding[];
+  readonly more: boolean;
+  /** How the next page is asked for; absent: by the last batch of this one. */
+  readonly next?: string;
+  /** The service does not say in which order they come: what is old does not end the search. Absent: newest first. */
+  readonly inAnyOrder?: true;
 }
 
 /** What became of one line. An answer may be an error. */
@@ -51,6 +63,8 @@ export interface BatchService {
   /** Of one batch. */
   readonly mostLines: number;
   readonly mostBytes: number;
+  /** Languages whose calls it takes; absent: whichever a call goes in. */
+  readonly dialects?: readonly string[];
   /** Calls that may be in one batch together have the same; undefined: it does not take such a call. */
   groupOf(call: UpstreamCall): string | undefined;
   /** One call, as a line without its end. `id`: letters, digits, `_` and `-`, 64 at most. */
@@ -63,9 +77,9 @@ export interface BatchService {
   create(order: ServiceOrder): ServiceRequest;
   look(id: string): ServiceRequest;
   readStanding(answer: JsonObject): BatchStanding | undefined;
-  /** Batches of this account, newest first. `after`: the last one of the page before. */
+  /** Batches of this account. `after`: what the page before says of its next one, or that page's last batch. */
   list(after: string | undefined): ServiceRequest;
-  readList(answer: JsonObject): { readonly standings: readonly BatchStanding[]; readonly more: boolean } | undefined;
+  readList(answer: JsonObject, after: string | undefined): StandingList | undefined;
   cancel(id: string): ServiceRequest;
   /** Each is answered with lines of JSON. */
   results(standing: BatchStanding): readonly ServiceRequest[];

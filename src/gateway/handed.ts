@@ -11,7 +11,7 @@ import {
 } from "../canon/index.ts";
 import { parseJson } from "../kit/index.ts";
 import type { Permit } from "../routing/health/index.ts";
-import { addressed } from "./address.ts";
+import { addressed, type Addressed } from "./address.ts";
 import { admit } from "./admit.ts";
 import type { Allowance } from "./allowance.ts";
 import { Exchange } from "./exchange.ts";
@@ -39,6 +39,8 @@ export interface HandedAnswer {
   /** The same however often it comes, so that it is booked once. */
   readonly callId: string;
   readonly target: Target;
+  /** The language in which it was asked. */
+  readonly dialect: string;
   readonly status: number;
   readonly body: string;
   /** What was taken for it from the budgets. */
@@ -69,8 +71,8 @@ export async function draftCall(deps: GatewayDeps, request: CallRequest): Promis
     const target = run.plan?.steps[0]?.target;
     const provider = target && run.snapshot.providers.get(target.provider);
     if (!target || !provider?.batches || deps.switches.blocked(target.provider, target.model) !== undefined) return letGo(run);
-    const { call, sliced } = await addressed(deps, run, provider, target);
-    return sliced ? letGo(run) : { target, provider, call, allowance: heldOf(run) };
+    const said = await saidFor(deps, run, provider, target);
+    return !said || said.sliced ? letGo(run) : { target, provider, call: said.call, allowance: heldOf(run) };
   } catch (error) {
     letGo(run);
     throw error;
@@ -137,18 +139,11 @@ async function played(
   deps: GatewayDeps,
   run: Run,
   provider: Provider,
-  { target, status, body }: HandedAnswer,
+  { target, dialect, status, body }: HandedAnswer,
 ): Promise<Problem | undefined> {
   const startedMs = run.live.elapsedMs();
-  const exchange = new Exchange(
-    deps,
-    run,
-    target,
-    playing(provider, status, body),
-    await addressed(deps, run, provider, target),
-    ENTERED,
-    undefined,
-  );
+  const told = standIn(provider, only(provider, [dialect]), playing(status, body));
+  const exchange = new Exchange(deps, run, target, told, await addressed(deps, run, told, target), ENTERED, undefined);
   adopt(run, exchange);
   const end = await exchange.attempt.done;
   const { reply } = exchange;
@@ -169,38 +164,62 @@ async function played(
   return end.problem;
 }
 
-/** Says at once what was said elsewhere. */
-function playing(provider: Provider, status: number, body: string): Provider {
+/** Those of a provider's languages that are among these; all, where none is. */
+function only({ dialects }: Provider, these: readonly string[]): readonly string[] {
+  const both = dialects.filter((dialect) => these.includes(dialect));
+  return both.length > 0 ? both : dialects;
+}
+
+/** The call as its provider's batch service takes it. Undefined: only another of the provider's languages can say it. */
+async function saidFor(deps: GatewayDeps, run: Run, provider: Provider, target: Target): Promise<Addressed | undefined> {
+  const languages = only(provider, provider.batches?.dialects ?? provider.dialects);
+  const heard = standIn(provider, languages, (call, sink) => provider.open(call, sink));
+  try {
+    return await addressed(deps, run, heard, target);
+  } catch (error) {
+    if (error instanceof ProblemError && languages.length < provider.dialects.length) return undefined;
+    throw error;
+  }
+}
+
+/** What stands for a provider where its batch service is meant: it may speak fewer languages, and answers otherwise. */
+function standIn(provider: Provider, dialects: readonly string[], open: Provider["open"]): Provider {
   return {
     id: provider.id,
-    dialects: provider.dialects,
+    dialects,
     ...(provider.tasks && { tasks: provider.tasks }),
     capabilities: (model) => provider.capabilities(model),
-    open(_call, sink: UpstreamSink) {
-      let isOver = false;
-      // Whoever opens does not expect an answer before it returns.
-      queueMicrotask(() => {
-        if (!isOver) sink.onHead(status, { "content-type": "application/json" });
-        if (!isOver) sink.onData(Buffer.from(body));
-        if (!isOver) sink.onEnd();
-      });
-      return {
-        cancel: () => {
-          isOver = true;
-        },
-        resume: () => {},
-      };
-    },
+    open,
     models: () => Promise.resolve([]),
-    check: () => Promise.resolve({ ok: true, detail: "It answered in a batch." }),
+    check: () => Promise.resolve({ ok: true, detail: "It answers in batches." }),
     close: () => Promise.resolve(),
   };
 }
 
+/** Says at once what was said elsewhere. */
+function playing(status: number, body: string): Provider["open"] {
+  return (_call, sink: UpstreamSink) => {
+    let isOver = false;
+    // Whoever opens does not expect an answer before it returns.
+    queueMicrotask(() => {
+      if (!isOver) sink.onHead(status, { "content-type": "application/json" });
+      if (!isOver) sink.onData(Buffer.from(body));
+      if (!isOver) sink.onEnd();
+    });
+    return {
+      cancel: () => {
+        isOver = true;
+      },
+      resume: () => {},
+    };
+  };
+}
+
 /** It was not even read, and was paid for all the same. */
-function bookUnread(deps: GatewayDeps, run: Run, { target, status, body }: HandedAnswer): void {
+function bookUnread(deps: GatewayDeps, run: Run, { target, dialect, status, body }: HandedAnswer): void {
   if (run.attempts.length > 0) return;
-  const usage = usageIn(deps, run.snapshot.providers.get(target.provider)?.dialects ?? [], status, body);
+  const provider = run.snapshot.providers.get(target.provider);
+  const usage = usageIn(deps, provider ? only(provider, [dialect]) : [dialect], status, body);
   if (!usage) return;
   const at = run.live.elapsedMs();
   const tried = { target: `${target.provider}/${target.model}`, startedMs: at, endedMs: at, status };

@@ -51,6 +51,7 @@ export const TIER_ROWS: readonly TierRow[] = [
   { provider: "google", models: "*", tier: "batch", numerator: 1, denominator: 2 },
   { provider: "google", models: "*", tier: "provisioned_throughput", numerator: 1, denominator: 1 },
   { provider: "anthropic", models: "*", tier: "batch", numerator: 1, denominator: 2 },
+  { provider: "mistral", models: "*", tier: "batch", numerator: 1, denominator: 2 },
   // Committed capacity is billed by its own contract; the list price is what it would have cost without one.
   { provider: "anthropic", models: "*", tier: "priority", numerator: 1, denominator: 1 },
 ];

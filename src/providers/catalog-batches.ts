@@ -1,9 +1,16 @@
 import type { BatchService } from "../canon/index.ts";
 import { anthropicBatches } from "./catalog-batches-anthropic.ts";
+import { geminiBatches } from "./catalog-batches-gemini.ts";
+import { mistralBatches } from "./catalog-batches-mistral.ts";
 import { openaiBatches } from "./catalog-batches-openai.ts";
 
 /** Batch services by the kinds of provider that have them. */
-const SERVICES = { openai: openaiBatches, anthropic: anthropicBatches } as const satisfies Readonly<Record<string, BatchService>>;
+const SERVICES = {
+  openai: openaiBatches,
+  anthropic: anthropicBatches,
+  mistral: mistralBatches,
+  gemini: geminiBatches,
+} as const satisfies Readonly<Record<string, BatchService>>;
 
 export type ServiceName = keyof typeof SERVICES;
 export const SERVICE_NAMES = Object.keys(SERVICES) as [ServiceName, ...ServiceName[]];

@@ -30,6 +30,8 @@ export const GOOGLE_ROWS: Readonly<Record<string, CatalogRow>> = {
     baseUrl: "https://generativelanguage.googleapis.com",
     baseUrlEnvironment: ["GOOGLE_GEMINI_BASE_URL"],
     versionPath: "/v1beta",
+    // Files are sent there.
+    besidePath: "/upload/",
     auth: { style: "header", name: "x-goog-api-key" },
     environment: ["GEMINI_API_KEY", "GOOGLE_API_KEY"],
     needsKey: true,

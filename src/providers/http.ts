@@ -99,12 +99,12 @@ export class HttpProvider implements Provider {
     if (this.#opened) this.server = this.#opened.server;
   }
 
-  /** A socket's path begins where those of calls do. */
+  /** A socket's path begins where those of calls do, unless its kind says otherwise. */
   #session(call: RealtimeCall, besideVersion: true | undefined, sink: RealtimeSink): RealtimeHandle {
     const headers = Object.fromEntries(this.#keyHeaders(call.credential).fixed);
     return openSession(
       this.#parts.client,
-      { ...call, path: this.#parts.below + call.path },
+      { ...call, path: besideVersion ? call.path : this.#parts.below + call.path },
       { "user-agent": "gimbal", ...headers },
       besideVersion,
       sink,

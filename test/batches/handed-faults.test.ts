@@ -1,7 +1,17 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { anyAnswer, lastText } from "../support/batch-answers.ts";
 import { startService, type ServiceBehaviour, type TestService } from "../support/batch-service.ts";
-import { beginBatch, chatLine, dataFolder, openGateway, toldLines, until, whenOver, type BatchGateway } from "../support/batching.ts";
+import {
+  beginBatch,
+  chatLine,
+  dataFolder,
+  fourKinds,
+  openGateway,
+  toldLines,
+  until,
+  whenOver,
+  type BatchGateway,
+} from "../support/batching.ts";
 
 /** Batch services that lose, refuse, forget and garble. */
 let service: TestService;
@@ -12,13 +22,7 @@ beforeAll(async () => {
   closing.push(() => service.close());
   const { folder, remove } = await dataFolder();
   closing.push(remove);
-  gateway = await openGateway(
-    `providers:
-  lab: { kind: openai, baseUrl: "${service.url}/v1", apiKey: k, allowPrivateNetwork: true }
-  claude: { kind: anthropic, baseUrl: "${service.url}", apiKey: k, allowPrivateNetwork: true }
-`,
-    folder,
-  );
+  gateway = await openGateway(fourKinds(service.url), folder);
   closing.push(() => gateway.close());
 });
 beforeEach(() => service.reset());
@@ -26,7 +30,14 @@ afterAll(async () => {
   for (const close of closing.toReversed()) await close();
 });
 
-const MODELS = ["lab/gpt-5-mini", "claude/claude-sonnet-4-5"] as const;
+const MODELS = ["lab/gpt-5-mini", "claude/claude-sonnet-4-5", "mistral/mistral-large-2512", "gemini/gemini-2.5-flash"] as const;
+/** 1,000 tokens read and 200 written: dollars a million are 0.25 and 2, 3 and 15, 0.5 and 1.5, 0.3 and 2.5. */
+const FULL: Readonly<Record<string, number>> = {
+  [MODELS[0]]: 650_000,
+  [MODELS[1]]: 6_000_000,
+  [MODELS[2]]: 800_000,
+  [MODELS[3]]: 800_000,
+};
 const names = (count: number): readonly string[] => Array.from({ length: count }, (_, place) => `n${place + 1}`);
 const begin = (model: string, count = 3): Promise<string> =>
   beginBatch(
@@ -84,8 +95,7 @@ describe.each(MODELS)("an order to the service of %s", (model) => {
     const batch = await run(model);
     expect(batch.request_counts).toEqual({ total: 3, completed: 3, failed: 0 });
     expect(service.calls).toHaveLength(3);
-    // 1,000 x 250 + 200 x 2,000; 1,000 x 3,000 + 200 x 15,000.
-    const full = model === MODELS[0] ? 650_000 : 6_000_000;
+    const full = FULL[model];
     expect((await gateway.rowsOf(batch.id)).map(({ costNanodollars }) => costNanodollars)).toEqual([full, full, full]);
   });
 
@@ -99,9 +109,11 @@ describe.each(MODELS)("an order to the service of %s", (model) => {
     if (!made) throw new Error("there is no batch");
     Object.assign(made, { state: "expired", answered: 1 });
     const batch = await whenOver(gateway.openai, id);
-    expect(batch).toMatchObject({ status: "expired", request_counts: { total: 3, completed: 1, failed: 0 } });
-    expect(await outcomes(batch)).toEqual({ n1: "200", n2: "batch_expired", n3: "batch_expired" });
-    expect(await gateway.rowsOf(id)).toHaveLength(1);
+    // The last of them keeps no results of a batch that expired.
+    const answered = model === MODELS[3] ? 0 : 1;
+    expect(batch).toMatchObject({ status: "expired", request_counts: { total: 3, completed: answered, failed: 0 } });
+    expect(await outcomes(batch)).toEqual({ n1: answered === 1 ? "200" : "batch_expired", n2: "batch_expired", n3: "batch_expired" });
+    expect(await gateway.rowsOf(id)).toHaveLength(answered);
   });
 
   it("is cancelled with its batch, and what was answered by then is told", async () => {
@@ -164,7 +176,9 @@ describe.each(MODELS)("results of %s", (model) => {
   it("that are no answers of their language fail alone, and what they cost is booked", async () => {
     service.behaviour.answer = (line) => {
       const { status, body } = anyAnswer(line);
-      return lastText(line.body) === "n2" ? { status, body: { ...(body as object), choices: "none", content: "none" } } : { status, body };
+      return lastText(line.body) === "n2"
+        ? { status, body: { ...(body as object), choices: "none", content: "none", candidates: "none" } }
+        : { status, body };
     };
     const batch = await run(model);
     expect(batch.request_counts?.total).toBe(3);
@@ -227,9 +241,9 @@ it("nothing is sent for a batch that another process has taken over", async () =
   expect(service.batches.map(({ protocol }) => protocol).toSorted()).toEqual(["files", "messages"]);
 });
 
-it("a service that says its lines were no good has them asked here", async () => {
+it.each([MODELS[0], MODELS[2], MODELS[3]])("the service of %s that says its lines were no good has them asked here", async (model) => {
   service.behaviour.create = "failed";
-  const batch = await run(MODELS[0]);
+  const batch = await run(model);
   expect(batch.request_counts).toEqual({ total: 3, completed: 3, failed: 0 });
   expect(service.calls).toHaveLength(3);
 });

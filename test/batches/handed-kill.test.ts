@@ -5,7 +5,7 @@ import OpenAI from "openai";
 import { afterAll, describe, expect, it } from "vitest";
 import { anyAnswer } from "../support/batch-answers.ts";
 import { startService } from "../support/batch-service.ts";
-import { beginBatch, chatLine, dataFolder, openGateway, toldLines, until, whenOver } from "../support/batching.ts";
+import { beginBatch, chatLine, dataFolder, fourKinds, openGateway, toldLines, until, whenOver } from "../support/batching.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const closing: (() => Promise<unknown>)[] = [];
@@ -53,6 +53,8 @@ const LINES = 60;
 const MODELS = [
   ["lab/gpt-5-mini", 325_000],
   ["claude/claude-sonnet-4-5", 3_000_000],
+  ["mistral/mistral-large-2512", 400_000],
+  ["gemini/gemini-2.5-flash", 400_000],
 ] as const;
 
 describe("a gateway that is killed while services", () => {
@@ -62,10 +64,7 @@ describe("a gateway that is killed while services", () => {
     const { folder, remove } = await dataFolder();
     closing.push(remove);
     const file = join(folder, "gimbal.yaml");
-    const config = `providers:
-  lab: { kind: openai, baseUrl: "${service.url}/v1", apiKey: k, allowPrivateNetwork: true }
-  claude: { kind: anthropic, baseUrl: "${service.url}", apiKey: k, allowPrivateNetwork: true }
-`;
+    const config = fourKinds(service.url);
     await writeFile(file, `version: 1\n${config}`);
     const names = Array.from({ length: LINES }, (_, place) => `n${place}`);
     const first = await serve(folder, file);
@@ -83,7 +82,7 @@ describe("a gateway that is killed while services", () => {
     );
     await first.kill();
 
-    // The orders are there, and nobody was told: one is found by its mark, the other by its results.
+    // The orders are there, and nobody was told: they are found by their marks, but one that has none by its results.
     service.behaviour.create = "well";
     for (const order of service.batches) order.state = "ended";
     const second = await serve(folder, file);

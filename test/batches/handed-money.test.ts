@@ -1,8 +1,10 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { entranceOf, tellCall } from "../../src/batches/call.ts";
 import { anyAnswer, chatAnswer } from "../support/batch-answers.ts";
 import { startService, type ServedLine, type TestService } from "../support/batch-service.ts";
-import { beginBatch, chatLine, dataFolder, openGateway, until, whenOver, type BatchGateway } from "../support/batching.ts";
+import { beginBatch, chatLine, dataFolder, fourKinds, openGateway, until, whenOver, type BatchGateway } from "../support/batching.ts";
 
 /** What batches at providers' services cost, to the nanodollar, and what is held for them. */
 let service: TestService;
@@ -15,16 +17,11 @@ afterAll(async () => {
   for (const close of closing.toReversed()) await close();
 });
 
-const providers = (): string => `providers:
-  lab: { kind: openai, baseUrl: "${service.url}/v1", apiKey: k, allowPrivateNetwork: true }
-  claude: { kind: anthropic, baseUrl: "${service.url}", apiKey: k, allowPrivateNetwork: true }
-`;
-
 async function open(more = ""): Promise<{ readonly gateway: BatchGateway; readonly reopen: () => Promise<BatchGateway> }> {
   const { folder, remove } = await dataFolder();
   closing.push(remove);
   const again = async (): Promise<BatchGateway> => {
-    const opened = await openGateway(providers() + more, folder);
+    const opened = await openGateway(fourKinds(service.url) + more, folder);
     let isClosed = false;
     const close = async (): Promise<void> => {
       if (!isClosed) await opened.close();
@@ -47,6 +44,8 @@ const events = (model: string): string =>
 
 const GPT = "lab/gpt-5-mini";
 const CLAUDE = "claude/claude-sonnet-4-5";
+const MISTRAL = "mistral/mistral-large-2512";
+const GEMINI = "gemini/gemini-2.5-flash";
 
 describe("stream = plain = batch", () => {
   it("costs the same in one piece and in many, and half of it in a batch, by the same tokens", async () => {
@@ -70,27 +69,54 @@ describe("stream = plain = batch", () => {
     const { gateway } = await open();
     service.behaviour.answer = anyAnswer;
     const { openai, anthropic } = gateway;
-    await whenOver(openai, await beginBatch(openai, [chatLine("n1", GPT), chatLine("n2", CLAUDE)]));
+    const models = [GPT, CLAUDE, MISTRAL, GEMINI];
+    await whenOver(
+      openai,
+      await beginBatch(
+        openai,
+        models.map((model) => chatLine(model.slice(0, 3), model)),
+      ),
+    );
     const params = { max_tokens: 300, messages: [{ role: "user" as const, content: "text n1" }] };
     const { id } = await anthropic.messages.batches.create({
-      requests: [
-        { custom_id: "a", params: { model: GPT, ...params } },
-        { custom_id: "b", params: { model: CLAUDE, ...params } },
-      ],
+      requests: models.map((model) => ({ custom_id: model.slice(0, 3), params: { model, ...params } })),
     });
     await until(
       () => anthropic.messages.batches.retrieve(id),
       (seen) => seen.processing_status === "ended",
     );
     const cost = (await gateway.rows()).map(({ dialect, target, costNanodollars }) => [dialect, target, costNanodollars]);
-    // Half of 1,000 x 250 + 200 x 2,000, and of 1,000 x 3,000 + 200 x 15,000.
+    // Half of 1,000 x 250 + 200 x 2,000, of 1,000 x 3,000 + 200 x 15,000, of 1,000 x 300 + 200 x 2,500, and of 1,000 x 500 + 200 x 1,500.
     expect(cost.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))).toEqual([
       ["anthropic-messages", CLAUDE, 3_000_000],
+      ["anthropic-messages", GEMINI, 400_000],
       ["anthropic-messages", GPT, 325_000],
+      ["anthropic-messages", MISTRAL, 400_000],
       ["openai-chat", CLAUDE, 3_000_000],
+      ["openai-chat", GEMINI, 400_000],
       ["openai-chat", GPT, 325_000],
+      ["openai-chat", MISTRAL, 400_000],
     ]);
   });
+});
+
+it("a batch costs what the price file says of batches, and what nobody knows stays unknown", async () => {
+  const { folder, remove } = await dataFolder();
+  closing.push(remove);
+  const file = join(folder, "prices.yaml");
+  const price = "{ inputUsd: 1, outputUsd: 2, serviceTiers: { batch: { percent: 25 } } }";
+  await writeFile(file, `version: 1\nprices:\n  ${MISTRAL}: ${price}\n`);
+  const { gateway } = await open(`pricing: { file: "${file}" }\n`);
+  service.behaviour.answer = anyAnswer;
+  await whenOver(gateway.openai, await beginBatch(gateway.openai, [chatLine("n1", MISTRAL), chatLine("n2", "mistral/nobody-knows")]));
+  const costs = (await gateway.rows()).map(({ target, costNanodollars }) => [target, costNanodollars]);
+  // A quarter of 1,000 x 1,000 + 200 x 2,000.
+  expect(new Map(costs as [string, number][])).toEqual(
+    new Map([
+      [MISTRAL, 350_000],
+      ["mistral/nobody-knows", undefined],
+    ]),
+  );
 });
 
 describe("a budget", () => {
@@ -131,7 +157,7 @@ describe("a budget", () => {
     const { body } = chatAnswer({ customId: "n1", path: "/chat/completions", body: { model: "gpt-5-mini" } });
     const order = { customId: "n1", path: "/v1/chat/completions", body: { model: GPT, messages: [{ role: "user", content: "text n1" }] } };
     const target = { provider: "lab", model: "gpt-5-mini", weight: 1 };
-    const answer = { target, status: 200, body: JSON.stringify(body), allowance: undefined };
+    const answer = { target, dialect: "openai-chat", status: 200, body: JSON.stringify(body), allowance: undefined };
     const told = await tellCall(house.gateway, entrance, order, { batch, line: 1, caller: batch.caller }, answer);
     expect(told).toMatchObject({ status: 200, problem: undefined, callId: first?.callId });
     expect(await gateway.rowsOf(id)).toEqual([first]);

@@ -5,6 +5,7 @@ import {
   beginBatch,
   chatLine,
   dataFolder,
+  fourKinds,
   openGateway,
   saidIn,
   toldLines,
@@ -13,7 +14,7 @@ import {
   type BatchGateway,
 } from "../support/batching.ts";
 
-/** Batches that providers' own services answer, through released clients at both doors and both protocols behind. */
+/** Batches that providers' own services answer, through released clients at both doors and all protocols behind. */
 let service: TestService;
 let gateway: BatchGateway;
 const closing: (() => Promise<unknown>)[] = [];
@@ -30,18 +31,15 @@ afterAll(async () => {
 async function open(more = ""): Promise<BatchGateway> {
   const { folder, remove } = await dataFolder();
   closing.push(remove);
-  const opened = await openGateway(configOf(service.url, more), folder);
+  const opened = await openGateway(fourKinds(service.url) + more, folder);
   closing.push(() => opened.close());
   return opened;
 }
 
 const GPT = "lab/gpt-5-mini";
 const CLAUDE = "claude/claude-sonnet-4-5";
-const configOf = (url: string, more = ""): string =>
-  `providers:
-  lab: { kind: openai, baseUrl: "${url}/v1", apiKey: k, allowPrivateNetwork: true }
-  claude: { kind: anthropic, baseUrl: "${url}", apiKey: k, allowPrivateNetwork: true }
-${more}`;
+const MISTRAL = "mistral/mistral-large-2512";
+const GEMINI = "gemini/gemini-2.5-flash";
 
 const ids = (from: number, to: number): readonly string[] => Array.from({ length: to - from + 1 }, (_, place) => `n${from + place}`);
 
@@ -78,12 +76,51 @@ describe("a batch whose provider has a service of its own", () => {
     ["openai", "messages", CLAUDE],
     ["anthropic", "messages", CLAUDE],
     ["anthropic", "files", GPT],
+    ["openai", "jobs", MISTRAL],
+    ["anthropic", "jobs", MISTRAL],
+    ["openai", "operations", GEMINI],
+    ["anthropic", "operations", GEMINI],
   ] as const)("comes by the door of %s and goes to the service of %s", async (door, protocol, model) => {
     const texts = door === "openai" ? await byFiles(gateway, model) : await byMessages(gateway, model);
     expect(texts).toEqual(["heard n1", "heard n2", "heard n3"]);
     expect(service.batches.map((batch) => [batch.protocol, batch.lines.length])).toEqual([[protocol, 3]]);
     expect(service.calls).toEqual([]);
     expect((await gateway.rows()).slice(-3).map(({ usage }) => usage.serviceTier)).toEqual(["batch", "batch", "batch"]);
+  });
+
+  it("goes in the language of its service, also where its provider speaks the client's, and leaves nothing there", async () => {
+    const lines = [chatLine("n1", GEMINI), chatLine("n2", MISTRAL), chatLine("n3", GEMINI, { temperature: 0.5 })];
+    const batch = await whenOver(gateway.openai, await beginBatch(gateway.openai, lines));
+    expect(batch.request_counts).toEqual({ total: 3, completed: 3, failed: 0 });
+    const of = (protocol: string): TestService["batches"] => service.batches.filter((each) => each.protocol === protocol);
+    expect(of("operations").flatMap((each) => each.lines.map(({ path, body }) => [path, body]))).toEqual([
+      ["/models/gemini-2.5-flash:generateContent", { contents: [{ role: "user", parts: [{ text: "text n1" }] }] }],
+      [
+        "/models/gemini-2.5-flash:generateContent",
+        { contents: [{ role: "user", parts: [{ text: "text n3" }] }], generationConfig: { temperature: 0.5 } },
+      ],
+    ]);
+    expect(of("operations")[0]?.headers).toMatchObject({ "x-goog-api-key": "k" });
+    expect(of("operations")[0]?.metadata).toMatch(/^gb\w{22}$/);
+    expect(of("jobs")[0]?.lines).toMatchObject([{ path: "/chat/completions", body: { model: "mistral-large-2512" } }]);
+    expect(of("jobs")[0]?.metadata).toEqual({ gimbal_mark: expect.stringMatching(/^gb\w{22}$/) });
+    // What was sent, what came and the batch, of either.
+    const deleted = await until(
+      async () => service.deleted,
+      (all) => all.length >= 6,
+    );
+    expect(deleted).toEqual(expect.arrayContaining(service.batches.flatMap(({ id }) => [id, `${id}-out`])));
+  });
+
+  it.each([MISTRAL, GEMINI])("tells what %s refused of single lines", async (model) => {
+    const error = { message: "the text is too long" };
+    service.behaviour.answer = (line) => (lastText(line.body) === "n2" ? { status: 400, body: { error } } : anyAnswer(line));
+    const lines = ids(1, 3).map((name) => chatLine(name, model));
+    const batch = await whenOver(gateway.openai, await beginBatch(gateway.openai, lines));
+    expect(batch.request_counts).toEqual({ total: 3, completed: 2, failed: 1 });
+    expect(await toldLines(gateway.openai, batch.error_file_id)).toMatchObject([
+      { custom_id: "n2", response: { status_code: 400, body: { error: { message: expect.stringContaining("too long") } } } },
+    ]);
   });
 
   it("is answered here where the configuration says so, or its provider's service is left out", async () => {

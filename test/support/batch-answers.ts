@@ -53,8 +53,19 @@ const responsesAnswer = ({ body }: ServedLine): ServedAnswer => ({
     },
   },
 });
-export const anyAnswer = (line: ServedLine): ServedAnswer =>
-  line.path === "/messages" ? messagesAnswer(line) : line.path === "/responses" ? responsesAnswer(line) : chatAnswer(line);
+const geminiAnswer = ({ body, path }: ServedLine): ServedAnswer => ({
+  status: 200,
+  body: {
+    candidates: [{ index: 0, content: { role: "model", parts: [{ text: `heard ${lastText(body)}` }] }, finishReason: "STOP" }],
+    usageMetadata: { promptTokenCount: 1000, candidatesTokenCount: 200, totalTokenCount: 1200 },
+    modelVersion: path.slice("/models/".length, path.indexOf(":")),
+  },
+});
+export const anyAnswer = (line: ServedLine): ServedAnswer => {
+  if (line.path === "/messages") return messagesAnswer(line);
+  if (line.path === "/responses") return responsesAnswer(line);
+  return line.path.endsWith(":generateContent") ? geminiAnswer(line) : chatAnswer(line);
+};
 
 /** The first run of letters behind `text`, wherever a language puts it. */
 export function lastText(body: JsonObject): string {

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import type { JsonObject } from "../../src/canon/index.ts";
 import { boundaryOf, partText, readForm } from "../../src/kit/index.ts";
+import { jobLines, jobResult, jobTold, operationLines, operationResult, operationTold, related } from "./batch-protocols.ts";
 
 /** One line as a batch service got it. */
 export interface ServedLine {
@@ -17,10 +18,14 @@ export interface ServedAnswer {
   readonly events?: string;
 }
 
-/** A batch at the service, in either of the two protocols. */
+/** OpenAI's files, Anthropic's messages, Mistral's jobs, Gemini's operations. */
+export type ServedProtocol = "files" | "messages" | "jobs" | "operations";
+const PREFIXES: Readonly<Record<ServedProtocol, string>> = { files: "batch", messages: "msgbatch", jobs: "job", operations: "op" };
+
+/** A batch at the service, in one of its protocols. */
 export interface ServedBatch {
   readonly id: string;
-  readonly protocol: "files" | "messages";
+  readonly protocol: ServedProtocol;
   readonly lines: readonly ServedLine[];
   readonly metadata: unknown;
   readonly createdAt: number;
@@ -44,7 +49,7 @@ export interface ServiceBehaviour {
   listed: boolean;
 }
 
-/** A server on loopback that keeps to the protocols of two batch services, and takes plain calls beside them. */
+/** A server on loopback that keeps to the protocols of four batch services, and takes plain calls beside them. */
 export interface TestService {
   readonly url: string;
   readonly batches: readonly ServedBatch[];
@@ -107,13 +112,22 @@ class ServiceState {
 
   serve(request: IncomingMessage, body: Buffer, response: ServerResponse): void {
     const url = new URL(request.url ?? "/", "http://x");
-    const path = url.pathname.replace(/^\/v1/, "");
+    const [, version = "", path = url.pathname] = /^\/(v1(?:beta)?)(\/.*)$/.exec(url.pathname) ?? [];
     const [, first = "", second = "", third = "", fourth = ""] = path.split("/");
+    // A verb may follow a name.
+    const [id = "", verb = ""] = second.split(":");
     const method = request.method ?? "";
-    if (first === "files") return this.#file(method, second, third, request, body, response);
-    if (first === "batches") return this.#batch({ protocol: "files", method, id: second, what: third }, url, request, body, response);
-    if (first === "messages" && second === "batches")
-      return this.#batch({ protocol: "messages", method, id: third, what: fourth }, url, request, body, response);
+    if (path === "/upload/v1beta/files") {
+      const made = this.#keepFile(related(request.headers, body));
+      return send(response, 200, { file: { name: `files/${made}`, mimeType: "application/jsonl", state: "ACTIVE" } });
+    }
+    if (first === "files") return this.#file(method, id, verb === "download" ? "content" : third, request, body, response);
+    const at = (protocol: ServedProtocol, of: string, what: string): void =>
+      this.#batch({ protocol, method, id: of, what }, url, request, body, response);
+    if (first === "batches") return version === "v1beta" ? at("operations", id, verb) : at("files", second, third);
+    if (first === "messages" && second === "batches") return at("messages", third, fourth);
+    if (first === "batch" && second === "jobs") return at("jobs", third, fourth);
+    if (verb === "batchGenerateContent") return this.#create("operations", JSON.parse(body.toString()) as JsonObject, request, response);
     const asked = JSON.parse(body.toString()) as JsonObject;
     this.calls.push({ path, body: asked });
     const answer = this.behaviour.answer({ customId: "", path, body: asked });
@@ -123,8 +137,7 @@ class ServiceState {
 
   #file(method: string, id: string, what: string, request: IncomingMessage, body: Buffer, response: ServerResponse): void {
     if (method === "POST") {
-      const made = `file-${this.#files.size + 1}`;
-      this.#files.set(made, uploaded(request, body));
+      const made = this.#keepFile(uploaded(request, body));
       return send(response, 200, { id: made, object: "file", bytes: body.length, purpose: "batch" });
     }
     const text = this.#files.get(id);
@@ -135,6 +148,12 @@ class ServiceState {
     }
     if (what === "content") return this.#sendResults(response, text);
     send(response, 200, { id, object: "file" });
+  }
+
+  #keepFile(text: string): string {
+    const made = `file-${this.#files.size + 1}`;
+    this.#files.set(made, text);
+    return made;
   }
 
   #batch(
@@ -162,13 +181,12 @@ class ServiceState {
     const how = this.behaviour.create;
     if (how === "refused") return send(response, 403, { error: { message: "This account has no batches." } });
     if (how === "dropped") return void response.destroy();
-    const lines =
-      protocol === "files" ? linesOfFile(this.#files.get(JSON.stringify(order["input_file_id"]).slice(1, -1)) ?? "") : linesOfOrder(order);
+    const lines = this.#linesOf(protocol, order, request.url ?? "");
     const batch: ServedBatch = {
-      id: `${protocol === "files" ? "batch" : "msgbatch"}_${this.batches.length + 1}`,
+      id: `${PREFIXES[protocol]}_${this.batches.length + 1}`,
       protocol,
       lines,
-      metadata: order["metadata"] ?? null,
+      metadata: order["metadata"] ?? (order["batch"] as JsonObject | undefined)?.["displayName"] ?? null,
       createdAt: Date.now(),
       headers: request.headers,
       state: how === "failed" ? "failed" : "running",
@@ -182,11 +200,35 @@ class ServiceState {
     send(response, 200, this.#told(batch));
   }
 
+  #linesOf(protocol: ServedProtocol, order: JsonObject, path: string): readonly ServedLine[] {
+    const file = (name: unknown): string => this.#files.get(String(name)) ?? "";
+    if (protocol === "files") return linesOfFile(file(order["input_file_id"]));
+    if (protocol === "jobs") return jobLines(order, file);
+    return protocol === "operations" ? operationLines(order, path, file) : linesOfOrder(order);
+  }
+
   #list(protocol: ServedBatch["protocol"], url: URL, response: ServerResponse): void {
     const all = this.behaviour.listed ? this.batches.filter((each) => each.protocol === protocol).toReversed() : [];
+    // Smaller pages than are asked for, so that more than one is read.
+    if (protocol === "jobs") {
+      const at = Number(url.searchParams.get("page")) * 2;
+      const jobs = all.slice(at, at + 2).map((each) => this.#told(each));
+      return send(response, 200, { object: "list", total: all.length, ...(jobs.length > 0 && { data: jobs }) });
+    }
+    if (protocol === "operations") {
+      const at = Number(url.searchParams.get("pageToken") ?? 0);
+      // In no order that is promised.
+      const operations = all
+        .toReversed()
+        .slice(at, at + 2)
+        .map((each) => this.#told(each));
+      return send(response, 200, {
+        ...(operations.length > 0 && { operations }),
+        ...(at + 2 < all.length && { nextPageToken: String(at + 2) }),
+      });
+    }
     const after = url.searchParams.get(protocol === "files" ? "after" : "after_id");
     const from = after === null ? 0 : all.findIndex(({ id }) => id === after) + 1;
-    // Smaller pages than are asked for, so that more than one is read.
     const page = all.slice(from, from + 2);
     send(response, 200, { object: "list", data: page.map((each) => this.#told(each)), has_more: from + 2 < all.length });
   }
@@ -215,6 +257,9 @@ class ServiceState {
       };
     }
     if (isOver) this.#writeFiles(batch);
+    const results = ["out", "err"].map((kind) => (isOver && this.#files.get(`${id}-${kind}`) !== "" ? `${id}-${kind}` : null));
+    if (batch.protocol === "jobs") return jobTold(batch, results);
+    if (batch.protocol === "operations") return operationTold(batch, results);
     return {
       id,
       object: "batch",
@@ -223,13 +268,13 @@ class ServiceState {
       metadata,
       request_counts: { total: lines.length, completed: 0, failed: 0 },
       errors: state === "failed" ? { object: "list", data: [{ code: "invalid", message: "The file is no good.", line: 1 }] } : null,
-      output_file_id: isOver && this.#files.get(`${id}-out`) !== "" ? `${id}-out` : null,
-      error_file_id: isOver && this.#files.get(`${id}-err`) !== "" ? `${id}-err` : null,
+      output_file_id: results[0],
+      error_file_id: results[1],
     };
   }
 
   #writeFiles(batch: ServedBatch): void {
-    const isGood = (text: string): boolean => text.includes('"status_code":200');
+    const isGood = (text: string): boolean => batch.protocol === "operations" || text.includes('"status_code":200');
     const all = this.#resultsOf(batch);
     this.#files.set(`${batch.id}-out`, all.filter(isGood).join(""));
     this.#files.set(`${batch.id}-err`, all.filter((text) => !isGood(text)).join(""));
@@ -241,7 +286,7 @@ class ServiceState {
     return batch.lines
       .map((line, place) => {
         const answer = place < batch.answered ? this.behaviour.answer(line) : undefined;
-        const told = batch.protocol === "files" ? fileResult(line, answer, unanswered) : messagesResult(line, answer, unanswered);
+        const told = RESULTS[batch.protocol](line, answer, unanswered);
         return told === undefined ? "" : `${JSON.stringify(told)}\n`;
       })
       .toReversed();
@@ -252,6 +297,13 @@ class ServiceState {
     response.writeHead(told.status ?? 200, { "content-type": told.type ?? "application/jsonl" }).end(told.text);
   }
 }
+
+const RESULTS: Readonly<Record<ServedProtocol, (line: ServedLine, answer: ServedAnswer | undefined, unanswered: string) => unknown>> = {
+  files: fileResult,
+  messages: messagesResult,
+  jobs: jobResult,
+  operations: operationResult,
+};
 
 function send(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));

@@ -17,6 +17,14 @@ export const hasty: Clock = {
   after: (ms, work) => systemClock.after(ms === TICK_MS ? 100 : ms / HASTE, work),
 };
 
+/** One provider of each kind that has a batch service, all of them at one server. */
+export const fourKinds = (url: string): string => `providers:
+  lab: { kind: openai, baseUrl: "${url}/v1", apiKey: k, allowPrivateNetwork: true }
+  claude: { kind: anthropic, baseUrl: "${url}", apiKey: k, allowPrivateNetwork: true }
+  mistral: { kind: mistral, baseUrl: "${url}/v1", apiKey: k, allowPrivateNetwork: true }
+  gemini: { kind: gemini, baseUrl: "${url}", apiKey: k, allowPrivateNetwork: true }
+`;
+
 /** A gateway for batches, in this process, that can be closed and opened again over the same data. */
 export interface BatchGateway {
   readonly house: House;
