@@ -26,8 +26,6 @@ const LOOK_MS = 1000;
 /** What a call has reserved of its budgets, until it is settled. */
 export class Hold {
   readonly #parts: Part[];
-  /** The raise under way, which waits for the store. */
-  #raising: Promise<unknown> | undefined;
 
   constructor(parts: Part[]) {
     this.#parts = parts;
@@ -43,22 +41,8 @@ export class Hold {
     return this.#parts.flatMap(({ wall, taken }) => (taken === 0 ? [] : [[wall.key, wall.begins, taken] as const]));
   }
 
-  /**
-   * Reserves more, so that the call has at least these amounts; undefined when it has them. What it had it keeps. One raise waits for the
-   * other: what is still on its way to the call would be asked for twice.
-   */
+  /** Reserves more, so that the call has at least these amounts; undefined when it has them. What it had it keeps. */
   raise(to: Amounts): Refusal | undefined | Promise<Refusal | undefined> {
-    const outcome = this.#raising ? this.#raising.then(() => this.#reach(to)) : this.#reach(to);
-    if (!(outcome instanceof Promise)) return outcome;
-    const over = (): void => {
-      if (this.#raising === raising) this.#raising = undefined;
-    };
-    const raising: Promise<unknown> = outcome.then(over, over);
-    this.#raising = raising;
-    return outcome;
-  }
-
-  #reach(to: Amounts): Refusal | undefined | Promise<Refusal | undefined> {
     let work: Promise<Refusal | undefined> | undefined;
     for (const part of this.#parts) {
       if (!part.cover.budget.hard) continue;

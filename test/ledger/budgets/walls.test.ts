@@ -117,20 +117,6 @@ describe("walls", () => {
     expect(await spend(START + 120_000, 300)).toBe(true);
   });
 
-  it("are asked by one call for what it is short of, not twice for what is on its way", async () => {
-    const clock = new ManualClock(START);
-    const { coverage } = cluster(new MemoryCounters(), clock)("a");
-    // So near to its end no more is leased than is asked for: each raise waits for the store.
-    const covers = coverage.of([budget({ nanodollars: 170 })], subject);
-    const hold = await waited(clock, reserve(covers, { nanodollars: 150, tokens: 0 }, START, 0));
-    if (!(hold instanceof Hold)) throw new Error("there was no room");
-    const raises = [156, 168, 171, 160].map((nanodollars) => hold.raise({ nanodollars, tokens: 0 }));
-    expect(raises[0]).toBeInstanceOf(Promise);
-    const outcomes = await waited(clock, Promise.all(raises.map(async (raise) => raise)));
-    expect(outcomes.map((refusal) => refusal?.why)).toEqual([undefined, undefined, "refused", undefined]);
-    expect(hold.held().map(([, , amount]) => amount)).toEqual([168]);
-  });
-
   it("return what was leased under an old limit when it is cut", async () => {
     const clock = new ManualClock(START);
     const { coverage } = cluster(new MemoryCounters(), clock)("a");
