@@ -170,12 +170,15 @@ function only({ dialects }: Provider, these: readonly string[]): readonly string
   return both.length > 0 ? both : dialects;
 }
 
-/** The call as its provider's batch service takes it. Undefined: only another of the provider's languages can say it. */
+/** The call as its provider's batch service takes it. Undefined: only another of the provider's languages can say all of it. */
 async function saidFor(deps: GatewayDeps, run: Run, provider: Provider, target: Target): Promise<Addressed | undefined> {
   const languages = only(provider, provider.batches?.dialects ?? provider.dialects);
   const heard = standIn(provider, languages, (call, sink) => provider.open(call, sink));
+  const client = run.request.dialect.id;
+  const isBent = provider.dialects.includes(client) && !languages.includes(client);
   try {
-    return await addressed(deps, run, heard, target);
+    const said = await addressed(deps, run, heard, target);
+    return isBent && said.diagnostics.length > 0 ? undefined : said;
   } catch (error) {
     if (error instanceof ProblemError && languages.length < provider.dialects.length) return undefined;
     throw error;

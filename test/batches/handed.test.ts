@@ -112,6 +112,17 @@ describe("a batch whose provider has a service of its own", () => {
     expect(deleted).toEqual(expect.arrayContaining(service.batches.flatMap(({ id }) => [id, `${id}-out`])));
   });
 
+  it("is answered here where only another language of its provider can say all of it", async () => {
+    const nonsense = { messages: [{ role: "user", content: [{ type: "nonsense" }] }] };
+    const lines = [chatLine("n1", GEMINI, { n: 3 }), chatLine("n2", GEMINI, nonsense), chatLine("n3", GEMINI)];
+    const batch = await whenOver(gateway.openai, await beginBatch(gateway.openai, lines));
+    expect(batch.request_counts).toEqual({ total: 3, completed: 3, failed: 0 });
+    expect(new Set(service.calls.map(({ path, body }) => JSON.stringify([path, body["n"] ?? body["messages"]])))).toEqual(
+      new Set([3, nonsense.messages].map((asked) => JSON.stringify(["/openai/chat/completions", asked]))),
+    );
+    expect(service.batches.map((each) => each.lines.length)).toEqual([1]);
+  });
+
   it.each([MISTRAL, GEMINI])("tells what %s refused of single lines", async (model) => {
     const error = { message: "the text is too long" };
     service.behaviour.answer = (line) => (lastText(line.body) === "n2" ? { status: 400, body: { error } } : anyAnswer(line));

@@ -117,7 +117,7 @@ class ServiceState {
     // A verb may follow a name.
     const [id = "", verb = ""] = second.split(":");
     const method = request.method ?? "";
-    if (path === "/upload/v1beta/files") {
+    if (url.pathname === "/upload/v1beta/files") {
       const made = this.#keepFile(related(request.headers, body));
       return send(response, 200, { file: { name: `files/${made}`, mimeType: "application/jsonl", state: "ACTIVE" } });
     }
