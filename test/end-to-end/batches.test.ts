@@ -8,7 +8,7 @@ import type { LedgerRow } from "../../src/canon/index.ts";
 import { openHouse, type House } from "../../src/house.ts";
 import { systemClock } from "../../src/kit/index.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
-import { BARE_ENV } from "../support/children.ts";
+import { BARE_ENV, urlWhenReady } from "../support/children.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const children: ChildProcess[] = [];
@@ -37,17 +37,7 @@ async function serve(data: string, file: string): Promise<{ url: string; child: 
     stdio: ["ignore", "pipe", "pipe"],
   });
   children.push(child);
-  let output = "";
-  const url = await new Promise<string>((resolve, reject) => {
-    const look = (text: Buffer): void => {
-      output += text.toString();
-      const ready = /gimbal ready on (http:\S+)/.exec(output)?.[1];
-      if (ready) resolve(ready);
-    };
-    child.stdout.on("data", look);
-    child.stderr.on("data", look);
-    child.on("exit", () => reject(new Error(`the gateway did not start:\n${output}`)));
-  });
+  const url = await urlWhenReady(child);
   return { url, child };
 }
 

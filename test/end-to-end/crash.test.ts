@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { openHouse } from "../../src/house.ts";
-import { BARE_ENV } from "../support/children.ts";
+import { BARE_ENV, urlWhenReady } from "../support/children.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 /** Records of begun calls are written at once: what is tested is that they are found again, not how soon. */
@@ -32,17 +32,7 @@ async function serve(folder: string, file: string): Promise<{ url: string; child
     },
   );
   children.push(child);
-  let output = "";
-  const url = await new Promise<string>((resolve, reject) => {
-    const look = (text: Buffer): void => {
-      output += text.toString();
-      const ready = /gimbal ready on (http:\S+)/.exec(output)?.[1];
-      if (ready) resolve(ready);
-    };
-    child.stdout?.on("data", look);
-    child.stderr?.on("data", look);
-    child.on("exit", () => reject(new Error(`the gateway did not start:\n${output}`)));
-  });
+  const url = await urlWhenReady(child);
   return { url, child };
 }
 

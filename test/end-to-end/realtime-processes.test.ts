@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { LedgerRow } from "../../src/canon/index.ts";
 import { openHouse } from "../../src/house.ts";
 import { ANSWER, say, talk, type Talk } from "../support/session.ts";
-import { BARE_ENV } from "../support/children.ts";
+import { BARE_ENV, urlWhenReady } from "../support/children.ts";
 import { promisedMs } from "../support/promised.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -36,17 +36,7 @@ async function serve(...more: readonly string[]): Promise<{ readonly url: string
     stdio: ["ignore", "pipe", "pipe"],
   });
   children.push(child);
-  let output = "";
-  const url = await new Promise<string>((resolve, reject) => {
-    const look = (text: Buffer): void => {
-      output += text.toString();
-      const ready = /gimbal ready on (http:\S+)/.exec(output)?.[1];
-      if (ready) resolve(ready);
-    };
-    child.stdout?.on("data", look);
-    child.stderr?.on("data", look);
-    child.on("exit", () => reject(new Error(`the gateway did not start:\n${output}`)));
-  });
+  const url = await urlWhenReady(child);
   return { url, child };
 }
 
